@@ -1,0 +1,1 @@
+"""Images from folders to arrays: readers, decoding, splits. Knows no TensorFlow."""

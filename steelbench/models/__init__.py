@@ -1,0 +1,1 @@
+"""What is trained and saved: backbones, weights, heads, artifacts."""

@@ -1,0 +1,1 @@
+"""Figures and the page, a pure function of the records. Knows no TensorFlow."""

@@ -1,0 +1,1 @@
+"""How it is trained: engines, features, the fit harness, processes."""
