@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -87,8 +88,14 @@ class Method:
 
 
 METHODS = {
-    "softmax": Method(Softmax, "steelbench.training.heads:train_softmax", "Dense 512 relu, Dropout 0.2, softmax on frozen features"),
-    "linear": Method(Linear, "steelbench.training.heads:train_linear", "logistic regression on frozen features, C chosen on validation"),
+    "softmax": Method(
+        Softmax, "steelbench.training.heads:train_softmax", "Dense 512 relu, Dropout 0.2, softmax on frozen features"
+    ),
+    "linear": Method(
+        Linear,
+        "steelbench.training.heads:train_linear",
+        "logistic regression on frozen features, C chosen on validation",
+    ),
 }
 
 
@@ -151,26 +158,36 @@ class RunOptions(Checked):
     dry_run: bool = False
 
 
-def parse_settings(methods: list[str], assignments: list[str], epochs: int | None) -> list[Checked]:
-    """Settings for each method name, with `METHOD.FIELD=VALUE` assignments and `--epochs` applied.
+def parse_assignments(assignments: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`METHOD.FIELD=VALUE` texts to fields by method; values are still text, which the settings convert.
+
+    Args:
+        assignments: as given to `--set`.
+        methods: those that run.
 
     Raises:
-        SteelbenchError: for an unknown method or field, a value that does not fit, or no `METHOD.FIELD=VALUE`.
+        SteelbenchError: for an unknown method, one that does not run, or no `METHOD.FIELD=VALUE`.
     """
-    for name in methods:
-        choose("method", name, METHODS)
-    given: dict[str, dict[str, Any]] = {name: {} for name in methods}
+    given: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
         match = re.fullmatch(r"([a-z]+)\.([a-z_]+)=(.*)", assignment)
         if not match:
             raise SteelbenchError(f"--set {assignment} is not METHOD.FIELD=VALUE, as in --set softmax.dropout=0.3.")
         method, field, value = match.groups()
         choose("method", method, METHODS)
-        if method not in given:
+        if method not in methods:
             raise SteelbenchError(f"--set {assignment}, but {method} does not run; add it to --methods.")
         listed = "tuple" in str(METHODS[method].settings.model_fields.get(field))
-        given[method][field] = tuple(value.split(",")) if listed else value
-    for name, fields in given.items():
-        if epochs is not None and "epochs" in METHODS[name].settings.model_fields:
-            fields.setdefault("epochs", epochs)
-    return [METHODS[name].settings(**fields) for name, fields in given.items()]
+        given.setdefault(method, {})[field] = tuple(value.split(",")) if listed else value
+    return given
+
+
+def with_fields(settings: Checked, fields: dict[str, Any], epochs: int | None = None) -> Checked:
+    """The settings with other values for some fields; `epochs` only where the method has epochs.
+
+    Raises:
+        SteelbenchError: for an unknown field, or a value that does not fit.
+    """
+    if epochs is not None and "epochs" in type(settings).model_fields:
+        fields = {"epochs": epochs, **fields}
+    return type(settings)(**{**settings.model_dump(), **fields}) if fields else settings

@@ -1,7 +1,7 @@
 """The records of a results folder: their shape, and how they are written whole or not at all.
 
-    RESULTS/runs/<name>-s<seed>-f<fold>/result.json   one `RunRecord`, written last
-    RESULTS/results.json                              one `Summary`, made from the run records
+RESULTS/runs/<name>-s<seed>-f<fold>/result.json   one `RunRecord`, written last
+RESULTS/results.json                              one `Summary`, made from the run records
 """
 
 from __future__ import annotations

@@ -1,0 +1,165 @@
+"""The command line: names, options and help. What a command does stands in `commands/`, imported when it runs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+weights_app = typer.Typer(no_args_is_help=True, help="Files of pretrained weights: list, download, verify.")
+cache_app = typer.Typer(no_args_is_help=True, help="Cached features: info, clear.")
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: write the demo images to disk.")
+app.add_typer(weights_app, name="weights")
+app.add_typer(cache_app, name="cache")
+app.add_typer(data_app, name="data")
+
+DATA = typer.Option("--data", help="Folder of images, CSV file, or the word demo.")
+RESULTS = typer.Argument(metavar="RESULTS_DIR", help="Folder that `steelbench run --results` wrote.")
+FOLDER = typer.Option("--weights-dir", help="Looked through first; else STEELBENCH_WEIGHTS_DIR.")
+BACKBONES = typer.Option("--backbones", help="Names, separated by commas.")
+
+
+@app.callback()
+def _main() -> None:
+    """Compare ImageNet backbones on images of steel surfaces: leak-free numbers, a report, models to take away."""
+
+
+@app.command()
+def run(
+    data: Annotated[str, DATA],
+    suite: Annotated[Path | None, typer.Option(help="Python file with a list EXPERIMENTS.")] = None,
+    backbones: Annotated[str | None, BACKBONES] = None,
+    methods: Annotated[str | None, typer.Option(help="Names, separated by commas; default softmax.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="METHOD.FIELD=VALUE")] = None,
+    results: Annotated[Path | None, typer.Option(help="Folder for everything; default results/<data>.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="imagenet (default), noisy-student, random, auto, or a file.")
+    ] = None,
+    weights_dir: Annotated[Path | None, FOLDER] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="For every method that has epochs.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Repetitions; each redraws the split.")] = None,
+    folds: Annotated[int | None, typer.Option(min=1, help="Cross-validation; 1 is 64/16/20 %.")] = None,
+    split: Annotated[str | None, typer.Option(help="grouped (default) or random.")] = None,
+    engine: Annotated[str | None, typer.Option(help="auto (default), keras or openvino.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 (default), bfloat16 or float16.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side that the backbone sees; default its own.")] = None,
+    verify: Annotated[str | None, typer.Option(help="sample (default) or full: test images for the .h5.")] = None,
+    include_none: Annotated[bool, typer.Option("--include-none", help="Severstal: images without a defect.")] = False,
+    bit_depth: Annotated[int | None, typer.Option(help="Used bits of 16-bit files, e.g. 12.")] = None,
+    track: Annotated[str | None, typer.Option(help="off (default) or tensorboard.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the runs in the results folder.")] = False,
+) -> int:
+    """Run experiments on a data set and write a report and models."""
+    from steelbench.commands.run import Request, execute, load_suite, make_experiments
+    from steelbench.experiment import RunOptions
+
+    experiments, preset = load_suite(suite) if suite else (None, {})
+    preset = preset if data == "demo" else {}
+    if preset:
+        words = ", ".join(f"{key}={value}" for key, value in preset.items())
+        print(f"steelbench: demo preset of {suite}: {words}", file=sys.stderr)
+    given: dict[str, Any] = {
+        "weights": weights, "weights_dir": weights_dir, "seeds": seeds, "folds": folds, "split": split,
+        "engine": engine, "precision": precision, "image_size": image_size, "verify": verify, "track": track,
+        "bit_depth": bit_depth, "results": results or Path("results") / (Path(data).stem or "run"),
+    }  # fmt: skip
+    fields = {key: value for key, value in preset.items() if key in RunOptions.model_fields}
+    fields |= {key: value for key, value in given.items() if value is not None}
+    options = RunOptions(data=data, include_none=include_none, force=force, **fields)
+    request = Request(suite=suite, backbones=backbones, methods=methods, assignments=set_ or [], epochs=epochs)
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return execute(options, make_experiments(request, preset, experiments), command)
+
+
+@app.command()
+def report(results: Annotated[Path, RESULTS]) -> None:
+    """Draw the report of a results folder again."""
+    from steelbench.report.page import build_report
+
+    print(build_report(results))
+
+
+@app.command("list")
+def list_(what: Annotated[str | None, typer.Argument(help="backbones, methods, datasets or metrics")] = None) -> None:
+    """Say what can be run."""
+    from steelbench.commands.tables import print_lists
+
+    print_lists(what)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model's .h5, its card beside it.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")],
+) -> int:
+    """Print path, class, probability for images, as CSV."""
+    from steelbench.commands.predict import predict_files
+
+    return predict_files(model, paths)
+
+
+@weights_app.command("list")
+def weights_list(
+    backbones: Annotated[str | None, BACKBONES] = None, weights_dir: Annotated[Path | None, FOLDER] = None
+) -> None:
+    """File names, sizes, md5, where from, where to put them."""
+    from steelbench.commands.weights import list_files
+
+    list_files(backbones, weights_dir)
+
+
+@weights_app.command("download")
+def weights_download(
+    backbones: Annotated[str | None, BACKBONES] = None,
+    weights_dir: Annotated[Path | None, FOLDER] = None,
+    kind: Annotated[str, typer.Option(help="imagenet or noisy-student.")] = "imagenet",
+) -> None:
+    """Fetch the files that are missing."""
+    from steelbench.commands.weights import download_files
+
+    download_files(backbones, weights_dir, kind)
+
+
+@weights_app.command("verify")
+def weights_verify(
+    backbones: Annotated[str | None, BACKBONES] = None, weights_dir: Annotated[Path | None, FOLDER] = None
+) -> int:
+    """Check the files that are here against their md5 and architecture."""
+    from steelbench.commands.weights import verify_files
+
+    return verify_files(backbones, weights_dir)
+
+
+@cache_app.command("info")
+def cache_info() -> None:
+    """Where the cache is, and how much each backbone keeps in it."""
+    from steelbench.commands.cache import info
+
+    info()
+
+
+@cache_app.command("clear")
+def cache_clear(
+    backbone: Annotated[str | None, typer.Option(help="Only this backbone's features.")] = None,
+    older_than: Annotated[float, typer.Option(min=0, help="Only what was not written to for so many days.")] = 0.0,
+) -> None:
+    """Delete cached features; they are computed again when needed."""
+    from steelbench.commands.cache import clear_cache
+
+    clear_cache(backbone, older_than)
+
+
+@data_app.command("demo")
+def data_demo(
+    out: Annotated[Path, typer.Argument(metavar="OUT_DIR")],
+    images: Annotated[int, typer.Option(help="Number of images, planted copies included.")] = 360,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Write the demo data set: six procedural steel textures, and what was planted in truth.json."""
+    from steelbench.data.demo import write_demo
+
+    print(write_demo(out, images, seed))

@@ -1,0 +1,1 @@
+"""What the commands of `steelbench` do, one module each; `cli.py` names their options."""

@@ -1,0 +1,36 @@
+"""`steelbench cache info|clear`."""
+
+from __future__ import annotations
+
+import time
+
+from steelbench.commands.tables import show
+from steelbench.errors import choose
+from steelbench.models.backbones import BACKBONES
+from steelbench.storage import cache_folder
+from steelbench.training.cache import clear, spaces
+
+
+def info() -> None:
+    """Print the folder, and for each space its backbone, way of computing, images, size and age."""
+    found = spaces(cache_folder())
+    print(cache_folder())
+    show(
+        ("backbone", "pixels", "engine", "precision", "images", "MB", "days"),
+        (
+            (
+                space.backbone, *(str(space.description.get(key, "")) for key in ("image_size", "engine", "precision")),
+                str(space.images), f"{space.size / 1e6:.1f}", f"{(time.time() - space.used) / 86400:.1f}",
+            )
+            for space in found
+        ),
+        right=("pixels", "images", "MB", "days"),
+    )  # fmt: skip
+    print(f"{sum(space.size for space in found) / 1e6:.1f} MB in all")
+
+
+def clear_cache(backbone: str | None, older_than_days: float) -> None:
+    """Delete and say how much was freed."""
+    if backbone:
+        choose("backbone", backbone, BACKBONES)
+    print(f"{clear(cache_folder(), backbone, older_than_days) / 1e6:.1f} MB freed")

@@ -1,0 +1,109 @@
+"""`steelbench run`: experiments from names or a suite file, then the runner, the leaderboard, the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import runpy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from steelbench.commands.progress import Terminal
+from steelbench.errors import SteelbenchError, choose
+from steelbench.experiment import METHODS, Experiment, RunOptions, method_of, parse_assignments, with_fields
+from steelbench.models.backbones import BACKBONES, find_backbone
+
+MAIN_BACKBONES = ("vgg19", "efficientnet_b0", "xception", "inception_v3")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What decides the experiments: as typed, not yet checked."""
+
+    suite: Path | None
+    backbones: str | None
+    methods: str | None
+    assignments: Sequence[str]
+    epochs: int | None
+
+
+def _names(text: str, kind: str, choices: Any) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise SteelbenchError(f"--{kind}s is empty; name at least one of {', '.join(choices)}.")
+    return [choose(kind, name, choices) for name in dict.fromkeys(names)]
+
+
+def load_suite(path: Path) -> tuple[list[Experiment], dict[str, Any]]:
+    """The experiments of a suite file and its preset for the demo data.
+
+    Raises:
+        SteelbenchError: if the file is missing, fails, or has no EXPERIMENTS.
+    """
+    if not path.is_file():
+        raise SteelbenchError(f"--suite {path} does not exist; name a Python file with a list EXPERIMENTS.")
+    try:
+        names = runpy.run_path(str(path), run_name="steelbench_suite")
+    except SteelbenchError:
+        raise
+    except Exception as error:
+        raise SteelbenchError(f"--suite {path} fails with {type(error).__name__}: {error}; mend the file.") from None
+    experiments = names.get("EXPERIMENTS")
+    if not isinstance(experiments, list) or not all(isinstance(item, Experiment) for item in experiments):
+        raise SteelbenchError(f"--suite {path} defines no EXPERIMENTS, a list of steelbench.experiment.Experiment.")
+    return experiments, dict(names.get("DEMO", {}))
+
+
+def make_experiments(request: Request, preset: dict[str, Any], suite: list[Experiment] | None) -> list[Experiment]:
+    """The experiments that a command asks for, seed 0 and fold 0.
+
+    Raises:
+        SteelbenchError: for unknown names, or if nothing is left to run.
+    """
+    backbones = _names(request.backbones, "backbone", BACKBONES) if request.backbones else None
+    methods = _names(request.methods, "method", METHODS) if request.methods else None
+    if suite is None:
+        experiments = [
+            Experiment(backbone=backbone, method=METHODS[method].settings())
+            for backbone in backbones or MAIN_BACKBONES
+            for method in methods or ["softmax"]
+        ]
+    else:
+        experiments = [
+            experiment
+            for experiment in suite
+            if (not backbones or experiment.backbone in backbones)
+            and (not methods or method_of(experiment.method) in methods)
+        ]
+        if not experiments:
+            raise SteelbenchError("--backbones and --methods leave nothing of the suite; name some that it has.")
+    fields = parse_assignments(request.assignments, [method_of(experiment.method) for experiment in experiments])
+    epochs = request.epochs if request.epochs is not None else preset.get("epochs")
+    for experiment in experiments:
+        find_backbone(experiment.backbone)
+    return [
+        dataclasses.replace(
+            experiment, method=with_fields(experiment.method, fields.get(method_of(experiment.method), {}), epochs)
+        )
+        for experiment in experiments
+    ]
+
+
+def execute(options: RunOptions, experiments: list[Experiment], command: str) -> int:
+    """Run, write leaderboard and report, print the leaderboard; returns the exit code."""
+    from steelbench.evaluation.leaderboard import assemble
+    from steelbench.report.page import build_report
+    from steelbench.training.runner import run
+
+    with Terminal() as terminal:
+        outcome = run(options, experiments, command, terminal)
+        terminal("report", "", 0, 0)
+        summary = assemble(
+            options.results, outcome.dataset, outcome.split, outcome.failures, outcome.notices, outcome.weights
+        )
+        page = build_report(options.results)
+    from steelbench.commands.tables import print_leaderboard
+
+    print_leaderboard(summary)
+    print(page)
+    return 1 if any(row.status == "failed" for row in summary.rows) else 0

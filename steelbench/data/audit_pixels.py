@@ -1,0 +1,152 @@
+"""Do two images show the same pixels where one is laid on the other? The last word on every pair.
+
+Both images are reduced to their grain (band-pass) and correlated block by block. A scratch or a light gradient
+that two surfaces have in common makes some blocks agree; the same pixels make all of them agree.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.data.images import RGB
+
+Grain = NDArray[np.float16]
+
+BLOCK = 16
+_FINE, _COARSE = 0.8, 4.0  # sigmas of the band-pass
+_MOST_BLOCKS = 64
+FEWEST_BLOCKS = 6
+_PLAIN = 0.6  # gray levels; a block with less grain in both images says nothing
+_SEARCH = 2  # pixels around the proposed position
+_WINDOW = 64  # half side of the square that the search looks at
+_AWAY = 8  # pixels; the same surface correlates only in place, a straight scratch also beside it
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well two images agree at (dy, dx).
+
+    `typical` and `low` are the median and the lower quartile of the blocks' correlations; `beside` is the largest
+    median when the images are moved 8 pixels out of place.
+    """
+
+    dy: int
+    dx: int
+    typical: float
+    low: float
+    beside: float
+    blocks: int
+
+
+def grain(pixels: RGB) -> Grain:
+    """Float16 [H, W]: gray levels without noise finer than a pixel and without light and shade."""
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    band = cv2.GaussianBlur(gray, (0, 0), _FINE) - cv2.GaussianBlur(gray, (0, 0), _COARSE)
+    return band.astype(np.float16)
+
+
+class Recent:
+    """Values by number, computed when asked for; the latest ones stay as long as they fit into `limit` bytes."""
+
+    def __init__(self, compute: Callable[[int], NDArray[Any]], limit: int = 384 * 1024 * 1024) -> None:
+        self._compute, self._left, self._lock = compute, limit, Lock()
+        self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
+
+    def __call__(self, number: int) -> NDArray[Any]:
+        with self._lock:
+            if number in self._kept:
+                self._kept.move_to_end(number)
+                return self._kept[number]
+        value = self._compute(number)
+        with self._lock:
+            if number not in self._kept:
+                self._kept[number] = value
+                self._left -= value.nbytes
+            while self._left < 0 and len(self._kept) > 1:
+                self._left += self._kept.popitem(last=False)[1].nbytes
+        return value
+
+
+def shared_area(a: tuple[int, int], b: tuple[int, int], dy: int, dx: int) -> tuple[slice, slice]:
+    """Rows and columns of `a` (height, width) that `b`, lying at (dy, dx), covers; empty slices if none."""
+    top, left = max(0, dy), max(0, dx)
+    return slice(top, max(top, min(a[0], dy + b[0]))), slice(left, max(left, min(a[1], dx + b[1])))
+
+
+def shared_share(a: tuple[int, int], b: tuple[int, int], dy: int, dx: int) -> float:
+    """The shared area as a share of the smaller image, 0..1."""
+    rows, columns = shared_area(a, b, dy, dx)
+    return (rows.stop - rows.start) * (columns.stop - columns.start) / min(a[0] * a[1], b[0] * b[1])
+
+
+def _shared(a: Grain, b: Grain, dy: int, dx: int) -> tuple[Grain, Grain]:
+    rows, columns = shared_area(_size(a), _size(b), dy, dx)
+    return a[rows, columns], b[rows.start - dy : rows.stop - dy, columns.start - dx : columns.stop - dx]
+
+
+def _size(image: NDArray[Any]) -> tuple[int, int]:
+    return image.shape[0], image.shape[1]
+
+
+def agreement(a: Grain, b: Grain, dy: int, dx: int, place: tuple[int, int] | None = None) -> Agreement | None:
+    """Compare two images laid on each other; None if they share too few blocks that show anything.
+
+    Args:
+        a: grain of the first image.
+        b: grain of the second image, already turned.
+        dy: row of `a` where the first row of `b` lies; the best position up to 2 pixels away is taken.
+        dx: the column, likewise.
+        place: (y, x) in `a` around which to look for the best position; the shared area's centre if None.
+    """
+    dy, dx = _settle(a, b, dy, dx, place)
+    here = _correlations(a, b, dy, dx)
+    if len(here) < FEWEST_BLOCKS:
+        return None
+    moved = ((_AWAY, 0), (-_AWAY, 0), (0, _AWAY), (0, -_AWAY), (_AWAY, _AWAY), (_AWAY, -_AWAY))
+    others = [_correlations(a, b, dy + y, dx + x) for y, x in moved]
+    beside = max((float(np.median(other)) for other in others if len(other)), default=0.0)
+    low, typical = np.percentile(here, [25, 50])
+    return Agreement(dy, dx, float(typical), float(low), beside, len(here))
+
+
+def _settle(a: Grain, b: Grain, dy: int, dx: int, place: tuple[int, int] | None) -> tuple[int, int]:
+    rows, columns = shared_area(_size(a), _size(b), dy, dx)
+    y, x = place or ((rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2)
+    rows = slice(max(rows.start, y - _WINDOW), min(rows.stop, y + _WINDOW))
+    columns = slice(max(columns.start, x - _WINDOW), min(columns.stop, x + _WINDOW))
+    if min(rows.stop - rows.start, columns.stop - columns.start) < 4 * _SEARCH:
+        return dy, dx
+    part = b[rows.start - dy : rows.stop - dy, columns.start - dx : columns.stop - dx].astype(np.float32)
+    inner = part[_SEARCH:-_SEARCH, _SEARCH:-_SEARCH]
+    scores = cv2.matchTemplate(a[rows, columns].astype(np.float32), inner, cv2.TM_CCOEFF_NORMED)
+    best = np.unravel_index(np.nan_to_num(scores, nan=-1.0, posinf=-1.0).argmax(), scores.shape)
+    return dy + int(best[0]) - _SEARCH, dx + int(best[1]) - _SEARCH
+
+
+def _correlations(a: Grain, b: Grain, dy: int, dx: int) -> NDArray[np.float32]:
+    """The correlation of each block of the shared area that has grain in either image."""
+    first, second = (_blocks(part) for part in _shared(a, b, dy, dx))
+    if not len(first):
+        return np.empty(0, np.float32)
+    spread = np.sqrt([np.einsum("ij,ij->i", part, part) / BLOCK**2 for part in (first, second)])
+    products = np.einsum("ij,ij->i", first, second) / BLOCK**2
+    shows = spread.max(axis=0) > _PLAIN
+    return np.asarray(products[shows] / np.maximum(spread[0] * spread[1], 1e-3)[shows], np.float32)
+
+
+def _blocks(image: Grain) -> NDArray[np.float32]:
+    """At most 64 blocks, spread over the image, each less its mean: float32 [N, 256]."""
+    height, width = image.shape[0] // BLOCK, image.shape[1] // BLOCK
+    grid = image[: height * BLOCK, : width * BLOCK].reshape(height, BLOCK, width, BLOCK)
+    count = height * width
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _MOST_BLOCKS)).astype(int)) if count else np.empty(0, int)
+    blocks = grid[chosen // max(width, 1), :, chosen % max(width, 1)].reshape(-1, BLOCK**2).astype(np.float32)
+    return blocks - blocks.mean(axis=1, keepdims=True)

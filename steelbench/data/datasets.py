@@ -1,0 +1,219 @@
+"""Readers: from a folder or CSV to labelled paths. Each is a row in `DATASETS`, recognised by what is there."""
+
+from __future__ import annotations
+
+import csv
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from steelbench.data.demo import cached_demo
+from steelbench.data.images import is_image
+from steelbench.errors import SteelbenchError
+from steelbench.storage import cache_folder
+
+NEU_CLASSES = {
+    "Cr": "crazing",
+    "In": "inclusion",
+    "Pa": "patches",
+    "PS": "pitted_surface",
+    "RS": "rolled-in_scale",
+    "Sc": "scratches",
+}
+NEU_NAME = re.compile(r"(Cr|In|Pa|PS|RS|Sc)_\d+")
+SPLIT_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image. `path` is relative to the data folder, with '/'; `split` and `group` may be empty."""
+
+    path: str
+    label: str
+    split: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a reader found; nothing is decoded yet. `left_out` counts images by the reason they are not used."""
+
+    root: Path
+    samples: tuple[Sample, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A row of `DATASETS`."""
+
+    matches: Callable[[Path], bool]
+    read: Callable[[Path, bool], Dataset]
+    layout: str
+
+
+def read_dataset(data: str, include_none: bool = False) -> tuple[str, Dataset]:
+    """Read `demo`, a CSV or a folder.
+
+    Args:
+        data: as given to `--data`.
+        include_none: Severstal's images without a defect become the class `none`.
+
+    Returns:
+        The reader's name and what it found, samples sorted by path.
+
+    Raises:
+        SteelbenchError: if there is nothing, or no reader knows the layout.
+    """
+    path = cached_demo(cache_folder()) if data == "demo" else Path(data).expanduser()
+    if not path.exists():
+        raise SteelbenchError(
+            f"--data {data} does not exist; expected a folder of images, a CSV file, or the word demo."
+        )
+    for name, reader in DATASETS.items():
+        if (name == "demo") == (data == "demo") and reader.matches(path):
+            found = reader.read(path.resolve(), include_none)
+            return name, Dataset(found.root, tuple(sorted(found.samples, key=lambda s: s.path)), found.left_out)
+    layouts = "; ".join(reader.layout for reader in DATASETS.values())
+    raise SteelbenchError(f"--data {data} holds no layout that is known. Known: {layouts}.")
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if is_image(path) and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def _text(name: str, what: str) -> str:
+    """The name as it may stand in a CSV: the same characters however a file system composed them."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise SteelbenchError(f"the {what} {name!r} is not valid UTF-8; rename it and run again.") from None
+    return unicodedata.normalize("NFC", name)
+
+
+def _sample(root: Path, path: Path, label: str, split: str = "") -> Sample:
+    relative = path.relative_to(root).as_posix()
+    _text(relative, "file name")
+    return Sample(relative, _text(label, "class folder"), split)
+
+
+def _class_folders(root: Path, _include_none: bool) -> Dataset:
+    samples = [_sample(root, path, folder.name) for folder in _folders(root) for path in _images(folder)]
+    loose = sum(is_image(path) for path in root.iterdir())
+    return Dataset(root, tuple(samples), {"in no class folder": loose} if loose else {})
+
+
+def _split_folders(root: Path, _include_none: bool) -> Dataset:
+    parts = [(part, SPLIT_NAMES[part.name.lower()]) for part in _folders(root) if part.name.lower() in SPLIT_NAMES]
+    samples = [
+        _sample(root, path, folder.name, split)
+        for part, split in parts
+        for folder in _folders(part)
+        for path in _images(folder)
+    ]
+    others = [folder for folder in _folders(root) if folder.name.lower() not in SPLIT_NAMES]
+    left_out = {f"in {folder.name}, neither train, val nor test": sum(1 for _ in _images(folder)) for folder in others}
+    return Dataset(root, tuple(samples), {reason: count for reason, count in left_out.items() if count})
+
+
+def _has_split_folders(root: Path) -> bool:
+    if not root.is_dir():
+        return False
+    names = {SPLIT_NAMES.get(folder.name.lower()) for folder in _folders(root) if _folders(folder)}
+    return "train" in names and len(names & {"validation", "test"}) > 0
+
+
+def _neu_names(root: Path, _include_none: bool) -> Dataset:
+    images = [path for path in sorted(root.iterdir()) if is_image(path)]
+    named = [path for path in images if NEU_NAME.fullmatch(path.stem)]
+    samples = [_sample(root, path, NEU_CLASSES[path.stem.split("_")[0]]) for path in named]
+    others = len(images) - len(named)
+    return Dataset(root, tuple(samples), {"no NEU-CLS name": others} if others else {})
+
+
+def _csv_rows(path: Path, columns: set[str]) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file)
+            found = [name.strip() for name in table.fieldnames or []]
+            gone = sorted(columns - set(found))
+            if gone:
+                raise SteelbenchError(
+                    f"{path} lacks the column{'s' if len(gone) > 1 else ''} {', '.join(gone)}; "
+                    f"its first line must name {', '.join(sorted(columns))}. It names: {', '.join(found) or 'nothing'}."
+                )
+            table.fieldnames = found
+            return [{key: (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in table]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SteelbenchError(f"{path} is no CSV file in UTF-8 ({error}); save it as one and run again.") from None
+
+
+def _csv(path: Path, _include_none: bool) -> Dataset:
+    root, samples, seen = path.parent, [], Counter[str]()
+    for number, row in enumerate(_csv_rows(path, {"path", "label"}), start=2):
+        name, label, split = row["path"], row["label"], row.get("split", "").lower()
+        target = (root / name).resolve()
+        if not name or not label:
+            raise SteelbenchError(f"{path}, line {number}: path or label is empty; fill both or delete the line.")
+        if "\0" in name or not target.is_relative_to(root):
+            raise SteelbenchError(f"{path}, line {number}: {name!r} leaves the CSV's folder; move the images below it.")
+        if split and split not in SPLIT_NAMES:
+            raise SteelbenchError(f"{path}, line {number}: split '{split}'; expected train, val, test or nothing.")
+        relative = target.relative_to(root).as_posix()
+        seen[relative] += 1
+        if seen[relative] > 1:
+            raise SteelbenchError(f"{path}, line {number}: {name} is listed twice; keep one line for each image.")
+        samples.append(Sample(relative, _text(label, "label"), SPLIT_NAMES.get(split, ""), row.get("group", "")))
+    return Dataset(root, tuple(samples))
+
+
+def _severstal(root: Path, include_none: bool) -> Dataset:
+    labels: dict[str, set[str]] = {}
+    for row in _csv_rows(root / "train.csv", {"ImageId", "ClassId"}):
+        if row.get("EncodedPixels", "1"):
+            labels.setdefault(row["ImageId"], set()).add(row["ClassId"])
+    samples, left_out = [], Counter[str]()
+    folder = root / "train_images"
+    for path in sorted(path for path in folder.iterdir() if is_image(path)):
+        classes = labels.pop(path.name, set())
+        if len(classes) > 1:
+            left_out["several classes in one image"] += 1
+        elif classes or include_none:
+            samples.append(_sample(root, path, f"defect_{classes.pop()}" if classes else "none"))
+        else:
+            left_out["no defect marked (--include-none uses them)"] += 1
+    if labels:
+        left_out["in train.csv, but no such file"] += len(labels)
+    return Dataset(root, tuple(samples), dict(left_out))
+
+
+# The first row that matches reads the data.
+DATASETS = {
+    "demo": Reader(lambda path: True, _class_folders, "demo: six procedural steel textures, made on the spot"),
+    "csv": Reader(lambda path: path.is_file(), _csv, "a CSV with path,label and optional split,group"),
+    "severstal": Reader(
+        lambda path: (path / "train.csv").is_file() and (path / "train_images").is_dir(),
+        _severstal,
+        "Severstal's train.csv beside train_images/",
+    ),
+    "split_folders": Reader(
+        _has_split_folders, _split_folders, "train/, val/ or valid/, test/, each with class folders"
+    ),
+    "neu_cls": Reader(
+        lambda path: path.is_dir() and any(is_image(p) and NEU_NAME.fullmatch(p.stem) for p in path.iterdir()),
+        _neu_names,
+        "NEU-CLS names (Cr_1.bmp, In_1.bmp, ...) in one folder",
+    ),
+    "class_folders": Reader(
+        lambda path: path.is_dir() and bool(_folders(path)), _class_folders, "one folder of images for each class"
+    ),
+}

@@ -1,0 +1,118 @@
+"""One image file to RGB uint8 pixels. Files come from outside: size and format are checked before they are believed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+# OpenCV refuses larger images by their header, before it allocates; it reads this once, at import.
+MAX_PIXELS = 100_000_000
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+# A broken file is reported once, by us; OpenCV's own lines would only tear the progress bar.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_BYTES = 512 * 1024 * 1024
+EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+RGB = NDArray[np.uint8]
+
+
+class UnreadableImageError(Exception):
+    """An image that is skipped; the message is the reason that `skipped_images.csv` lists."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image and what its file said: `bits` per value and the largest value stored."""
+
+    pixels: RGB
+    bits: int
+    largest: int
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name says that this is an image; hidden files are not."""
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        UnreadableImageError: if it cannot be opened, is empty, no plain file, or larger than `MAX_BYTES`.
+    """
+    try:
+        if not path.is_file():
+            raise UnreadableImageError("no such file")
+        size = path.stat().st_size
+        if size == 0:
+            raise UnreadableImageError("the file is empty")
+        if size > MAX_BYTES:
+            raise UnreadableImageError(f"the file has {size} bytes, more than the {MAX_BYTES} that are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableImageError(f"cannot be opened ({error.strerror})") from None
+
+
+def decode(data: bytes, bit_depth: int | None = None) -> Decoded:
+    """Decode BMP, PNG, JPEG, TIFF or WebP to RGB.
+
+    Gray is repeated into three channels, alpha is dropped, the EXIF turn is applied. 16-bit values are divided by 257
+    (or by what maps `2**bit_depth - 1` to 255), the same for every image: stretching each by its own range would
+    erase the brightness that separates some classes.
+
+    Args:
+        data: the bytes of the file.
+        bit_depth: used bits of 16-bit files, for example 12; None means all 16.
+
+    Returns:
+        Pixels uint8 [H, W, 3], RGB, 0..255, with the file's depth.
+
+    Raises:
+        UnreadableImageError: if it cannot be decoded, has more than `MAX_PIXELS` pixels, or values that do not fit.
+    """
+    try:
+        # Not IMREAD_UNCHANGED: it would leave the EXIF turn and the alpha channel to us.
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        large = "CV_IO_MAX_IMAGE" in str(error)
+        raise UnreadableImageError(f"larger than {MAX_PIXELS} pixels" if large else "damaged or no image") from None
+    if pixels is None or pixels.size == 0:
+        raise UnreadableImageError("damaged, truncated or no image")
+    if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
+        raise UnreadableImageError(f"larger than {MAX_PIXELS} pixels")
+    pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    largest = int(pixels.max())
+    if pixels.dtype == np.uint8:
+        return Decoded(pixels, 8, largest)
+    if pixels.dtype != np.uint16:
+        raise UnreadableImageError(f"{pixels.dtype} pixels; 8 or 16 bit unsigned integers are read")
+    top = 2 ** (bit_depth or 16) - 1
+    if largest > top:
+        raise UnreadableImageError(f"holds the value {largest}, more than --bit-depth {bit_depth} allows ({top})")
+    scaled = np.rint(pixels.astype(np.float32) * np.float32(255 / top)).astype(np.uint8)
+    return Decoded(scaled, 16, largest)
+
+
+def read_image(path: Path, bit_depth: int | None = None) -> RGB:
+    """Pixels uint8 [H, W, 3], RGB, 0..255, of an image file.
+
+    Raises:
+        UnreadableImageError: with the reason.
+    """
+    return decode(read_bytes(path), bit_depth).pixels
+
+
+def resize(pixels: RGB, size: int) -> NDArray[np.float32]:
+    """Resize to a square as `keras.layers.Resizing` does (bilinear, pixel centres at .5, no antialiasing).
+
+    In float32, because OpenCV's bilinear on uint8 rounds each pixel.
+
+    Returns:
+        float32 [size, size, 3], 0..255.
+    """
+    return cv2.resize(pixels.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,158 @@
+"""Training, validation and test: stratified, and whatever shares a group stays on one side."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.errors import SteelbenchError
+
+Indices = NDArray[np.int64]
+# Draws tried until every class stands in every part; small classes can make the greedy folds miss one.
+DRAWS = 50
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of the images of each part, ascending and disjoint."""
+
+    train: Indices
+    validation: Indices
+    test: Indices
+
+
+def group_numbers(keys: Sequence[Sequence[str]]) -> Indices:
+    """Number the groups: two images that share any key are of one group, and so on along the chain.
+
+    Args:
+        keys: for each image the keys that tie it to others, such as its pixels' digest and its `group` column.
+
+    Returns:
+        int64 [N], numbered by first appearance.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    number: dict[str, int] = {}
+    pairs = [(row, number.setdefault(key, len(number))) for row, own in enumerate(keys) for key in own]
+    rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
+    size = len(keys) + len(number)
+    links = coo_array((np.ones(len(rows)), (rows, columns + len(keys))), shape=(size, size))
+    component = connected_components(links, directed=False)[1][: len(keys)]
+    first: dict[int, int] = {}
+    return np.array([first.setdefault(int(value), len(first)) for value in component], np.int64)
+
+
+def make_splits(
+    labels: Indices,
+    groups: Indices,
+    fixed: Sequence[str],
+    *,
+    folds: int,
+    seed: int,
+    classes: Sequence[str],
+) -> list[Split]:
+    """The splits of one seed, one for each fold.
+
+    One fold is 64/16/20 % training/validation/test. With K folds each is the test set once and a fifth of the rest
+    is validation. Where the data brings its own split, that is honoured and only missing parts are drawn.
+
+    Args:
+        labels: int64 [N], class numbers.
+        groups: int64 [N].
+        fixed: for each image "train", "validation", "test" or "".
+        folds: K.
+        seed: redraws the folds.
+        classes: names, for messages.
+
+    Raises:
+        SteelbenchError: if a fixed split meets folds > 1, or a class has fewer groups than K.
+    """
+    if any(fixed):
+        if folds > 1:
+            raise SteelbenchError(
+                f"the data brings its own split, so --folds {folds} has no meaning; leave --folds out, "
+                "or remove the split (column or folders) to cross-validate."
+            )
+        return [_fixed_split(labels, groups, np.array(fixed), seed)]
+    _refuse_few_groups(labels, groups, folds, classes)
+    everything = np.arange(len(labels))
+    if folds == 1:
+        rest, test = _draw(labels, groups, everything, seed)
+        return [Split(*_draw(labels, groups, rest, seed), test)]
+    parts = _fold_parts(labels, groups, everything, folds, seed)
+    rests = [np.setdiff1d(everything, test) for test in parts]
+    return [
+        Split(*_draw(labels, groups, rest, seed + fold), test)
+        for fold, (rest, test) in enumerate(zip(rests, parts, strict=True))
+    ]
+
+
+def _refuse_few_groups(labels: Indices, groups: Indices, folds: int, classes: Sequence[str]) -> None:
+    found = Counter(label for label, _ in set(zip(labels.tolist(), groups.tolist(), strict=True)))
+    label, fewest = min(found.items(), key=lambda item: (item[1], item[0]))
+    needed = max(3, folds)
+    if fewest < needed:
+        largest = f"the largest --folds is {fewest}" if fewest >= 3 else "at least 3 are needed to have three parts"
+        raise SteelbenchError(
+            f"class '{classes[label]}' has {fewest} group{'' if fewest == 1 else 's'} of images that share nothing "
+            f"with each other, --folds {folds} needs {needed}; {largest}. Lower --folds, or add images of that class."
+        )
+
+
+def _fixed_split(labels: Indices, groups: Indices, fixed: NDArray[np.str_], seed: int) -> Split:
+    train, validation, test = (np.flatnonzero(fixed == part) for part in ("train", "validation", "test"))
+    train = np.union1d(train, np.flatnonzero(fixed == ""))
+    if not len(test):
+        train, test = _draw(labels, groups, train, seed)
+    if not len(validation):
+        train, validation = _draw(labels, groups, train, seed)
+    return Split(train, validation, test)
+
+
+def _draw(labels: Indices, groups: Indices, pool: Indices, seed: int) -> tuple[Indices, Indices]:
+    """Four fifths and one fifth of the pool, every class in both where that can be."""
+    best: tuple[int, Indices] | None = None
+    for draw in range(DRAWS):
+        for part in _parts(labels, groups, pool, 5, seed * DRAWS + draw):
+            rest = np.setdiff1d(pool, part)
+            missing = len(set(labels[pool])) * 2 - len(set(labels[part])) - len(set(labels[rest]))
+            if best is None or missing < best[0]:
+                best = missing, part
+            if missing == 0:
+                return rest, part
+    assert best is not None
+    return np.setdiff1d(pool, best[1]), best[1]
+
+
+def _fold_parts(labels: Indices, groups: Indices, pool: Indices, folds: int, seed: int) -> list[Indices]:
+    best: tuple[int, list[Indices]] | None = None
+    for draw in range(DRAWS):
+        parts = list(_parts(labels, groups, pool, folds, seed * DRAWS + draw))
+        missing = sum(len(set(labels[pool])) - len(set(labels[part])) for part in parts)
+        if best is None or missing < best[0]:
+            best = missing, parts
+        if missing == 0:
+            break
+    assert best is not None
+    return best[1]
+
+
+def _parts(labels: Indices, groups: Indices, pool: Indices, folds: int, seed: int) -> Iterator[Indices]:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    # The grouped folds are found greedily, one group after another; where every group is one image the plain ones
+    # are exact and faster. They always deal a class smaller than K to the same folds, so not for those.
+    smallest = np.unique(labels[pool], return_counts=True)[1].min()
+    single = len(np.unique(groups[pool])) == len(pool) and smallest >= folds
+    folder = (StratifiedKFold if single else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        # A class smaller than the number of folds is dealt with by drawing again.
+        warnings.simplefilter("ignore", UserWarning)
+        for _, part in folder.split(pool, labels[pool], groups[pool]):
+            yield pool[np.sort(part)]

@@ -1,0 +1,145 @@
+"""A finished model for use: checked against its card, fed with raw pixels, refusing what it was not made for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict
+
+from steelbench.errors import SteelbenchError
+from steelbench.results import Record, read_record
+
+
+class Card(Record):
+    """What stands beside an `.h5`; further fields are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str
+    classes: list[str]
+    sha256: str
+    bit_depth: int | None = None
+
+
+class Model:
+    """A saved classifier with its card.
+
+    Attributes:
+        card: everything that is known about it: metrics, seeds, versions, origin of the weights.
+        classes: class names, in the order of the probabilities.
+        network: the `keras.Model`; its layer `embedding` gives the features.
+    """
+
+    def __init__(self, network: Any, card: Card) -> None:
+        from steelbench.models.artifact import compiled
+
+        self.network, self.card = network, card
+        self.classes = list(card.classes)
+        self.bit_depth = card.bit_depth
+        self._compute = compiled(network)
+
+    def predict(self, images: Any, *, refuse_scaled: bool = True) -> NDArray[np.float32]:
+        """Class probabilities of raw images.
+
+        Args:
+            images: one array [N, H, W, 3] or [H, W, 3], or a list of arrays [H, W, 3] of any sizes; RGB, 0..255,
+                uint8 or float.
+            refuse_scaled: False for pixels that are known to come straight from a file.
+
+        Returns:
+            float32 [N, C], each row sums to 1; C in the order of `classes`.
+
+        Raises:
+            SteelbenchError: for other shapes, or values that are not 0..255: scaled to 0..1, standardised, 16 bit.
+        """
+        from steelbench.models.artifact import same_size
+
+        pictures = [_check_shape(image) for image in _as_list(images)]
+        _check_values(pictures, refuse_scaled)
+        return np.concatenate([self._compute(batch).numpy() for batch in same_size(pictures)])
+
+    def __repr__(self) -> str:
+        return f"<steelbench model {self.card.name}: {', '.join(self.classes)}>"
+
+
+def load_model(path: str | Path) -> Model:
+    """Load an `.h5` that steelbench saved, and its card beside it.
+
+    Args:
+        path: of the `.h5`.
+
+    Raises:
+        SteelbenchError: if either is missing, or the file is not the one that the card describes.
+    """
+    from steelbench.models import artifact
+
+    path = Path(path)
+    if not path.is_file():
+        raise SteelbenchError(f"{path} does not exist; expected a model that steelbench saved, such as models/NAME.h5.")
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        raise SteelbenchError(
+            f"{beside} is missing, the card with the class names; copy it along with {path.name}. "
+            "keras.models.load_model opens the file without it."
+        )
+    card = read_record(beside, Card)
+    if artifact.sha256(path) != card.sha256:
+        raise SteelbenchError(
+            f"{path} is not the file that its card describes (sha256 differs): damaged or replaced. Copy both again."
+        )
+    network = artifact.load(path)
+    if network.output_shape[-1] != len(card.classes):
+        raise SteelbenchError(
+            f"{beside} names {len(card.classes)} classes, {path.name} has {network.output_shape[-1]}; "
+            "copy the card that belongs to it."
+        )
+    return Model(network, card)
+
+
+def _as_list(images: Any) -> Sequence[Any]:
+    if isinstance(images, np.ndarray):
+        return list(images) if images.ndim == 4 else [images]
+    if not isinstance(images, (list, tuple)):
+        raise SteelbenchError(
+            f"images are {type(images).__name__}; expected a NumPy array [N, H, W, 3] or a list of arrays [H, W, 3]."
+        )
+    return images
+
+
+def _check_shape(image: Any) -> NDArray[Any]:
+    array = np.asarray(image)
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise SteelbenchError(
+            f"an image has the shape {array.shape}; expected (height, width, 3), RGB. "
+            "Repeat a gray image three times: numpy.repeat(image[..., None], 3, axis=-1)."
+        )
+    if array.dtype.kind not in "uif":
+        raise SteelbenchError(f"an image has the type {array.dtype}; expected uint8 or float with values 0..255.")
+    return array
+
+
+def _check_values(pictures: Sequence[NDArray[Any]], refuse_scaled: bool) -> None:
+    if not pictures:
+        raise SteelbenchError("there are no images; give at least one.")
+    low = min(float(picture.min()) for picture in pictures)
+    high = max(float(picture.max()) for picture in pictures)
+    if not np.isfinite([low, high]).all():
+        raise SteelbenchError("the images hold values that are not numbers (NaN or infinity); expected 0..255.")
+    if low < 0:
+        raise SteelbenchError(
+            f"the smallest value is {low:g}: the images look standardised. Give raw pixels 0..255; the model "
+            "preprocesses them itself."
+        )
+    if high > 255:
+        raise SteelbenchError(f"the largest value is {high:g}: expected 0..255. Divide 16-bit images by 257.")
+    if refuse_scaled and 0 < high <= 1:
+        raise SteelbenchError(
+            f"the largest value is {high:g}: the images look scaled to 0..1. Give raw pixels 0..255; the model "
+            "scales them itself."
+        )

@@ -1,0 +1,102 @@
+"""The trained head: a few Dense layers as plain arrays, from features to probabilities, with their standardisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.errors import SteelbenchError
+from steelbench.results import whole_file
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Dense:
+    """One layer: `activation(x @ kernel + bias)`, kernel float32 [D, U], bias float32 [U]."""
+
+    kernel: Array
+    bias: Array
+    activation: Literal["linear", "relu", "softmax"]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Mean and standard deviation of each feature over the training images, float32 [D]."""
+
+    mean: Array
+    std: Array
+
+    @classmethod
+    def fit(cls, features: Array) -> Self:
+        """From training features float32 [N, D]."""
+        mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+        # A feature that hardly moves would turn the last digits of an engine's arithmetic into a signal.
+        floor = 1e-4 * np.abs(mean) + 1e-12
+        return cls(mean.astype(np.float32), np.where(std > floor, std, np.maximum(floor, 1.0)).astype(np.float32))
+
+    def apply(self, features: Array) -> Array:
+        """Standardised features, float32 [N, D]."""
+        return (features - self.mean) / self.std
+
+    def fold(self, kernel: Array, bias: Array) -> tuple[Array, Array]:
+        """Kernel and bias that give on raw features what these give on standardised ones."""
+        folded = kernel.astype(np.float64) / self.std[:, None].astype(np.float64)
+        shifted = bias.astype(np.float64) - self.mean.astype(np.float64) @ folded
+        return folded.astype(np.float32), shifted.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Features float32 [N, D] to probabilities float32 [N, C]."""
+
+    layers: tuple[Dense, ...]
+
+    def __call__(self, features: Array) -> Array:
+        """Probabilities, computed in float32 as the saved model will."""
+        x = features
+        for layer in self.layers:
+            x = x @ layer.kernel + layer.bias
+            if layer.activation == "relu":
+                x = np.maximum(x, 0)
+            elif layer.activation == "softmax":
+                x = np.exp(x - x.max(axis=1, keepdims=True))
+                x /= x.sum(axis=1, keepdims=True)
+        return x
+
+    @property
+    def params(self) -> int:
+        """Number of weights."""
+        return sum(layer.kernel.size + layer.bias.size for layer in self.layers)
+
+    def save(self, path: Path) -> None:
+        """Write as `.npz`, whole or not at all."""
+        arrays = {}
+        for number, layer in enumerate(self.layers):
+            arrays |= {f"kernel_{number}": layer.kernel, f"bias_{number}": layer.bias}
+            arrays[f"activation_{number}"] = np.frombuffer(layer.activation.encode(), np.uint8)
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            SteelbenchError: if the file is missing or damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                count = sum(name.startswith("kernel_") for name in arrays.files)
+                return cls(
+                    tuple(
+                        Dense(arrays[f"kernel_{i}"], arrays[f"bias_{i}"], arrays[f"activation_{i}"].tobytes().decode())
+                        for i in range(count)
+                    )
+                )
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise SteelbenchError(f"{path} holds no head ({error}); run its experiment again with --force.") from None

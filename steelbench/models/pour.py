@@ -1,0 +1,155 @@
+"""Weights into an encoder: from a file, or fresh ones made usable."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from steelbench.errors import SteelbenchError
+from steelbench.models.backbones import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    build_encoder,
+    build_network,
+    find_backbone,
+)
+from steelbench.models.weights import Origin, stored_values
+
+CALIBRATION_IMAGES = 64
+
+
+def encoder_with_weights(
+    name: str,
+    origin: Origin,
+    *,
+    image_size: int | None = None,
+    seed: int = 0,
+    calibration: NDArray[np.float32] | None = None,
+) -> keras.Model:
+    """Build an encoder and pour its weights.
+
+    Args:
+        name: a row of `BACKBONES`.
+        origin: as `weights.resolve` gives it.
+        image_size: side of the square that the backbone sees, pixels.
+        seed: of fresh weights.
+        calibration: float32 [N, S, S, 3], 0..255, training images at the encoder's size; for fresh weights only.
+
+    Returns:
+        The encoder of `build_encoder`, not trainable.
+
+    Raises:
+        SteelbenchError: if the file does not fit.
+    """
+    keras.utils.set_random_seed(seed)
+    encoder = build_encoder(name, image_size)
+    if origin.kind == "random":
+        if calibration is not None:
+            calibrate(encoder, calibration)
+    elif stored_values(Path(origin.path)) == find_backbone(name).params:
+        _pour_keras(encoder, name, origin)
+    else:
+        _pour_noisy_student(encoder, name, origin)
+    encoder.trainable = False
+    return encoder
+
+
+def _load(network: keras.Model, name: str, origin: Origin) -> keras.Model:
+    try:
+        network.load_weights(origin.path)
+    except Exception as error:
+        # Keras raises half a dozen kinds here, and to the user they mean one thing.
+        raise SteelbenchError(
+            f"{origin.path} does not fit {name}: {str(error).splitlines()[0][:200]} "
+            f"Name a file made with keras.applications.{find_backbone(name).constructor}(include_top=False)."
+        ) from None
+    return network
+
+
+def _pour_keras(encoder: keras.Model, name: str, origin: Origin) -> None:
+    """From Keras's own file. What the constructor's `weights="imagenet"` does besides loading is done here, too."""
+    network = _load(build_network(name, size=find_backbone(name).image_size), name, origin)
+    encoder.set_weights(network.get_weights())
+    preprocessing = find_backbone(name).preprocessing
+    if preprocessing == "caffe":
+        first = next(layer for layer in encoder.layers if isinstance(layer, layers.Conv2D))
+        kernel, *bias = first.get_weights()
+        first.set_weights([kernel[:, :, ::-1, :], *bias])
+    if preprocessing == "efficientnet":
+        # For weights="imagenet", and only then, Keras puts a Rescaling(1 / sqrt(std)) behind the normalization,
+        # which the weights were trained with. Dividing by sqrt(variance * std) is the same in one step.
+        normalization = _normalization(encoder)
+        mean, variance, count = normalization.get_weights()
+        _set_normalization(normalization, mean, variance * np.float32(IMAGENET_STD), count)
+
+
+def _pour_noisy_student(encoder: keras.Model, name: str, origin: Origin) -> None:
+    """From a file of the `efficientnet` package, layer by layer by name, so that nothing custom is saved."""
+    try:
+        import efficientnet.tfkeras as package
+    except ImportError:
+        raise SteelbenchError(
+            "noisy-student weights are read through the efficientnet package, which is not installed; "
+            "pip install 'steelbench[noisy]'."
+        ) from None
+    size = find_backbone(name).image_size
+    build = getattr(package, find_backbone(name).constructor)
+    source = _load(build(include_top=False, weights=None, input_shape=(size, size, 3)), name, origin)
+    for layer in source.layers:
+        if layer.weights:
+            encoder.get_layer(layer.name).set_weights(layer.get_weights())
+    # These weights expect pixels standardised as for ImageNet; Keras's network divides by 255 itself.
+    normalization = _normalization(encoder)
+    _set_normalization(normalization, np.float32(IMAGENET_MEAN), np.float32(IMAGENET_STD) ** 2, np.zeros((), "int32"))
+
+
+def _normalization(encoder: keras.Model) -> layers.Normalization:
+    return next(layer for layer in encoder.layers if isinstance(layer, layers.Normalization))
+
+
+def _set_normalization(layer: layers.Normalization, *values: NDArray[np.float32]) -> None:
+    layer.set_weights(values)
+    # The layer computes with copies of its weights; they are renewed only here.
+    layer.finalize_state()
+
+
+def calibrate(encoder: keras.Model, images: NDArray[np.float32]) -> None:
+    """Set each BatchNorm's mean and variance once, from one batch.
+
+    With fresh weights and statistics of 0 and 1 the signal dies on its way: features of 1e-12, and no head learns.
+
+    Args:
+        encoder: with fresh weights.
+        images: float32 [N, S, S, 3], 0..255, at the encoder's size.
+    """
+    norms = [layer for layer in encoder.layers if isinstance(layer, layers.BatchNormalization)]
+    drops = [layer for layer in encoder.layers if isinstance(layer, layers.Dropout)]
+    kept = [layer.momentum for layer in norms], [layer.rate for layer in drops]
+    if not norms:
+        return
+    # In training mode with momentum 0 the moving statistics become the batch's; each layer sees the ones before it
+    # already normalised. Dropped connections would make the statistics a matter of chance.
+    _each(norms, "momentum", [0.0] * len(norms))
+    _each(drops, "rate", [0.0] * len(drops))
+    encoder(images, training=True)
+    _each(norms, "momentum", kept[0])
+    _each(drops, "rate", kept[1])
+
+
+def _each(targets: list[keras.Layer], attribute: str, values: list[float]) -> None:
+    for layer, value in zip(targets, values, strict=True):
+        setattr(layer, attribute, value)
+
+
+def digest(model: keras.Model) -> str:
+    """sha256 over all weights in order: what the features of an encoder depend on beside its architecture."""
+    found = hashlib.sha256()
+    for weight in model.weights:
+        value = weight.numpy()
+        found.update(f"{value.dtype} {value.shape}".encode() + value.tobytes())
+    return found.hexdigest()

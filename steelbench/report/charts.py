@@ -1,0 +1,129 @@
+"""Figures that compare rows, and the one of the data: accuracy, seconds, images per class."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from steelbench.report.canvas import INK, QUIET, SOFT, panels
+from steelbench.report.whisker import Scale
+from steelbench.report.words import percent, row_label, shorten
+from steelbench.results import Row
+
+OTHER = "other steps"
+
+
+def accuracy(models: list[Row], majority: Row | None, colours: dict[str, str]) -> Figure:
+    """Dot and whisker for each row, best on top; enlarged beside it where the rows lie close together.
+
+    Args:
+        models: rows with an accuracy, best first, at least one.
+        majority: the reference line.
+        colours: of the backbones.
+    """
+    start = 100 * Scale.of(models).start
+    enlarge = start >= 50
+    figure, axes = panels([2.6, 4.6] if enlarge else [7.4], 0.3 * len(models) + 0.5, gap=0.35)
+    for axis in axes:
+        _whiskers(axis, models, colours)
+        axis.set_ylim(len(models) + (0.3 if majority else -0.4), -0.6)
+        axis.set_xlabel("accuracy (%)")
+    axes[0].set_title("Test accuracy")
+    axes[0].set_xlim(0, 101.5)
+    axes[0].set_yticks(range(len(models)), [shorten(row_label(row), 44) for row in models])
+    if enlarge:
+        axes[1].set_title(f"Enlarged: {start:.0f} to 100 %")
+        axes[1].set_xlim(start, 100 + (100 - start) / 60)
+        axes[1].set_yticks(range(len(models)), [])
+    if majority is not None and majority.accuracy is not None:
+        for axis in axes:
+            if axis.get_xlim()[0] <= 100 * majority.accuracy:
+                _reference(axis, 100 * majority.accuracy, len(models) - 0.1)
+    for place, row in enumerate(models):
+        axes[-1].annotate(
+            percent(row.accuracy), (1.02, place), xycoords=("axes fraction", "data"), va="center", color=INK
+        )
+    return figure
+
+
+def _whiskers(axis: Axes, models: list[Row], colours: dict[str, str]) -> None:
+    for place, row in enumerate(models):
+        middle = 100 * (row.accuracy or 0.0)
+        if row.accuracy_low is not None and row.accuracy_high is not None:
+            bounds = [100 * row.accuracy_low, 100 * row.accuracy_high]
+            axis.plot(bounds, [place, place], color=colours[row.backbone], linewidth=2, solid_capstyle="butt")
+        axis.plot(middle, place, "o", color=colours[row.backbone], markersize=7, clip_on=False)
+    axis.grid(axis="x")
+    axis.tick_params(axis="y", length=0)
+
+
+def _reference(axis: Axes, value: float, bottom: float) -> None:
+    """A dashed line, named in the empty row below the last dot."""
+    axis.axvline(value, color=QUIET, linewidth=1.2, linestyle="--")
+    left = value > 50
+    axis.annotate(
+        f"majority class {value:.1f} %",
+        (value, bottom),
+        xytext=(-4 if left else 4, 0),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="center",
+        fontsize=9,
+    )
+
+
+def seconds(rows: list[Row]) -> Figure | None:
+    """Where each row's time went, by step, as stacked bars; None if no row says."""
+    spent = {row.name: _steps(row) for row in rows}
+    shown = [row for row in rows if spent[row.name]]
+    if not shown:
+        return None
+    names = list(dict.fromkeys(step for row in shown for step in spent[row.name]))
+    if len(names) > len(SOFT):
+        names = [*names[: len(SOFT) - 1], OTHER]
+    figure, (axis,) = panels([7.0], 0.3 * len(shown) + 0.3)
+    lefts = [0.0] * len(shown)
+    for name, colour in zip(names, SOFT, strict=False):
+        widths = [_spent(spent[row.name], name, names) for row in shown]
+        axis.barh(range(len(shown)), widths, 0.62, lefts, color=colour, label=shorten(name), linewidth=0)
+        lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
+    for place, total in enumerate(lefts):
+        text = f"{total:.0f} s" if total >= 10 else f"{total:.1f} s"
+        axis.annotate(text, (total, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9)
+    axis.set_yticks(range(len(shown)), [shorten(row_label(row), 44) for row in shown])
+    axis.set_ylim(len(shown) - 0.5, -0.5)
+    axis.set_xlim(0, 1.1 * max(*lefts, 0.1))
+    axis.set_xlabel("seconds, all runs of the row together")
+    axis.set_title("Where the time went")
+    axis.grid(axis="x")
+    axis.tick_params(axis="y", length=0)
+    axis.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, fontsize=9)
+    return figure
+
+
+def _steps(row: Row) -> dict[str, float]:
+    given = row.detail.get("seconds")
+    pairs = given.items() if isinstance(given, dict) else []
+    return {str(step): float(value) for step, value in pairs if isinstance(value, int | float) and value > 0}
+
+
+def _spent(steps: dict[str, float], name: str, names: list[str]) -> float:
+    if name != OTHER:
+        return steps.get(name, 0.0)
+    return sum(value for step, value in steps.items() if step not in names)
+
+
+def images_per_class(counts: dict[str, int]) -> Figure:
+    """Horizontal bars, in the order of the data set."""
+    figure, (axis,) = panels([3.9], 0.27 * len(counts) + 0.3)
+    axis.barh(range(len(counts)), list(counts.values()), 0.66, color=SOFT[0], linewidth=0)
+    for place, count in enumerate(counts.values()):
+        axis.annotate(str(count), (count, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+    axis.set_yticks(range(len(counts)), [shorten(name) for name in counts])
+    axis.set_ylim(len(counts) - 0.5, -0.5)
+    axis.set_xlim(0, 1.08 * max(*counts.values(), 1))
+    axis.set_xlabel("images")
+    axis.set_title("Images per class")
+    axis.grid(axis="x")
+    axis.tick_params(axis="y", length=0)
+    return figure

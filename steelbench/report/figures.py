@@ -1,0 +1,125 @@
+"""All figures of a report: which there are, what they are called, and that no stale one stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from steelbench.report import canvas, charts, curves
+from steelbench.report.confusion import confusion
+from steelbench.report.records import History, Records
+from steelbench.report.words import NOTHING, join, percent, row_label, variety
+from steelbench.results import Row
+
+# What this module may delete; other commands put their own pictures into the folder.
+OURS = ("accuracy.png", "classes.png", "seconds.png", "curves-*.png", "confusion-*.png")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on disk. `title` heads it on the page, `alt` says what it shows to who cannot see it."""
+
+    path: Path
+    title: str
+    alt: str
+
+
+def draw_figures(records: Records, folder: Path) -> dict[str, Picture]:
+    """Write every figure that the records allow as PNG; key: the file's stem."""
+    drawn: dict[str, Picture] = {}
+    with canvas.house_style():
+        for stem, title, alt, figure in _figures(records):
+            path = folder / f"{stem}.png"
+            canvas.save(figure, path)
+            drawn[stem] = Picture(path, title, alt)
+    for pattern in OURS:
+        for path in folder.glob(pattern):
+            if path.stem not in drawn:
+                path.unlink()
+    return drawn
+
+
+def confusion_stem(row: Row) -> str:
+    """`confusion-<row>`, safe as a file's name."""
+    return _slug(f"confusion-{row.name}")
+
+
+def class_names(row: Row) -> list[str]:
+    """The classes of a row's confusion matrix, numbered if their names are not recorded."""
+    names = [score.name for score in row.per_class]
+    return names if len(names) == len(row.confusion) else [str(place) for place in range(len(row.confusion))]
+
+
+def _backbone_colours(records: Records) -> dict[str, str]:
+    return canvas.colours(row.backbone for row in records.models)
+
+
+def _line_colours(records: Records) -> dict[str, str]:
+    """A colour for each row's name: its backbone's, or with a single backbone its own."""
+    colours = _backbone_colours(records)
+    if len(colours) > 1:
+        return {row.name: colours[row.backbone] for row in records.models}
+    return canvas.colours(row.name for row in records.models)
+
+
+def _variety_colours(records: Records, histories: list[History]) -> dict[str, str]:
+    """A colour for each `variety`: the same in all figures, unless there are more than colours."""
+    names = {variety(row) for row in records.models}
+    if len(names) > len(canvas.PALETTE):
+        names = {variety(history.row) for history in histories[: curves.FOLLOWED]}
+    return canvas.colours(names, first=6)
+
+
+def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
+    models = records.models
+    if models:
+        alt = "; ".join(f"{row_label(row)} {percent(row.accuracy)}" for row in models[:10])
+        yield (
+            "accuracy",
+            "Accuracy",
+            f"Accuracy with intervals: {alt}",
+            charts.accuracy(models, records.majority, _backbone_colours(records)),
+        )
+    yield from _curves(records)
+    for row in models:
+        if row.confusion and all(len(line) == len(row.confusion) for line in row.confusion):
+            figure = confusion(row_label(row), class_names(row), row.confusion)
+            yield confusion_stem(row), row_label(row), f"Confusion matrix of {row_label(row)}", figure
+    classes = records.summary.dataset.get("classes")
+    if isinstance(classes, dict) and classes:
+        counts = {str(name): int(count or 0) for name, count in classes.items()}
+        alt = f"Images per class, {min(counts.values())} to {max(counts.values())}"
+        yield "classes", "Images per class", alt, charts.images_per_class(counts)
+    spent = charts.seconds(models)
+    if spent:
+        yield "seconds", "Seconds by step", "Seconds of each row by step, stacked bars", spent
+
+
+def _curves(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
+    histories = records.histories
+    last = [history for history in histories if history.last]
+    if last:
+        names = join(list(dict.fromkeys(history.row.backbone for history in last)))
+        alt = f"Validation accuracy and validation loss per epoch of {names}"
+        yield "curves-all", "All rows", alt, curves.compare(last, _line_colours(records))
+    # The last stage is the one that classifies; it comes first and needs no name.
+    keys = sorted({(h.row.backbone, not h.last, "" if h.last else h.stage) for h in histories})
+    for backbone, earlier, stage in keys:
+        here = [h for h in histories if h.row.backbone == backbone and h.last != earlier and stage in ("", h.stage)]
+        title = f"{backbone}, stage {stage}" if stage else backbone
+        alt = f"Training and validation accuracy and loss per epoch: {title}. {_kept(here)}"
+        stem = _slug("-".join(filter(None, ("curves", backbone, stage))))
+        yield stem, title, alt, curves.one_backbone(title, here, _variety_colours(records, here))
+
+
+def _kept(histories: list[History]) -> str:
+    kept = (f"{row_label(h.row)} kept epoch {h.best_epoch} of {len(h.epochs) or NOTHING}" for h in histories)
+    return "; ".join(kept)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.=-]", "_", name)

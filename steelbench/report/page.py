@@ -1,0 +1,122 @@
+"""`report.html`: one file that needs nothing else, made from the records of a results folder."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steelbench.report import words
+from steelbench.report.records import Records, is_majority, load
+from steelbench.report.whisker import Scale
+from steelbench.results import Row, write_text
+
+if TYPE_CHECKING:
+    from steelbench.report.figures import Picture
+
+LEVELS = {"serious": 0, "caution": 1, "note": 2}
+SHOWN_SKIPPED = 20
+
+
+def build_report(results: Path) -> Path:
+    """Draw `figures/*.png` and write `report.html` from the records in `results`; trains nothing.
+
+    Returns:
+        The page.
+
+    Raises:
+        SteelbenchError: if `results.json` is missing or broken.
+    """
+    # Here, because Matplotlib and Jinja take half a second to import and `steelbench --help` needs neither.
+    from steelbench.report.figures import draw_figures
+
+    records = load(results)
+    pictures = draw_figures(records, results / "figures")
+    page = results / "report.html"
+    write_text(page, _render(records, pictures))
+    return page
+
+
+def _render(records: Records, pictures: dict[str, Picture]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Every name on the page comes from somebody's files: escape whatever the template's suffix is.
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": words.percent, "number": words.number, "label": words.row_label}
+    environment.filters |= {"interval": words.interval, "flatten": words.flatten, "data_uri": _data_uri}
+    environment.filters["pystring"] = json.dumps
+    environment.tests["majority"] = is_majority
+    return environment.get_template("report.html.j2").render(_context(records, pictures))
+
+
+def _context(records: Records, pictures: dict[str, Picture]) -> dict[str, Any]:
+    from steelbench.report.figures import confusion_stem
+
+    summary, models = records.summary, records.models
+    rows = [row for row in summary.rows if row.status == "done"]
+    return {
+        "summary": summary,
+        "conclusion": words.conclusion(summary),
+        "notices": sorted(summary.warnings, key=lambda notice: LEVELS[notice.level]),
+        "untrained": [row for row in models if row.weights == "random"],
+        "models": models,
+        "rows": rows,
+        "failed": [row for row in summary.rows if row.status == "failed"],
+        "ranks": {row.name: place for place, row in enumerate(models, start=1)},
+        "scale": Scale.of(models),
+        "variants": any(row.variant for row in summary.rows),
+        "pictures": pictures,
+        "curves": [picture for stem, picture in pictures.items() if stem.startswith("curves-")],
+        "no_curves": _without_curves(records),
+        "confusions": {row.name: pictures[stem] for row in models if (stem := confusion_stem(row)) in pictures},
+        "matrix_width": _widest([pictures[stem] for stem in pictures if stem.startswith("confusion-")]),
+        "recall": _recall(models),
+        "classes": _object(summary.dataset.get("classes")),
+        "left_out": _object(summary.dataset.get("left_out")),
+        "skipped": records.skipped,
+        "shown_skipped": SHOWN_SKIPPED,
+        "config": records.config,
+        "environment": records.environment,
+        "command": _command(records.config),
+        "weights": {row.name: found for row in models if (found := _object(row.detail.get("weights")))},
+        "offered": next((row.model for row in models if row.model), None),
+        "quote": shlex.quote,
+    }
+
+
+def _without_curves(records: Records) -> list[str]:
+    drawn = {history.row.name for history in records.histories}
+    return [words.row_label(row) for row in records.models if row.name not in drawn]
+
+
+def _recall(models: list[Row]) -> list[tuple[str, list[float | None]]]:
+    """Each class with its recall in every row, in the order of `models`."""
+    classes = list(dict.fromkeys(score.name for row in models for score in row.per_class))
+    tables = [{score.name: score.recall for score in row.per_class} for row in models]
+    return [(name, [table.get(name) for table in tables]) for name in classes]
+
+
+def _command(config: dict[str, Any] | None) -> str:
+    command = (config or {}).get("command")
+    return shlex.join(map(str, command)) if isinstance(command, list) else str(command or "")
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _widest(pictures: list[Picture]) -> int:
+    """Pixels; bytes 16 to 20 of a PNG are its width."""
+    return max((int.from_bytes(picture.path.read_bytes()[16:20], "big") for picture in pictures), default=0)
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

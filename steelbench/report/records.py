@@ -1,0 +1,121 @@
+"""Everything the report is made of, read from a results folder into plain values."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steelbench.errors import SteelbenchError
+from steelbench.results import Row, RunRecord, Summary, read_record
+
+# The stage that classifies writes this file; earlier ones write `history-<stage>.csv`.
+LAST = "history.csv"
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+@dataclass(frozen=True)
+class History:
+    """One stage of one row: a number per epoch for each of `CURVES`, NaN where none was written."""
+
+    row: Row
+    stage: str
+    last: bool
+    best_epoch: int
+    epochs: list[float]
+    curves: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Records:
+    """A results folder. What is None could not be read, and the page says so."""
+
+    summary: Summary
+    config: dict[str, Any] | None
+    environment: dict[str, Any] | None
+    skipped: list[tuple[str, str]] | None
+    histories: list[History]
+
+    @property
+    def models(self) -> list[Row]:
+        """The finished rows that have an accuracy, best first, without the majority class."""
+        done = [row for row in self.summary.rows if row.accuracy is not None]
+        return [row for row in done if row.status == "done" and not is_majority(row)]
+
+    @property
+    def majority(self) -> Row | None:
+        """The row of the majority class."""
+        return next((row for row in self.summary.rows if is_majority(row) and row.accuracy is not None), None)
+
+
+def is_majority(row: Row) -> bool:
+    """Whether this is the row of the majority class, which is no model."""
+    return row.backbone == "none" and row.method == "majority"
+
+
+def load(results: Path) -> Records:
+    """Read a results folder.
+
+    Raises:
+        SteelbenchError: if `results.json` is missing or broken. Every other file may be.
+    """
+    summary = read_record(results / "results.json", Summary)
+    return Records(
+        summary=summary,
+        config=_read_object(results / "config.json"),
+        environment=_read_object(results / "environment.json"),
+        skipped=_read_skipped(results / "skipped_images.csv"),
+        histories=[history for row in summary.rows for history in _read_histories(results, row)],
+    )
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _read_table(path: Path) -> list[dict[str, str]] | None:
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            return list(csv.DictReader(file, restval=""))
+    except (OSError, csv.Error):
+        return None
+
+
+def _read_skipped(path: Path) -> list[tuple[str, str]] | None:
+    table = _read_table(path)
+    return None if table is None else [(line.get("path", ""), line.get("reason", "")) for line in table]
+
+
+def _read_histories(results: Path, row: Row) -> list[History]:
+    # The curves of seed 0, fold 0: the run whose model is offered.
+    first = next((run for run in row.runs if run.endswith("-s0-f0")), None)
+    if first is None or row.status != "done" or row.accuracy is None:
+        return []
+    try:
+        run = read_record(results / "runs" / first / "result.json", RunRecord)
+    except SteelbenchError:
+        return []
+    found = []
+    for stage in run.stages:
+        table = _read_table(results / "runs" / first / Path(stage.history).name)
+        if table:
+            curves = {name: [_number(line.get(name)) for line in table] for name in CURVES}
+            epochs = [_number(line.get("epoch")) for line in table]
+            last = stage.history == LAST
+            found.append(History(row, stage.name, last, stage.best_epoch, epochs, curves))
+    return found
+
+
+def _number(text: str | None) -> float:
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan

@@ -1,0 +1,155 @@
+"""Engines: what runs a frozen encoder over batches. Each is a row in `ENGINES`, named by a string."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.errors import SteelbenchError, choose
+
+Batch = NDArray[np.float32]
+# Maps batches float32 [B, S, S, 3] at the encoder's size to features float32 [B, D], in order.
+Run = Callable[[Iterable[Batch]], Iterator[Batch]]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A row of `ENGINES`: the package it needs, its images per batch, its precisions, the function that opens it."""
+
+    package: str
+    batch: int
+    precisions: tuple[str, ...]
+    open: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether its package can be imported."""
+        return importlib.util.find_spec(self.package) is not None
+
+    @property
+    def version(self) -> str:
+        """The version of its package."""
+        from importlib.metadata import version
+
+        return version(self.package)
+
+
+# OpenVINO is fastest with small batches in an asynchronous queue.
+ENGINES = {
+    "keras": Engine("keras", 32, ("float32", "bfloat16", "float16"), "open_keras"),
+    "openvino": Engine("openvino", 8, ("float32", "bfloat16"), "open_openvino"),
+}
+
+
+def choose_engine(wanted: str, precision: str, gpus: int) -> str:
+    """The engine's name: `auto` is OpenVINO on a machine without a GPU, where it is installed.
+
+    Raises:
+        SteelbenchError: if the wanted engine is not installed or cannot compute in that precision.
+    """
+    if wanted == "auto":
+        fast = ENGINES["openvino"]
+        wanted = "openvino" if not gpus and fast.installed and precision in fast.precisions else "keras"
+    row = ENGINES[choose("engine", wanted, ENGINES)]
+    if not row.installed:
+        raise SteelbenchError(
+            f"--engine {wanted} needs the package {row.package}, which is not installed; "
+            "pip install 'steelbench[fast]', or use --engine keras."
+        )
+    if precision not in row.precisions:
+        raise SteelbenchError(
+            f"--engine {wanted} does not compute in {precision}; it knows {', '.join(row.precisions)}. "
+            "Use --engine keras for the others."
+        )
+    return wanted
+
+
+def open_engine(name: str, encoder: Any, precision: str) -> Run:
+    """Open an engine for an encoder of `build_encoder`; its resizing is left to the caller."""
+    return getattr(importlib.import_module(__name__), ENGINES[name].open)(encoder, precision)
+
+
+def trunk(encoder: Any) -> Any:
+    """The encoder behind its resizing layer: float32 [B, S, S, 3] to features."""
+    import keras
+
+    network = keras.Model(encoder.get_layer("resizing").output, encoder.output, name=encoder.name)
+    # OpenVINO and training flags alike go by this: BatchNorm must use its stored statistics.
+    network.trainable = False
+    return network
+
+
+def open_keras(encoder: Any, precision: str) -> Run:
+    """A compiled function; on the GPU if TensorFlow sees one."""
+    import keras
+    import tensorflow as tf
+
+    if precision != "float32":
+        from steelbench.models.backbones import build_encoder
+
+        keras.config.set_dtype_policy(f"mixed_{precision}")
+        try:
+            lower = build_encoder(encoder.name, encoder.get_layer("resizing").height)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        lower.set_weights(encoder.get_weights())
+        _renew_normalization(lower)
+        encoder = lower
+    network = trunk(encoder)
+
+    @tf.function(jit_compile=False)
+    def compute(images: Any) -> Any:
+        return tf.cast(network(images, training=False), "float32")
+
+    return lambda batches: (compute(tf.constant(batch)).numpy() for batch in batches)
+
+
+def _renew_normalization(model: Any) -> None:
+    from keras import layers
+
+    for layer in model.layers:
+        if isinstance(layer, layers.Normalization) and layer.weights:
+            layer.finalize_state()
+
+
+def open_openvino(encoder: Any, precision: str) -> Run:
+    """An asynchronous queue on the CPU; as many batches at once as OpenVINO finds best."""
+    import openvino
+
+    network = trunk(encoder)
+    shape = [ENGINES["openvino"].batch, *network.input.shape[1:]]
+    with warnings.catch_warnings():
+        # Keras warns that OpenVINO hands it a tuple where it expects a tensor.
+        warnings.simplefilter("ignore", UserWarning)
+        graph = openvino.convert_model(network, input=shape)
+    compiled = openvino.Core().compile_model(
+        graph,
+        "CPU",
+        {
+            # OpenVINO's own default would be bfloat16 where the processor has it.
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+            "PERFORMANCE_HINT": "THROUGHPUT",
+        },
+    )
+
+    def run(batches: Iterable[Batch]) -> Iterator[Batch]:
+        queue, done, following = openvino.AsyncInferQueue(compiled, 0), {}, 0
+        queue.set_callback(lambda request, i: done.__setitem__(i, request.get_output_tensor(0).data.copy()))
+        for number, batch in enumerate(batches):
+            queue.start_async({0: batch}, userdata=number)
+            while following in done:
+                yield done.pop(following)
+                following += 1
+        queue.wait_all()
+        while following in done:
+            yield done.pop(following)
+            following += 1
+
+    return run

@@ -1,0 +1,123 @@
+"""Features of a frozen encoder, computed once for each image: extraction, and the check of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.data.images import read_image, resize
+from steelbench.data.inspection import ordered_map
+from steelbench.training.cache import Space
+from steelbench.training.engines import ENGINES, Run, open_engine, trunk
+
+# Largest relative difference from plain Keras that float32 features may have; usual are 1e-6 to 1e-4.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image to be seen: its file, and the digest of its bytes, which its features are kept under."""
+
+    path: Path
+    digest: str
+
+
+@dataclass(frozen=True)
+class EngineCheck:
+    """The engine that computes, and how its first batch compares with plain Keras in float32."""
+
+    engine: str
+    difference: float
+    cosine: float
+    fell_back: bool
+
+
+def checked_engine(name: str, encoder: Any, precision: str, first: NDArray[np.float32]) -> tuple[Run, EngineCheck]:
+    """Open an engine and compare its first batch with plain Keras.
+
+    Args:
+        name: a row of `ENGINES`.
+        encoder: of `build_encoder`.
+        precision: float32, bfloat16 or float16.
+        first: float32 [B, S, S, 3], real images at the encoder's size.
+
+    Returns:
+        The engine to use, which is `keras` where float32 features differ by more than `TOLERANCE`, and the check.
+    """
+    run = open_engine(name, encoder, precision)
+    expected = np.asarray(trunk(encoder)(first, training=False))
+    got = next(iter(run([first])))
+    difference, cosine = compare(got, expected)
+    if name != "keras" and precision == "float32" and not difference <= TOLERANCE:
+        return open_engine("keras", encoder, precision), EngineCheck("keras", difference, cosine, True)
+    return run, EngineCheck(name, difference, cosine, False)
+
+
+def compare(got: NDArray[np.float32], expected: NDArray[np.float32]) -> tuple[float, float]:
+    """Largest relative difference (by norm) and smallest cosine over the images of a batch."""
+    norms = np.linalg.norm(expected, axis=1) + 1e-30
+    difference = np.linalg.norm(got - expected, axis=1) / norms
+    cosine = np.sum(got * expected, axis=1) / (norms * (np.linalg.norm(got, axis=1) + 1e-30))
+    return float(difference.max()), float(cosine.min())
+
+
+def batches(images: Iterable[NDArray[np.float32]], size: int) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Batches of one fixed size, the last one padded with its last image; with the number of real ones."""
+    waiting: list[NDArray[np.float32]] = []
+    for image in images:
+        waiting.append(image)
+        if len(waiting) == size:
+            yield np.stack(waiting), size
+            waiting = []
+    if waiting:
+        real = len(waiting)
+        yield np.stack(waiting + waiting[-1:] * (size - real)), real
+
+
+def extract(
+    sources: Sequence[Source],
+    space: Space,
+    encoder: Any,
+    run: Run,
+    batch: int,
+    *,
+    bit_depth: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> NDArray[np.float32]:
+    """Features of every source, from the cache where it has them.
+
+    Each missing image is decoded and computed exactly once, whatever else asks for the same space at the same time.
+
+    Returns:
+        float32 [N, D], in the order of the sources.
+    """
+    size = encoder.get_layer("resizing").height
+    with space.locked():
+        missing = {source.digest: source for source in sources if source.digest not in space}
+        todo = list(missing.values())
+        decoded = ordered_map(lambda source: resize(read_image(source.path, bit_depth), size), todo)
+        real: list[int] = []
+
+        def fixed() -> Iterator[NDArray[np.float32]]:
+            for images, count in batches(decoded, batch):
+                real.append(count)
+                yield images
+
+        done = 0
+        with space.writer() as write:
+            for features in run(fixed()):
+                count = real.pop(0)
+                write([source.digest for source in todo[done : done + count]], features[:count])
+                done += count
+                progress(done)
+    return space.gather([source.digest for source in sources])
+
+
+def engine_batch(name: str) -> int:
+    """Images per batch of an engine."""
+    return ENGINES[name].batch

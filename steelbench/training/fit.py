@@ -1,0 +1,231 @@
+"""The harness: one `fit` for every stage of every method.
+
+Seeds, Adam with a schedule, a history per epoch, the checkpoint of the best epoch, resume, TensorBoard, progress.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.errors import SteelbenchError
+from steelbench.experiment import Fitted
+from steelbench.results import whole_file, write_text
+
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A line of `history.csv`; `epoch` counts from 1."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The better epoch has the higher rank: validation accuracy, ties by validation loss."""
+        return self.val_accuracy, -self.val_loss
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a stage left behind: its history and the best epoch, whose weights the model now has."""
+
+    history: list[Epoch]
+    best: Epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitPlan:
+    """How a stage is run, beside its settings.
+
+    Attributes:
+        seed: of the order of the batches.
+        state: folder of the checkpoint that a killed run goes on from; None keeps none.
+        save_seconds: a checkpoint is written at the end of an epoch, at most this often.
+        tensorboard: folder of TensorBoard's event files; None writes none.
+        progress: called after each epoch with the epochs done.
+    """
+
+    seed: int = 0
+    state: Path | None = None
+    save_seconds: float = 5.0
+    tensorboard: Path | None = None
+    progress: Callable[[int], None] = field(default=lambda done: None)
+
+
+def adam(settings: Fitted, steps_per_epoch: int) -> keras.optimizers.Adam:
+    """Adam with the schedule that the settings name; the rate changes by the epoch or, warming up, by the step."""
+    schedules = keras.optimizers.schedules
+    total, rate = settings.epochs * steps_per_epoch, settings.learning_rate
+    if settings.schedule == "exponential":
+        # Once per epoch; stepping it every batch, as a copied tutorial does, ends training after one epoch.
+        return keras.optimizers.Adam(schedules.ExponentialDecay(rate, steps_per_epoch, settings.decay, staircase=True))
+    if settings.schedule == "warmup_cosine":
+        warmup = min(settings.warmup_epochs * steps_per_epoch, total - 1)
+        return keras.optimizers.Adam(
+            schedules.CosineDecay(
+                0.0 if warmup else rate, max(total - warmup, 1), alpha=1e-3,
+                warmup_target=rate if warmup else None, warmup_steps=warmup,
+            )
+        )  # fmt: skip
+    return keras.optimizers.Adam(rate)
+
+
+class Shuffled(keras.utils.PyDataset):
+    """Batches in an order that depends on the seed and the epoch alone, so that a resumed run sees the same ones."""
+
+    def __init__(self, x: NDArray[np.float32], y: NDArray[np.int64], batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.x, self.y, self.batch_size, self.seed = x, y, batch_size, seed
+        self.start(0)
+
+    def start(self, epoch: int) -> None:
+        """Draw the order of an epoch, counted from 0."""
+        self.epoch = epoch
+        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.y))
+
+    def __len__(self) -> int:
+        return -(-len(self.y) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.x[rows], self.y[rows]
+
+    def on_epoch_end(self) -> None:
+        """Keras calls this between epochs."""
+        self.start(self.epoch + 1)
+
+
+class _Keeper(keras.callbacks.Callback):
+    """Writes the history, keeps the best epoch's weights, and saves what a resumed run needs."""
+
+    def __init__(self, plan: FitPlan, settings: Fitted) -> None:
+        super().__init__()
+        self.plan, self.settings = plan, settings
+        self.history: list[Epoch] = []
+        self.best: Epoch | None = None
+        self.best_weights: list[NDArray[Any]] = []
+        self.saved = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        line = Epoch(
+            epoch=epoch + 1,
+            learning_rate=float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            **{key: float((logs or {})[key]) for key in COLUMNS[1:-1]},
+        )
+        self.history.append(line)
+        if not np.isfinite([line.loss, line.val_loss]).all():
+            raise SteelbenchError(
+                f"the loss became {line.loss} in epoch {line.epoch} (validation {line.val_loss}); "
+                f"lower learning_rate, now {self.settings.learning_rate:g}."
+            )
+        if self.best is None or line.rank > self.best.rank:
+            self.best, self.best_weights = line, self.model.get_weights()
+        due = time.monotonic() - self.saved >= self.plan.save_seconds
+        if self.plan.state and due and epoch + 1 < self.settings.epochs:
+            self._save(self.plan.state)
+        self.plan.progress(epoch + 1)
+
+    def _save(self, folder: Path) -> None:
+        arrays = {f"best_{i}": value for i, value in enumerate(self.best_weights)}
+        arrays |= {f"now_{i}": value for i, value in enumerate(snapshot(self.model))}
+        text = json.dumps({"settings": self.settings.model_dump(), "history": [asdict(e) for e in self.history]})
+        arrays["record"] = np.frombuffer(text.encode(), np.uint8)
+        with whole_file(folder / "state.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+        self.saved = time.monotonic()
+
+    def resume(self) -> int:
+        """Go on from the checkpoint, if there is one of the same settings; returns the epochs that are done."""
+        path = self.plan.state / "state.npz" if self.plan.state else None
+        if path is None or not path.is_file():
+            return 0
+        with np.load(path, allow_pickle=False) as arrays:
+            record = json.loads(arrays["record"].tobytes())
+            if record["settings"] != json.loads(self.settings.model_dump_json()):
+                return 0
+            now = [arrays[f"now_{i}"] for i in range(sum(name.startswith("now_") for name in arrays.files))]
+            count = sum(name.startswith("best_") for name in arrays.files)
+            self.best_weights = [arrays[f"best_{i}"] for i in range(count)]
+        self.history = [Epoch(**line) for line in record["history"]]
+        self.best = max(self.history, key=lambda line: line.rank)
+        restore(self.model, now)
+        return len(self.history)
+
+
+def _variables(model: keras.Model) -> Iterator[Any]:
+    # `variables` has the states of the random generators, too, which dropout draws from.
+    metrics = {id(variable) for variable in model.metrics_variables}
+    yield from (variable for variable in model.variables if id(variable) not in metrics)
+    yield from model.optimizer.variables
+
+
+def snapshot(model: keras.Model) -> list[NDArray[Any]]:
+    """All that the next epoch depends on: weights, random states, optimizer."""
+    return [keras.ops.convert_to_numpy(variable) for variable in _variables(model)]
+
+
+def restore(model: keras.Model, values: list[NDArray[Any]]) -> None:
+    """Put a snapshot back. Raises ValueError if it is of another model."""
+    for variable, value in zip(_variables(model), values, strict=True):
+        variable.assign(value)
+
+
+def fit(
+    model: keras.Model,
+    x: NDArray[np.float32],
+    y: NDArray[np.int64],
+    validation: tuple[NDArray[np.float32], NDArray[np.int64]],
+    settings: Fitted,
+    plan: FitPlan,
+) -> Fit:
+    """Train a compiled model and leave it with the weights of its best epoch.
+
+    Args:
+        model: compiled with a built optimizer and the metric "accuracy".
+        x: float32 [N, ...].
+        y: int64 [N], class numbers.
+        validation: the same for the validation images.
+        settings: epochs, batch size and what else the method fixes.
+        plan: seed, checkpoint, logs.
+
+    Raises:
+        SteelbenchError: if the loss is no longer a number.
+    """
+    keeper = _Keeper(plan, settings)
+    keeper.set_model(model)
+    done = keeper.resume()
+    data = Shuffled(x, y, settings.batch_size, plan.seed)
+    data.start(done)
+    callbacks: list[keras.callbacks.Callback] = [keeper]
+    if plan.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(plan.tensorboard, write_graph=False, profile_batch=0))
+    if done < settings.epochs:
+        model.fit(
+            data, validation_data=validation, validation_batch_size=1024,
+            epochs=settings.epochs, initial_epoch=done, callbacks=callbacks, shuffle=False, verbose=0,
+        )  # fmt: skip
+    assert keeper.best is not None
+    model.set_weights(keeper.best_weights)
+    return Fit(keeper.history, keeper.best)
+
+
+def write_history(path: Path, history: list[Epoch]) -> None:
+    """`history.csv`: a line for each epoch."""
+    lines = [",".join(COLUMNS)]
+    lines += [",".join(f"{value:.8g}" for value in asdict(epoch).values()) for epoch in history]
+    write_text(path, "\n".join(lines) + "\n")

@@ -1,0 +1,124 @@
+"""Heads on cached features of a frozen backbone: `softmax` and `linear`."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from steelbench.data.splits import Split
+from steelbench.experiment import Linear, Softmax
+from steelbench.models.head import Dense, Head, Scaling
+from steelbench.training.fit import Fit, FitPlan, adam, fit, restore
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A head with what its training left: the fits of its stages by name, and what else is worth a record."""
+
+    head: Head
+    fits: dict[str, Fit] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def train_softmax(
+    features: Array, labels: NDArray[np.int64], num_classes: int, split: Split, settings: Softmax, plan: FitPlan
+) -> Trained:
+    """Train Dense relu, Dropout, softmax.
+
+    Args:
+        features: float32 [N, D], of all images.
+        labels: int64 [N].
+        num_classes: C.
+        split: which images train and which choose the epoch; the test images are not touched.
+        settings: of the method.
+        plan: seed, checkpoint, logs.
+    """
+    scaling = Scaling.fit(features[split.train])
+    standardised = scaling.apply(features)
+    x, y = standardised[split.train], labels[split.train]
+    steps = -(-len(y) // settings.batch_size)
+    model = _softmax_model(features.shape[1], num_classes, settings, steps)
+    _start(model, plan.seed)
+    result = fit(model, x, y, (standardised[split.validation], labels[split.validation]), settings, plan)
+    hidden, output = model.get_layer("hidden"), model.get_layer("probabilities")
+    kernel, bias = scaling.fold(*hidden.get_weights())
+    head = Head((Dense(kernel, bias, "relu"), Dense(*output.get_weights(), "softmax")))
+    return Trained(head, {"classifier": result})
+
+
+@cache
+def _softmax_model(dim: int, num_classes: int, settings: Softmax, steps: int) -> keras.Model:
+    """Compiled once and used for every seed and fold: tracing costs more than training."""
+    model = keras.Sequential(
+        [
+            keras.Input((dim,)),
+            layers.Dense(settings.hidden, activation="relu", name="hidden"),
+            layers.Dropout(settings.dropout),
+            layers.Dense(num_classes, activation="softmax", name="probabilities"),
+        ]
+    )
+    model.compile(
+        adam(settings, steps), loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+    )
+    model.optimizer.build(model.trainable_variables)
+    model.blank_optimizer = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
+    return model
+
+
+def _start(model: keras.Model, seed: int) -> None:
+    """Give a model that was used before the start that a new one with this seed would have."""
+    keras.utils.set_random_seed(seed)
+    fresh = keras.models.clone_model(model)
+    restore(model, [*map(keras.ops.convert_to_numpy, fresh.variables), *model.blank_optimizer])
+
+
+def train_linear(
+    features: Array, labels: NDArray[np.int64], num_classes: int, split: Split, settings: Linear, plan: FitPlan
+) -> Trained:
+    """Multinomial logistic regression; C is the one with the best validation accuracy, ties by log loss.
+
+    Arguments as for `train_softmax`; the fit is convex, so the seed changes nothing but the split.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+
+    scaling = Scaling.fit(features[split.train])
+    standardised = scaling.apply(features)
+    x, y = standardised[split.train], labels[split.train]
+    model = LogisticRegression(max_iter=1000, warm_start=True)
+    best: tuple[tuple[float, float], float, Head] | None = None
+    for done, c in enumerate(sorted(settings.c), start=1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.set_params(C=c).fit(x, y)
+        head = _as_head(model, scaling, num_classes)
+        guess = head(features[split.validation])
+        truth = labels[split.validation]
+        rank = float(np.mean(guess.argmax(axis=1) == truth)), -log_loss(truth, guess, labels=range(num_classes))
+        if best is None or rank > best[0]:
+            best = rank, c, head
+        plan.progress(done)
+    assert best is not None
+    return Trained(best[2], notes={"c": best[1]})
+
+
+def _as_head(model: Any, scaling: Scaling, num_classes: int) -> Head:
+    kernel = np.zeros((model.coef_.shape[1], num_classes), np.float32)
+    bias = np.full(num_classes, -1e4, np.float32)
+    if len(model.classes_) == 2:
+        # scikit-learn keeps one logit for two classes; half of it for one, minus half for the other is the same.
+        coef, intercept = np.vstack([-model.coef_, model.coef_]) / 2, np.append(-model.intercept_, model.intercept_) / 2
+    else:
+        coef, intercept = model.coef_, model.intercept_
+    kernel[:, model.classes_], bias[model.classes_] = coef.T, intercept
+    return Head((Dense(*scaling.fold(kernel, bias), "softmax"),))

@@ -1,0 +1,69 @@
+"""What the parent tells a worker, and what a worker tells back; plain records, no TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from steelbench.results import Record
+
+
+class ImageRef(Record):
+    """An image: its path below the data folder, its class number, the sha256 of its bytes."""
+
+    path: str
+    label: int
+    digest: str
+
+
+class SplitRef(Record):
+    """The split of one seed and fold, as indices of `Job.images`."""
+
+    seed: int
+    fold: int
+    train: list[int]
+    validation: list[int]
+    test: list[int]
+
+
+class Task(Record):
+    """One experiment of the job; `offered` ones are saved as a whole `.h5`."""
+
+    method: str
+    variant: str
+    seed: int
+    fold: int
+    settings: dict[str, Any]
+    fingerprint: str
+    name: str
+    run_name: str
+    offered: bool
+
+
+class Job(Record):
+    """Everything that one backbone's process needs."""
+
+    results: str
+    cache: str
+    data_root: str
+    bit_depth: int | None
+    backbone: str
+    image_size: int
+    origin: dict[str, str]
+    engine: str
+    precision: str
+    verify: Literal["sample", "full"]
+    track: bool
+    classes: list[str]
+    images: list[ImageRef]
+    splits: list[SplitRef]
+    tasks: list[Task]
+
+
+class Event(Record):
+    """A line from a worker: progress of a step, a note for the reader, a task that is done or has failed."""
+
+    kind: Literal["progress", "note", "done", "failed"]
+    text: str = ""
+    step: str = ""
+    done: int = 0
+    total: int = 0

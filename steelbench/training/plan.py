@@ -1,0 +1,157 @@
+"""From options and experiments to jobs: what is asked for, what is done already, what may not be mixed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from steelbench.data.inspection import Inspection
+from steelbench.data.splits import Split
+from steelbench.errors import SteelbenchError
+from steelbench.experiment import Experiment, RunOptions, method_of
+from steelbench.models.backbones import find_backbone
+from steelbench.models.weights import Origin
+from steelbench.results import RunRecord, read_record
+from steelbench.storage import cache_folder
+from steelbench.training.job import ImageRef, Job, SplitRef, Task
+
+# What must be the same for all runs of a results folder, with the words for it.
+FIXED = {"data_digest": "data", "split": "split (--split)", "folds": "folds (--folds)", "seeds": "seeds (--seeds)"}
+
+
+def refuse_other_results(results: Path, config: dict[str, Any]) -> None:
+    """Refuse a folder that holds runs on other data, another split or other seeds.
+
+    Raises:
+        SteelbenchError: names what differs.
+    """
+    path = results / "config.json"
+    if not path.is_file():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SteelbenchError(f"{path} is damaged; use --force to replace the runs in {results}.") from None
+    for key, words in FIXED.items():
+        if before.get(key) != config[key]:
+            raise SteelbenchError(
+                f"{results} holds runs with other {words}: {_short(before.get(key))}, this command has "
+                f"{_short(config[key])}. Name another folder with --results, or use --force to replace them."
+            )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 30 else f"digest {text[:12]}"
+
+
+def fingerprint(parts: dict[str, Any]) -> str:
+    """Digest of everything that decides what comes out of a run."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def identity(experiment: Experiment, options: RunOptions, origin: Origin, config: dict[str, Any]) -> dict[str, Any]:
+    """What an experiment's fingerprint covers, in the words that a refusal uses."""
+    return {
+        "settings": json.loads(experiment.method.model_dump_json()),
+        "image_size": size_of(experiment, options),
+        "weights": origin.record,
+        "precision": options.precision,
+        "data": config["data_digest"],
+        "split": config["split"],
+        "folds": config["folds"],
+        "seed": experiment.seed,
+        "fold": experiment.fold,
+    }
+
+
+def size_of(experiment: Experiment, options: RunOptions) -> int:
+    """Side of the square that the backbone sees: the experiment's, the command's, or the backbone's own."""
+    return experiment.image_size or options.image_size or find_backbone(experiment.backbone).image_size
+
+
+def is_done(experiment: Experiment, options: RunOptions, parts: dict[str, Any]) -> bool:
+    """Whether the results folder holds this very experiment.
+
+    Raises:
+        SteelbenchError: if it holds another one under the same name; says what differs.
+    """
+    path = options.results / "runs" / experiment.run_name / "result.json"
+    if options.force or not path.is_file():
+        return False
+    record = read_record(path, RunRecord)
+    if record.fingerprint == fingerprint(parts):
+        return True
+    raise SteelbenchError(
+        f"{path.parent} holds a run with {_difference(record, parts)}. Use --force to replace it, or --results to "
+        "keep both."
+    )
+
+
+def _difference(record: RunRecord, parts: dict[str, Any]) -> str:
+    for key, value in parts["settings"].items():
+        if record.settings.get(key) != value:
+            return f"{key}={record.settings.get(key)}, this experiment asks for {key}={value}"
+    origin = {key: record.weights.get(key, "") for key in ("kind", "file", "md5") if record.weights.get(key)}
+    pairs = [("weights", _words(origin), _words(parts["weights"]))]
+    pairs += [(key, str(getattr(record, key)), str(parts[key])) for key in ("image_size", "precision")]
+    for key, old, new in pairs:
+        if old != new:
+            return f"{key} {old}, this experiment asks for {new}"
+    return "other data or another split"
+
+
+def _words(origin: dict[str, Any]) -> str:
+    return " ".join(str(value) for value in origin.values())
+
+
+def make_jobs(
+    experiments: Sequence[Experiment],
+    options: RunOptions,
+    origins: dict[str, Origin],
+    config: dict[str, Any],
+    inspection: Inspection,
+    root: Path,
+    splits: dict[tuple[int, int], Split],
+) -> list[Job]:
+    """One job for each backbone and image size, with the experiments that are not done yet."""
+    tasks: dict[tuple[str, int], list[Task]] = {}
+    for experiment in experiments:
+        parts = identity(experiment, options, origins[experiment.backbone], config)
+        if is_done(experiment, options, parts):
+            continue
+        tasks.setdefault((experiment.backbone, size_of(experiment, options)), []).append(
+            Task(
+                method=method_of(experiment.method),
+                variant=experiment.variant,
+                seed=experiment.seed,
+                fold=experiment.fold,
+                settings=parts["settings"],
+                fingerprint=fingerprint(parts),
+                name=experiment.name,
+                run_name=experiment.run_name,
+                offered=experiment.seed == 0 and experiment.fold == 0,
+            )
+        )
+    number = {name: index for index, name in enumerate(inspection.classes)}
+    images = [
+        ImageRef(path=image.sample.path, label=number[image.sample.label], digest=image.bytes_digest)
+        for image in inspection.images
+    ]
+    references = [
+        SplitRef(seed=seed, fold=fold, train=s.train.tolist(), validation=s.validation.tolist(), test=s.test.tolist())
+        for (seed, fold), s in splits.items()
+    ]
+    return [
+        Job(
+            results=str(options.results.resolve()), cache=str(cache_folder().resolve()), data_root=str(root),
+            bit_depth=options.bit_depth, backbone=backbone, image_size=size, origin=vars(origins[backbone]),
+            engine=options.engine, precision=options.precision, verify=options.verify,
+            track=options.track == "tensorboard", classes=list(inspection.classes), images=images,
+            splits=references, tasks=todo,
+        )
+        for (backbone, size), todo in tasks.items()
+    ]  # fmt: skip

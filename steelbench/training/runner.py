@@ -1,0 +1,226 @@
+"""One `steelbench run`: from options and experiments to finished runs in the results folder. Knows no TensorFlow."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from steelbench.data.datasets import Dataset, read_dataset
+from steelbench.data.inspection import Inspection, inspect_dataset
+from steelbench.data.splits import Split, group_numbers, make_splits
+from steelbench.errors import SteelbenchError
+from steelbench.experiment import Experiment, RunOptions
+from steelbench.models.backbones import find_backbone
+from steelbench.models.weights import Origin, resolve
+from steelbench.results import Notice, whole_file, write_json
+from steelbench.training.baseline import run_majority
+from steelbench.training.engines import choose_engine
+from steelbench.training.environment import describe
+from steelbench.training.job import Event, Job
+from steelbench.training.plan import make_jobs, refuse_other_results
+from steelbench.training.processes import run_job
+
+# (step, what it works on, done, total)
+Progress = Callable[[str, str, int, int], None]
+
+
+@dataclass
+class Outcome:
+    """What the leaderboard needs beside the run records: `dataset` and `split` as in `Summary`, failures, notices."""
+
+    dataset: dict[str, Any]
+    split: dict[str, Any]
+    failures: dict[str, str] = field(default_factory=dict)
+    notices: list[Notice] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
+
+
+def expand(experiments: Sequence[Experiment], seeds: int, folds: int) -> list[Experiment]:
+    """Every experiment for every seed and fold.
+
+    Raises:
+        SteelbenchError: if two experiments have one name.
+    """
+    names = [experiment.name for experiment in experiments]
+    for name in names:
+        if names.count(name) > 1:
+            raise SteelbenchError(f"two experiments are called {name}; give each its own variant.")
+    return [
+        dataclasses.replace(experiment, seed=seed, fold=fold)
+        for experiment in experiments
+        for seed in range(seeds)
+        for fold in range(folds)
+    ]
+
+
+def run(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> Outcome:
+    """Run what is not done yet.
+
+    Args:
+        options: of the command.
+        experiments: with seed and fold 0; they are run for all.
+        command: as typed, for the record.
+        progress: called all along.
+
+    Raises:
+        SteelbenchError: for every mistake that can be found before training.
+    """
+    for experiment in experiments:
+        find_backbone(experiment.backbone)
+    choose_engine(options.engine, options.precision, gpus=0)
+    everything = expand(experiments, options.seeds, options.folds)
+    reader, dataset = read_dataset(options.data, options.include_none)
+    total = len(dataset.samples)
+    inspection = inspect_dataset(dataset, options.bit_depth, lambda done: progress("decode", "images", done, total))
+    config = {
+        **options.model_dump(mode="json", exclude={"results", "weights_dir", "force", "dry_run"}),
+        "command": command,
+        "reader": reader,
+        "data_digest": inspection.digest,
+    }
+    origins = _weights(everything, options, progress)
+    options.results.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(options.results / ".lock", timeout=0):
+            return _locked(options, everything, config, dataset, inspection, origins, progress)
+    except Timeout:
+        raise SteelbenchError(
+            f"another steelbench run is writing to {options.results}; wait for it, or name another --results."
+        ) from None
+
+
+def _locked(
+    options: RunOptions,
+    everything: list[Experiment],
+    config: dict[str, Any],
+    dataset: Dataset,
+    inspection: Inspection,
+    origins: dict[str, Origin],
+    progress: Progress,
+) -> Outcome:
+    if options.force:
+        for name in ("runs", "models", "unfinished"):
+            shutil.rmtree(options.results / name, ignore_errors=True)
+    else:
+        refuse_other_results(options.results, config)
+    splits, groups = _splits(options, inspection)
+    jobs = make_jobs(everything, options, origins, config, inspection, dataset.root, splits)
+    write_json(options.results / "config.json", config)
+    write_json(options.results / "environment.json", describe())
+    _write_skipped(options.results / "skipped_images.csv", inspection)
+    outcome = Outcome(
+        _describe_data(options, dataset, inspection, config),
+        _describe_split(options, splits, groups),
+        notices=_notices(inspection, origins, options),
+        weights={name: origin.kind for name, origin in origins.items()},
+    )
+    run_majority(options.results, inspection, splits)
+    for job in jobs:
+        outcome.failures |= run_job(job, options.results, _listen(job, progress, outcome))
+    if not any((options.results / "unfinished").glob("*.log")):
+        shutil.rmtree(options.results / "unfinished", ignore_errors=True)
+    return outcome
+
+
+def _weights(everything: Sequence[Experiment], options: RunOptions, progress: Progress) -> dict[str, Origin]:
+    names = dict.fromkeys(experiment.backbone for experiment in everything)
+    return {
+        name: resolve(
+            name, options.weights, options.weights_dir, lambda file, done, total: progress("fetch", file, done, total)
+        )
+        for name in names
+    }
+
+
+def _splits(options: RunOptions, inspection: Inspection) -> tuple[dict[tuple[int, int], Split], int]:
+    import numpy as np
+
+    number = {name: index for index, name in enumerate(inspection.classes)}
+    labels = np.array([number[image.sample.label] for image in inspection.images], np.int64)
+    keys = [
+        [f"pixels {image.pixels_digest}", *([f"group {image.sample.group}"] if image.sample.group else [])]
+        for image in inspection.images
+    ]
+    groups = group_numbers(keys) if options.split == "grouped" else np.arange(len(labels))
+    fixed = [image.sample.split for image in inspection.images]
+    splits = {
+        (seed, fold): split
+        for seed in range(options.seeds)
+        for fold, split in enumerate(
+            make_splits(labels, groups, fixed, folds=options.folds, seed=seed, classes=inspection.classes)
+        )
+    }
+    return splits, int(groups.max()) + 1
+
+
+def _listen(job: Job, progress: Progress, outcome: Outcome) -> Callable[[Event], None]:
+    def listen(event: Event) -> None:
+        if event.kind == "progress":
+            progress(event.step, job.backbone, event.done, event.total)
+        if event.kind == "note":
+            outcome.notices.append(Notice(level="caution", text=event.text))
+
+    progress("load", job.backbone, 0, 0)
+    return listen
+
+
+def _describe_data(
+    options: RunOptions, dataset: Dataset, inspection: Inspection, config: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "name": "demo" if options.data == "demo" else dataset.root.name,
+        "reader": config["reader"],
+        "images": len(inspection.images),
+        "classes": inspection.counts,
+        "skipped": len(inspection.skipped),
+        "left_out": dataset.left_out,
+        "digest": inspection.digest,
+    }
+
+
+def _describe_split(options: RunOptions, splits: dict[tuple[int, int], Split], groups: int) -> dict[str, Any]:
+    first = splits[0, 0]
+    return {
+        "kind": options.split,
+        "folds": options.folds,
+        "seeds": options.seeds,
+        "groups": groups,
+        "train": len(first.train),
+        "validation": len(first.validation),
+        "test": len(first.test),
+    }
+
+
+def _notices(inspection: Inspection, origins: dict[str, Origin], options: RunOptions) -> list[Notice]:
+    notices = [Notice(level="caution", text=text) for text in inspection.warnings]
+    untrained = [name for name, origin in origins.items() if origin.kind == "random"]
+    if untrained and options.weights == "auto":
+        notices.append(
+            Notice(
+                level="serious",
+                text=f"No ImageNet weights were found for {', '.join(untrained)}, and none could be fetched; they run "
+                "with random weights. Put the files that `steelbench weights list` names into --weights-dir.",
+            )
+        )
+    if inspection.skipped:
+        notices.append(
+            Notice(
+                level="caution",
+                text=f"{len(inspection.skipped)} images could not be read and were skipped; skipped_images.csv says why.",
+            )
+        )
+    return notices
+
+
+def _write_skipped(path: Path, inspection: Inspection) -> None:
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "reason"])
+        writer.writerows(inspection.skipped)

@@ -1,0 +1,286 @@
+import hashlib
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from results_folder import (
+    CLASSES,
+    failed_row,
+    majority_row,
+    model_row,
+    summary,
+    typical,
+    write_folder,
+)
+
+from steelbench.errors import SteelbenchError
+from steelbench.report.page import build_report
+from steelbench.results import Notice, Row
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "$x^2$ \\frac{",
+    "划痕 擦伤",
+    "n" * 90,
+    "_a\nb",
+]
+VOID = {"meta", "link", "img", "br", "rect", "line", "circle", "path"}
+
+
+class Page(HTMLParser):
+    """Collects tags and headings; fails on tags that do not nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.headings, self.links = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+        if re.fullmatch(r"h\d", tag):
+            self.headings.append(int(tag[1]))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def render(folder, record, **options):
+    text = build_report(write_folder(folder, record, **options)).read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = write_folder(tmp_path_factory.mktemp("typical"), typical())
+    build_report(folder)
+    return folder
+
+
+def test_page_is_one_file_with_a_table_and_pictures(results):
+    text = (results / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+
+    assert "<table" in text
+    assert all(link.startswith(("data:", "#")) for link in page.links)
+    assert not re.search(r"@import|url\(|<script|<iframe|<object", text)
+    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(pictures) == len(list((results / "figures").glob("*.png")))
+    assert all(picture["src"].startswith("data:image/png;base64,") and picture["alt"] for picture in pictures)
+
+
+def test_page_is_accessible(results):
+    page = Page((results / "report.html").read_text(encoding="utf-8"))
+
+    assert ("html", {"lang": "en"}) in page.tags
+    assert page.headings[0] == 1 and page.headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
+    targets = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {link[1:] for link in page.links if link.startswith("#")} <= targets
+
+
+def test_every_figure_has_its_name(results):
+    models = [row.name for row in typical().rows if row.status == "done" and row.backbone != "none"]
+    backbones = ("efficientnet_b0", "mobilenet_v2", "vgg19", "xception")
+
+    names = {path.stem for path in (results / "figures").iterdir()}
+
+    assert names == {
+        *("accuracy", "classes", "seconds", "curves-all"),
+        *(f"curves-{name}" for name in backbones),
+        *(f"confusion-{name}" for name in models),
+    }
+
+
+def test_warnings_come_serious_first_and_before_the_leaderboard(results):
+    text = (results / "report.html").read_text(encoding="utf-8")
+    places = [text.index(f'<p class="notice {level}"') for level in ("serious", "caution", "note")]
+
+    assert places == sorted(places)
+    assert places[-1] < text.index('id="leaderboard"')
+    assert "xception-softmax:" in text
+
+
+def test_two_builds_give_the_same_bytes_and_touch_no_record(tmp_path):
+    record = summary([model_row("vgg19", "softmax", 0.95), majority_row(), failed_row()])
+    folder = write_folder(tmp_path, record)
+    before = digests(folder)
+
+    build_report(folder)
+    first = digests(folder)
+    build_report(folder)
+
+    assert digests(folder) == first
+    assert {path: first[path] for path in before} == before
+    assert not [path for path in first if path.name.startswith(".")]
+
+
+def digests(folder):
+    return {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_figures_of_rows_that_are_gone_are_removed_and_others_stay(tmp_path):
+    folder = write_folder(tmp_path, summary([model_row("vgg19", "linear", 0.95)]))
+    (folder / "figures").mkdir()
+    for name in ("confusion-gone.png", "curves-gone.png", "camera.png"):
+        (folder / "figures" / name).write_bytes(b"")
+
+    build_report(folder)
+
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert names == {"accuracy.png", "classes.png", "confusion-vgg19-linear.png", "seconds.png", "camera.png"}
+
+
+def test_hostile_names_are_text(tmp_path):
+    row = model_row("vgg19", "softmax", 0.9, HOSTILE)
+    failed = failed_row(reason="<script>alert('reason')</script>")
+    warning = Notice(level="caution", text="<b onclick=x>", row="<i>")
+    folder = write_folder(tmp_path, summary([row, failed], HOSTILE, [warning], name="<script>name</script>"), HOSTILE)
+    (folder / "skipped_images.csv").write_text("path,reason\n<svg onload=x>.jpg,</td>\n", encoding="utf-8")
+
+    text = build_report(folder).read_text(encoding="utf-8")
+
+    assert "<script" not in text and "<svg onload" not in text and "<b onclick" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert not any("onerror" in attributes or "onload" in attributes for _, attributes in Page(text).tags)
+    assert (folder / "figures" / "confusion-vgg19-softmax.png").is_file()
+
+
+def test_random_weights_are_said_loudly_and_on_the_row(tmp_path):
+    rows = [model_row("vgg19", "linear", 0.6, weights="random"), model_row("xception", "linear", 0.5)]
+
+    text, _ = render(tmp_path, summary(rows))
+
+    assert text.index("Untrained networks.") < text.index('id="leaderboard"')
+    assert "1 of 2 rows below ran with random weights" in text
+    assert text.count('<span class="badge">random weights</span>') == 1
+
+
+def test_one_row_without_history(tmp_path):
+    text, _ = render(tmp_path, summary([model_row("vgg19", "linear", 0.9)]))
+
+    assert "nothing is compared" in text
+    assert "No epoch-by-epoch history is recorded." in text
+    assert "keras.models.load_model(&#34;models/vgg19-linear.h5&#34;" in text
+
+
+def test_forty_rows_of_one_backbone(tmp_path):
+    rows = [model_row("vgg19", "softmax", 0.9, CLASSES[:2], variant=f"t={n}", seed=n) for n in range(40)]
+
+    text, _ = render(tmp_path, summary(rows, CLASSES[:2]), classes=CLASSES[:2], epochs=2)
+
+    assert "the intervals of 39 other rows overlap it" in text
+    assert len(list((tmp_path / "figures").glob("confusion-*.png"))) == 40
+
+
+@pytest.mark.parametrize("rows", [[], [failed_row(), failed_row("vgg19")], [majority_row(), failed_row()]])
+def test_nothing_finished(tmp_path, rows):
+    text, _ = render(tmp_path, summary(rows))
+
+    assert "No experiment finished" in text
+    assert text.count("out of memory") == len([row for row in rows if row.status == "failed"])
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"classes"}
+
+
+def test_a_row_that_knows_only_its_accuracy(tmp_path):
+    bare = {"name": "a-b", "backbone": "a", "method": "b", "weights": "", "status": "done"}
+
+    text, _ = render(tmp_path, summary([Row(**bare, accuracy=0.5), Row(**bare | {"name": "a-c", "backbone": "c"})]))
+
+    assert "50.0 %" in text
+    assert "None" not in re.sub("None: every image", "", text)
+
+
+def test_many_classes_and_classes_that_are_never_predicted(tmp_path):
+    classes = [f"class {place}" for place in range(32)]
+    one_column = [[3 if column == 0 else 0 for column in classes] for _ in classes]
+    first_only = [[3 if place == 0 else 0] + [0] * 31 for place in range(32)]
+    rows = [
+        model_row("vgg19", "linear", 0.9, classes, variant=variant, n_test=320).model_copy(update=update)
+        for variant, update in (("a", {}), ("b", {"confusion": one_column}), ("c", {"confusion": first_only}))
+    ]
+
+    render(tmp_path, summary(rows, classes))
+
+    assert len(list((tmp_path / "figures").glob("confusion-*.png"))) == 3
+
+
+def test_only_results_json(tmp_path):
+    folder = write_folder(tmp_path, summary([model_row("vgg19", "softmax", 0.9)]))
+    for path in [*folder.glob("*.csv"), *folder.rglob("config.json"), *folder.rglob("*history*.csv")]:
+        path.unlink()
+    (folder / "environment.json").write_text("{broken", encoding="utf-8")
+
+    text = build_report(folder).read_text(encoding="utf-8")
+
+    for name in ("config.json", "environment.json", "skipped_images.csv"):
+        assert f"<code>{name}</code> is missing or not readable." in text
+
+
+def test_data_and_split_that_say_nothing(tmp_path):
+    record = summary([model_row("vgg19", "linear", 0.9)]).model_copy(update={"dataset": {}, "split": {}})
+
+    text, _ = render(tmp_path, record)
+
+    assert "Unnamed data set" in text
+    assert "The number of images per class is not recorded." in text
+
+
+def test_a_history_with_gaps(tmp_path):
+    folder = write_folder(tmp_path, summary([model_row("vgg19", "softmax", 0.9)]))
+    history = folder / "runs" / "vgg19-softmax-s0-f0" / "history.csv"
+    history.write_text("epoch,loss,val_loss\n1,nan,x\n2,inf\n", encoding="utf-8")
+
+    build_report(folder)
+
+    assert (folder / "figures" / "curves-vgg19.png").is_file()
+
+
+def test_each_stage_has_its_figure(tmp_path):
+    rows = [model_row(name, "softmax", 0.9) for name in ("vgg19", "xception")]
+
+    render(tmp_path, summary(rows), stages=("encoder", "classifier"), epochs=1)
+
+    names = {path.stem for path in (tmp_path / "figures").glob("curves-*")}
+    assert names == {"curves-all"} | {f"curves-{b}{s}" for b in ("vgg19", "xception") for s in ("", "-encoder")}
+
+
+def test_only_the_first_skipped_images_are_listed(tmp_path):
+    folder = write_folder(tmp_path, summary([failed_row()]))
+    lines = [f"image{place:03d}.jpg,truncated" for place in range(50)]
+    (folder / "skipped_images.csv").write_text("\n".join(["path,reason", *lines]), encoding="utf-8")
+
+    text = build_report(folder).read_text(encoding="utf-8")
+
+    assert "50 images were skipped; the first 20" in text
+    assert "image019.jpg" in text and "image020.jpg" not in text
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"rows": 3}'])
+def test_a_missing_or_broken_summary_is_the_users_error(tmp_path, content):
+    if content is not None:
+        (tmp_path / "results.json").write_text(content, encoding="utf-8")
+
+    with pytest.raises(SteelbenchError, match=r"results\.json"):
+        build_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_nothing_heavy_is_imported(tmp_path):
+    write_folder(tmp_path, summary([model_row("vgg19", "softmax", 0.9)]))
+    code = (
+        "import sys; import steelbench.report.page as page; from pathlib import Path;"
+        "assert not {'matplotlib', 'jinja2', 'numpy'} & set(sys.modules);"
+        f"page.build_report(Path({str(tmp_path)!r}));"
+        "heavy = {'tensorflow', 'keras', 'sklearn', 'matplotlib.pyplot'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)
