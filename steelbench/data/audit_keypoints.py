@@ -17,10 +17,10 @@ Gray = NDArray[np.float32]
 _SIGMAS = (1.2, 2.4)
 _REACH = 4  # a description samples 9 x 9 places around the keypoint
 _SPACING = 5 / 3  # between them, in sigmas
-_WEAKEST = 0.7  # gray levels; below, flat areas would be described by their noise
+_WEAKEST = 0.3  # gray levels; below, flat areas would be described by their noise
 # Keypoints are maxima of a square window, so that a crop keeps those of the frame; its side follows from this.
 _PER_SCALE = 250
-_SMALLEST_WINDOW = 4
+_SMALLEST_WINDOW = 2
 _FREQUENCIES = 7  # lowest ones of the cosine transform are kept
 _STEPS_Y, _STEPS_X = np.mgrid[-_REACH : _REACH + 1, -_REACH : _REACH + 1]
 _DISC = (_STEPS_Y**2 + _STEPS_X**2 <= _REACH**2 + 2).astype(np.float32)
@@ -95,5 +95,5 @@ def _canonical(patches: Gray) -> tuple[Gray, NDArray[np.int8]]:
 
 
 def _describe(patches: Gray) -> NDArray[np.float16]:
-    low = patches.reshape(len(patches), -1) @ _BASIS
+    low = patches.reshape(-1, _DISC.size) @ _BASIS
     return (low / np.maximum(np.linalg.norm(low, axis=1, keepdims=True), 1e-6)).astype(np.float16)

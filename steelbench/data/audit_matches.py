@@ -52,8 +52,8 @@ def find_candidates(keypoints: Sequence[Keypoints]) -> list[Candidate]:
     for turn in range(8):
         own = turns == turn
         laid[own] = turn_points(places[second[own]], turn, shapes[image[second[own]]])
-    found = _count(image[first], image[second], turns, places[first] - laid, places[first])
-    return found[: _PER_IMAGE * len(keypoints)]
+    shifts, limit = places[first] - laid, _PER_IMAGE * len(keypoints)
+    return _count(image[first], image[second], turns, shifts, places[first], limit)
 
 
 def _alike(keypoints: Sequence[Keypoints]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -78,40 +78,48 @@ def _alike(keypoints: Sequence[Keypoints]) -> tuple[NDArray[np.int64], NDArray[n
             here = np.flatnonzero(close)
             pair = np.sort(np.stack([order[here], order[here + step]]), axis=0)
             keys.append(pair[0] * total + pair[1])
-    both = np.unique(np.concatenate(keys))
+    both = np.sort(np.concatenate(keys))
+    both = both[np.r_[True, both[1:] != both[:-1]]] if len(both) else both
     return both // total, both % total
 
 
 def _codes(
     descriptions: NDArray[np.float16], scales: NDArray[np.int8], planes: NDArray[np.float32], middle: NDArray[Any]
 ) -> NDArray[np.int64]:
-    weights = 1 << np.arange(planes.shape[1], dtype=np.int64)
-    codes = np.empty(len(descriptions), np.int64)
+    codes = np.zeros((len(descriptions), 8), np.uint8)  # big-endian numbers: the scale, then a bit for each plane
+    codes[:, 0] = scales
     for start in range(0, len(descriptions), 1 << 17):
         part = slice(start, start + (1 << 17))
-        codes[part] = ((descriptions[part].astype(np.float32) - middle) @ planes > 0) @ weights
-    return codes + (scales.astype(np.int64) << planes.shape[1])
+        sides = (descriptions[part].astype(np.float32) - middle) @ planes > 0
+        codes[part, 1 : 1 + _BITS // 8] = np.packbits(sides, axis=1)
+    return codes.view(">i8").ravel().astype(np.int64)
 
 
 def _count(
-    a: NDArray[Any], b: NDArray[Any], turns: NDArray[Any], shifts: NDArray[Any], places: NDArray[Any]
+    a: NDArray[Any], b: NDArray[Any], turns: NDArray[Any], shifts: NDArray[Any], places: NDArray[Any], limit: int
 ) -> list[Candidate]:
     """Collect the votes in bins of `_BIN` pixels, twice, so that no bin's edge divides them."""
-    found: dict[tuple[int, int, int, int, int], Candidate] = {}
+    rows = np.empty((0, 8), np.int64)
     for phase in (0, _BIN // 2):
-        bins = (shifts + phase) // _BIN
-        order = np.lexsort((bins[:, 1], bins[:, 0], turns, b, a))
-        rows = np.stack([a, b, turns, bins[:, 0], bins[:, 1]], axis=1)[order]
-        starts = np.flatnonzero(np.r_[True, (rows[1:] != rows[:-1]).any(axis=1)])
-        ends = np.r_[starts[1:], len(rows)]
-        for start, end in zip(starts, ends, strict=True):
-            if end - start < _FEWEST_VOTES:
-                continue
-            votes = order[start:end]
-            (dy, dx), place = np.median(shifts[votes], axis=0).round().astype(int), np.median(places[votes], axis=0)
-            key = (*map(int, rows[start, :3]), int(dy), int(dx))
-            if key not in found or found[key].votes < len(votes):
-                found[key] = Candidate(*key, len(votes), (int(place[0]), int(place[1])))
-    return sorted(found.values(), key=lambda c: (-c.votes, c))
-
-
+        # Bins 8192 pixels apart share a key; that costs a look at the pixels and nothing else.
+        bins = (shifts + phase) // _BIN % 2048
+        keys = (((np.int64(a) * (1 << 17) + b) * 8 + turns) * 2048 + bins[:, 0]) * 2048 + bins[:, 1]
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+        votes = np.diff(np.r_[starts, len(keys)])
+        sums = np.add.reduceat(np.concatenate([shifts, places], axis=1)[order], starts)
+        means = np.rint(sums / votes[:, None]).astype(np.int64)
+        pair = np.stack([a, b, turns], axis=1)[order[starts]]
+        new = np.concatenate([pair, means, votes[:, None]], axis=1)
+        rows = np.concatenate([rows, new[votes >= _FEWEST_VOTES]])
+    rows = rows[np.lexsort((*rows.T[4::-1], -rows[:, 7]))]
+    kept: dict[tuple[int, int, int], list[Candidate]] = {}
+    for row in rows[: 2 * limit].tolist():
+        first, second, turn, dy, dx, y, x, count = row
+        candidate = Candidate(first, second, turn, dy, dx, count, (y, x))
+        others = kept.setdefault((candidate.a, candidate.b, candidate.turn), [])
+        if not any(max(abs(o.dy - candidate.dy), abs(o.dx - candidate.dx)) < _BIN for o in others):
+            others.append(candidate)
+    found = [candidate for candidates in kept.values() for candidate in candidates]
+    return sorted(found, key=lambda c: -c.votes)[:limit]

@@ -12,9 +12,9 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 # A broken file is reported once, by us; OpenCV's own lines would only tear the progress bar.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 
 MAX_BYTES = 512 * 1024 * 1024
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -85,10 +85,10 @@ def decode(data: bytes, bit_depth: int | None = None) -> Decoded:
         raise UnreadableImageError("damaged, truncated or no image")
     if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
         raise UnreadableImageError(f"larger than {MAX_PIXELS} pixels")
-    pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
     largest = int(pixels.max())
     if pixels.dtype == np.uint8:
-        return Decoded(pixels, 8, largest)
+        return Decoded(pixels.astype(np.uint8, copy=False), 8, largest)
     if pixels.dtype != np.uint16:
         raise UnreadableImageError(f"{pixels.dtype} pixels; 8 or 16 bit unsigned integers are read")
     top = 2 ** (bit_depth or 16) - 1
@@ -115,4 +115,5 @@ def resize(pixels: RGB, size: int) -> NDArray[np.float32]:
     Returns:
         float32 [size, size, 3], 0..255.
     """
-    return cv2.resize(pixels.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    resized = cv2.resize(pixels.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,28 +41,16 @@ def stitch(encoder: keras.Model, head: Head, name: str) -> keras.Model:
     return keras.Model(encoder.input, x, name=name.replace("=", "_"))
 
 
-def save(model: keras.Model, path: Path, card: dict[str, Any]) -> int:
-    """Write the model, then its card, each whole or not at all.
-
-    Args:
-        model: of `stitch`.
-        path: ends in `.h5`.
-        card: what the card says beside the input contract and the sha256.
-
-    Returns:
-        Bytes of the `.h5`.
-    """
+def save(model: keras.Model, path: Path) -> None:
+    """Write a model of `stitch` to a path that ends in `.h5`, whole or not at all."""
     with whole_file(path) as temporary:
         model.save(temporary, include_optimizer=False)
-    card = {
-        **card,
-        "input": INPUT_CONTRACT,
-        "embedding_layer": "embedding",
-        "sha256": sha256(path),
-        "bytes": path.stat().st_size,
-    }
-    write_json(path.with_suffix(".json"), card)
-    return path.stat().st_size
+
+
+def write_card(path: Path, card: dict[str, Any]) -> None:
+    """Write the card beside a saved model: what is given, the input contract, and the sha256 of the file."""
+    fixed = {"input": INPUT_CONTRACT, "embedding_layer": "embedding"}
+    write_json(path.with_suffix(".json"), {**card, **fixed, "sha256": sha256(path), "bytes": path.stat().st_size})
 
 
 def sha256(path: Path) -> str:
@@ -87,7 +75,7 @@ def load(path: Path) -> keras.Model:
         raise SteelbenchError(f"{path} cannot be loaded as a Keras model ({reason}). Copy or make it again.") from None
 
 
-def probabilities(model: keras.Model, images: Sequence[Pixels]) -> NDArray[np.float32]:
+def probabilities(model: keras.Model, images: Iterable[Pixels]) -> NDArray[np.float32]:
     """What the model says about raw images, float32 [N, C]; neighbours of one size share a batch."""
     compute = compiled(model)
     return np.concatenate([compute(tf.constant(batch)).numpy() for batch in same_size(images)])
@@ -99,17 +87,19 @@ def compiled(model: keras.Model) -> Any:
     return tf.function(lambda images: model(images, training=False), input_signature=signature, jit_compile=False)
 
 
-def same_size(images: Sequence[Pixels]) -> Iterator[NDArray[np.float32]]:
+def same_size(images: Iterable[Pixels]) -> Iterator[NDArray[np.float32]]:
     """Batches float32 [B, H, W, 3] of neighbours with one size, in order, at most `BATCH` each."""
-    start = 0
-    for stop in range(1, len(images) + 1):
-        full = stop - start == BATCH
-        if stop == len(images) or full or images[stop].shape != images[start].shape:
-            yield np.stack(images[start:stop]).astype(np.float32)
-            start = stop
+    waiting: list[Pixels] = []
+    for image in images:
+        if waiting and (len(waiting) == BATCH or image.shape != waiting[0].shape):
+            yield np.stack(waiting).astype(np.float32)
+            waiting = []
+        waiting.append(image)
+    if waiting:
+        yield np.stack(waiting).astype(np.float32)
 
 
-def verify(path: Path, images: Sequence[Pixels], expected: NDArray[np.float32]) -> Verification:
+def verify(path: Path, images: Iterable[Pixels], expected: NDArray[np.float32]) -> Verification:
     """Load the saved file again and compare it with what was scored.
 
     Args:
@@ -119,7 +109,7 @@ def verify(path: Path, images: Sequence[Pixels], expected: NDArray[np.float32]) 
     """
     got = probabilities(load(path), images)
     return Verification(
-        images=len(images),
+        images=len(got),
         max_difference=float(np.abs(got - expected).max()),
         classes_changed=int(np.sum(got.argmax(axis=1) != expected.argmax(axis=1))),
     )

@@ -91,7 +91,9 @@ BACKBONES = {
     ),
     "efficientnet_v2_b0": Backbone(
         "EfficientNetV2B0", "inside", 224, 1280, 5_919_312,
-        WeightsFile("efficientnetv2-b0_notop.h5", f"{_KERAS}efficientnet_v2/", "893217f2bb855e2983157299931e43ff", 24.3),
+        WeightsFile(
+            "efficientnetv2-b0_notop.h5", f"{_KERAS}efficientnet_v2/", "893217f2bb855e2983157299931e43ff", 24.3
+        ),
     ),
     "mobilenet_v2": Backbone(
         "MobileNetV2", "tf", 224, 1280, 2_257_984,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Mean and standard deviation of each feature over the training images, float32 [D]."""
+    """Mean and (floored) standard deviation of each feature over the training images, float32 [D]."""
 
     mean: Array
     std: Array
@@ -35,9 +35,9 @@ class Scaling:
     def fit(cls, features: Array) -> Self:
         """From training features float32 [N, D]."""
         mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-        # A feature that hardly moves would turn the last digits of an engine's arithmetic into a signal.
-        floor = 1e-4 * np.abs(mean) + 1e-12
-        return cls(mean.astype(np.float32), np.where(std > floor, std, np.maximum(floor, 1.0)).astype(np.float32))
+        # A feature that hardly moves in training would be blown up, and one unusual image then stands hundreds of
+        # deviations away (a validation loss of 7 at 98 % accuracy): none is divided by less than the mean deviation.
+        return cls(mean.astype(np.float32), np.maximum(std, std.mean() + 1e-12).astype(np.float32))
 
     def apply(self, features: Array) -> Array:
         """Standardised features, float32 [N, D]."""
@@ -75,12 +75,12 @@ class Head:
 
     def save(self, path: Path) -> None:
         """Write as `.npz`, whole or not at all."""
-        arrays = {}
+        arrays: dict[str, NDArray[Any]] = {}
         for number, layer in enumerate(self.layers):
             arrays |= {f"kernel_{number}": layer.kernel, f"bias_{number}": layer.bias}
             arrays[f"activation_{number}"] = np.frombuffer(layer.activation.encode(), np.uint8)
         with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Self:

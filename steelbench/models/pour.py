@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ from steelbench.models.backbones import (
 from steelbench.models.weights import Origin, stored_values
 
 CALIBRATION_IMAGES = 64
+_STD = np.array(IMAGENET_STD, np.float32)
 
 
 def encoder_with_weights(
@@ -85,7 +88,7 @@ def _pour_keras(encoder: keras.Model, name: str, origin: Origin) -> None:
         # which the weights were trained with. Dividing by sqrt(variance * std) is the same in one step.
         normalization = _normalization(encoder)
         mean, variance, count = normalization.get_weights()
-        _set_normalization(normalization, mean, variance * np.float32(IMAGENET_STD), count)
+        _set_normalization(normalization, mean, variance * _STD, count)
 
 
 def _pour_noisy_student(encoder: keras.Model, name: str, origin: Origin) -> None:
@@ -105,14 +108,14 @@ def _pour_noisy_student(encoder: keras.Model, name: str, origin: Origin) -> None
             encoder.get_layer(layer.name).set_weights(layer.get_weights())
     # These weights expect pixels standardised as for ImageNet; Keras's network divides by 255 itself.
     normalization = _normalization(encoder)
-    _set_normalization(normalization, np.float32(IMAGENET_MEAN), np.float32(IMAGENET_STD) ** 2, np.zeros((), "int32"))
+    _set_normalization(normalization, np.array(IMAGENET_MEAN, np.float32), _STD**2, np.zeros((), np.int32))
 
 
 def _normalization(encoder: keras.Model) -> layers.Normalization:
     return next(layer for layer in encoder.layers if isinstance(layer, layers.Normalization))
 
 
-def _set_normalization(layer: layers.Normalization, *values: NDArray[np.float32]) -> None:
+def _set_normalization(layer: layers.Normalization, *values: NDArray[Any]) -> None:
     layer.set_weights(values)
     # The layer computes with copies of its weights; they are renewed only here.
     layer.finalize_state()
@@ -136,7 +139,8 @@ def calibrate(encoder: keras.Model, images: NDArray[np.float32]) -> None:
     # already normalised. Dropped connections would make the statistics a matter of chance.
     _each(norms, "momentum", [0.0] * len(norms))
     _each(drops, "rate", [0.0] * len(drops))
-    encoder(images, training=True)
+    # As a graph, which frees each activation after its last use: run eagerly, Xception held 17 GB here.
+    tf.function(lambda batch: encoder(batch, training=True), jit_compile=False)(tf.constant(images))
     _each(norms, "momentum", kept[0])
     _each(drops, "rate", kept[1])
 

@@ -1,4 +1,4 @@
-"""Files of pretrained weights: where they are looked for, how they are verified, how they are fetched. No TensorFlow."""
+"""Files of pretrained weights: where they are looked for, how they are verified and fetched. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -192,10 +192,12 @@ def download(wanted: WeightsFile, weights_dir: Path | None, progress: Progress =
     except (TimeoutError, OSError, urllib.error.URLError) as error:
         # One failed attempt is enough for one command: every further one would wait as long again.
         _unreachable.add(host)
+        reason = getattr(error, "reason", error)
         raise NotFoundError(
-            f"weights {wanted.name} were not found and could not be fetched ({getattr(error, 'reason', error)}). "
-            f"Put the file ({wanted.megabytes} MB, md5 {wanted.md5 or 'not published'}, from {wanted.url}{wanted.name}) "
-            f"into {target.parent}, or run with --weights random, which leaves the networks untrained."
+            f"weights {wanted.name} were not found and could not be fetched ({reason}). "
+            f"Put the file ({wanted.megabytes} MB, md5 {wanted.md5 or 'not published'}, "
+            f"from {wanted.url}{wanted.name}) into {target.parent}, "
+            "or run with --weights random, which leaves the networks untrained."
         ) from None
     return target
 

@@ -140,7 +140,8 @@ def open_openvino(encoder: Any, precision: str) -> Run:
     )
 
     def run(batches: Iterable[Batch]) -> Iterator[Batch]:
-        queue, done, following = openvino.AsyncInferQueue(compiled, 0), {}, 0
+        queue, following = openvino.AsyncInferQueue(compiled, 0), 0
+        done: dict[int, Batch] = {}
         queue.set_callback(lambda request, i: done.__setitem__(i, request.get_output_tensor(0).data.copy()))
         for number, batch in enumerate(batches):
             queue.start_async({0: batch}, userdata=number)

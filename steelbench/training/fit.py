@@ -146,7 +146,7 @@ class _Keeper(keras.callbacks.Callback):
         text = json.dumps({"settings": self.settings.model_dump(), "history": [asdict(e) for e in self.history]})
         arrays["record"] = np.frombuffer(text.encode(), np.uint8)
         with whole_file(folder / "state.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
         self.saved = time.monotonic()
 
     def resume(self) -> int:

@@ -51,7 +51,8 @@ def train_softmax(
     result = fit(model, x, y, (standardised[split.validation], labels[split.validation]), settings, plan)
     hidden, output = model.get_layer("hidden"), model.get_layer("probabilities")
     kernel, bias = scaling.fold(*hidden.get_weights())
-    head = Head((Dense(kernel, bias, "relu"), Dense(*output.get_weights(), "softmax")))
+    last_kernel, last_bias = output.get_weights()
+    head = Head((Dense(kernel, bias, "relu"), Dense(last_kernel, last_bias, "softmax")))
     return Trained(head, {"classifier": result})
 
 
@@ -121,4 +122,5 @@ def _as_head(model: Any, scaling: Scaling, num_classes: int) -> Head:
     else:
         coef, intercept = model.coef_, model.intercept_
     kernel[:, model.classes_], bias[model.classes_] = coef.T, intercept
-    return Head((Dense(*scaling.fold(kernel, bias), "softmax"),))
+    kernel, bias = scaling.fold(kernel, bias)
+    return Head((Dense(kernel, bias, "softmax"),))

@@ -213,7 +213,7 @@ def _notices(inspection: Inspection, origins: dict[str, Origin], options: RunOpt
         notices.append(
             Notice(
                 level="caution",
-                text=f"{len(inspection.skipped)} images could not be read and were skipped; skipped_images.csv says why.",
+                text=f"{len(inspection.skipped)} unreadable images were skipped; skipped_images.csv says why.",
             )
         )
     return notices

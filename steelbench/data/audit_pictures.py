@@ -1,0 +1,109 @@
+"""Pairs as pictures: both images with the shared pixels framed, for the audit's page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.data.audit_pixels import agreement, grain, shared_area
+from steelbench.data.audit_turns import MIRRORS, turn_image
+from steelbench.data.images import RGB, UnreadableImageError, read_image
+from steelbench.data.overlaps import Pair
+
+SHOWN = 24
+_SIDE = 320  # pixels of the longer side on the page
+_FRAME = (213, 94, 0)
+
+
+@dataclass(frozen=True)
+class PairPicture:
+    """A pair and its two images as JPEG bytes, the second one turned upright as the first."""
+
+    pair: Pair
+    first: bytes
+    second: bytes
+    wide: bool = False
+
+
+def draw_pairs(root: Path, pairs: Sequence[Pair], bit_depth: int | None = None) -> list[PairPicture]:
+    """Pictures of at most 24 pairs that show most; a file that has gone since is left out."""
+    drawn = []
+    for pair in choose_pairs(pairs):
+        try:
+            drawn.append(_draw(root, pair, bit_depth))
+        except UnreadableImageError:
+            continue
+    return drawn
+
+
+def choose_pairs(pairs: Sequence[Pair], most: int = SHOWN) -> list[Pair]:
+    """Pairs across classes first, then by turns the largest overlaps, turned, smallest and equal ones.
+
+    A file appears twice only after every other pair has been taken.
+    """
+    by_size = sorted(pairs, key=lambda pair: (-pair.overlap, pair))
+    piles = [
+        iter([pair for pair in by_size if not pair.same_label and pair.kind != "overlap"]),
+        iter([pair for pair in by_size if not pair.same_label and pair.kind == "overlap"]),
+    ]
+    mixed = [
+        iter([pair for pair in by_size if pair.kind in ("near", "overlap")]),
+        iter([pair for pair in by_size if pair.kind in ("mirrored", "rotated")]),
+        iter([pair for pair in reversed(by_size) if pair.kind == "overlap"]),
+        iter([pair for pair in by_size if pair.kind == "exact"]),
+    ]
+    order = dict.fromkeys([*(pair for pile in piles for pair in pile), *_alternate(mixed, len(pairs))])
+    seen: set[str] = set()
+    fresh: list[Pair] = []
+    for pair in order:
+        if not {pair.file_a, pair.file_b} & seen:
+            fresh.append(pair)
+            seen |= {pair.file_a, pair.file_b}
+    chosen = (fresh + [pair for pair in order if pair not in set(fresh)])[:most]
+    place = {pair: number for number, pair in enumerate(order)}
+    return sorted(chosen, key=lambda pair: place[pair])
+
+
+def _alternate(piles: Sequence[Iterator[Pair]], rounds: int) -> Iterator[Pair]:
+    for _ in range(rounds):
+        for pile in piles:
+            taken = next(pile, None)
+            if taken:
+                yield taken
+
+
+def _draw(root: Path, pair: Pair, bit_depth: int | None) -> PairPicture:
+    a, b = (read_image(root / file, bit_depth) for file in (pair.file_a, pair.file_b))
+    turn = _turn(a, b, pair)
+    b = np.dstack([turn_image(b[..., channel], turn) for channel in range(3)])
+    rows, columns = shared_area(a.shape[:2], b.shape[:2], pair.dy, pair.dx)
+    corner = np.array([columns.start, rows.start])
+    size = np.array([columns.stop - columns.start, rows.stop - rows.start])
+    moved = corner - np.array([pair.dx, pair.dy])
+    wide = a.shape[1] > 2 * a.shape[0]
+    return PairPicture(pair, _framed(a, corner, size), _framed(b, moved, size), wide)
+
+
+def _turn(a: RGB, b: RGB, pair: Pair) -> int:
+    """Which of the turns of its kind makes the second image like the first."""
+    if pair.kind not in ("mirrored", "rotated"):
+        return 0
+    grain_a, grain_b = grain(a), grain(b)
+    turns = [turn for turn in range(1, 8) if bool(MIRRORS[turn]) == (pair.kind == "mirrored")]
+    found = {turn: agreement(grain_a, turn_image(grain_b, turn), pair.dy, pair.dx) for turn in turns}
+    return max(turns, key=lambda turn: near.low if (near := found[turn]) else -1.0)
+
+
+def _framed(image: RGB, corner: NDArray[Any], size: NDArray[Any]) -> bytes:
+    scale = _SIDE / max(image.shape[:2])
+    shape = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+    small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    start, end = np.rint(corner * scale).astype(int), np.rint((corner + size) * scale).astype(int) - 1
+    cv2.rectangle(small, start.tolist(), end.tolist(), _FRAME, 2)
+    return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()

@@ -1,0 +1,236 @@
+"""Pairs of images that share pixels: copies, re-compressed, mirrored or turned ones, and overlapping crops."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, groupby, product
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.data.audit_keypoints import Keypoints, find_keypoints
+from steelbench.data.audit_matches import Candidate, find_candidates
+from steelbench.data.audit_pixels import Recent, agreement, grain, shared_share
+from steelbench.data.audit_turns import COMPOSE, INVERSE, MIRRORS, TURNS, turn_image, turn_shape
+from steelbench.data.images import RGB
+from steelbench.data.inspection import ordered_map
+
+Kind = Literal["exact", "near", "mirrored", "rotated", "overlap"]
+Progress = Callable[[str, int, int], None]
+
+LEAST_SHARE = 0.05  # of the smaller image; less is not reported
+# Copies of one image: all pairs up to this many, beyond it each with the first, so that 5000 black images are
+# 5000 pairs and not 12 million.
+MOST_COPIES = 32
+_THREADS = 2
+_ROUNDS = 3
+_CHAINED_PER_IMAGE = 30
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image to compare: its name, label, the digest of its pixels, and how to get them."""
+
+    file: str
+    label: str
+    digest: str
+    read: Callable[[], RGB]
+
+
+@dataclass(frozen=True, order=True)
+class Pair:
+    """Two files, file_a < file_b, that share pixels.
+
+    `overlap` is the shared area as a share of the smaller image. `b`, turned upright to match `a` if it is mirrored
+    or rotated, lies in `a` with its first pixel at (dy, dx).
+    """
+
+    file_a: str
+    file_b: str
+    kind: Kind
+    overlap: float
+    dy: int
+    dx: int
+    same_label: bool
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """Image `b`, turned, lies in image `a` at (dy, dx) (indices)."""
+
+    a: int
+    b: int
+    turn: int
+    dy: int
+    dx: int
+    share: float = 1.0
+
+
+def quiet(_stage: str, _done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def find_pairs(pictures: Iterable[Picture], progress: Progress = quiet) -> list[Pair]:
+    """Find the pairs that share at least a twentieth of the smaller image's pixels; 20 % and more reliably.
+
+    Time grows about linearly with the number of images: local features propose pairs, pixels decide.
+    Images without texture (black, overexposed, blurred) are paired only if they are equal.
+
+    Args:
+        pictures: in any order; file names are distinct.
+        progress: called with a stage's name, what is done and the total.
+
+    Returns:
+        Pairs sorted by file names, at most one for two files.
+    """
+    copies: dict[str, list[Picture]] = defaultdict(list)
+    for picture in sorted(pictures, key=lambda p: p.file):
+        copies[picture.digest].append(picture)
+    groups = list(copies.values())
+    laid, shapes = _find_laid([group[0] for group in groups], progress)
+    pairs = [_pair(a, b, "exact", _Laid(0, 0, 0, 0, 0)) for group in groups for a, b in _among(group)]
+    for there in laid:
+        back = _inverse(there, shapes)
+        for a, b in _across(groups[there.a], groups[there.b]):
+            kind = _kind(there, shapes)
+            pairs.append(_pair(a, b, kind, there) if a.file < b.file else _pair(b, a, kind, back))
+    return sorted(pairs)
+
+
+def group_files(files: Iterable[str], pairs: Iterable[Pair]) -> dict[str, int]:
+    """Number the groups of files that pairs connect, directly or along a chain; by the first file's name."""
+    parent = {file: file for file in sorted(files)}
+
+    def root(file: str) -> str:
+        while parent[file] != file:
+            parent[file] = file = parent[parent[file]]
+        return file
+
+    for pair in pairs:
+        first, second = sorted((root(pair.file_a), root(pair.file_b)))
+        parent[second] = first
+    number: dict[str, int] = {}
+    return {file: number.setdefault(root(file), len(number)) for file in parent}
+
+
+def _find_laid(pictures: Sequence[Picture], progress: Progress) -> tuple[list[_Laid], list[tuple[int, int]]]:
+    if not pictures:
+        return [], []
+    keypoints = []
+    for points in ordered_map(_keypoints, pictures, threads=_THREADS, ahead=16):
+        keypoints.append(points)
+        progress("features", len(keypoints), len(pictures))
+    shapes = [points.shape for points in keypoints]
+    progress("matches", 0, 1)
+    candidates = find_candidates(keypoints)
+    progress("matches", 1, 1)
+    del keypoints  # half a megabyte for each image of a large set adds up
+    grains = Recent(lambda number: grain(pictures[number].read()))
+    found = _verify(candidates, shapes, grains, progress)
+    tried = {(candidate.a, candidate.b) for candidate in candidates}
+    for _ in range(_ROUNDS):
+        chained = _chained(found, shapes, tried, _CHAINED_PER_IMAGE * len(pictures))
+        tried.update((candidate.a, candidate.b) for candidate in chained)
+        new = _verify(chained, shapes, grains, progress)
+        found += new
+        if not new:
+            break
+    return found, shapes
+
+
+def _keypoints(picture: Picture) -> Keypoints:
+    return find_keypoints(cv2.cvtColor(picture.read(), cv2.COLOR_RGB2GRAY).astype(np.float32))
+
+
+def _verify(
+    candidates: Iterable[Candidate], shapes: Sequence[tuple[int, int]], grains: Recent, progress: Progress
+) -> list[_Laid]:
+    """Keep what the pixels confirm: of each two images the candidate with most votes that is the same pixels."""
+    ordered = sorted(candidates, key=lambda c: (c.a, c.b, -c.votes))
+    tasks = [list(group) for _, group in groupby(ordered, key=lambda c: (c.a, c.b))]
+    found = []
+    for done, result in enumerate(ordered_map(lambda t: _first_true(t, shapes, grains), tasks, _THREADS), start=1):
+        found += [result] if result else []
+        progress("pixels", done, len(tasks))
+    return found
+
+
+def _first_true(candidates: list[Candidate], shapes: Sequence[tuple[int, int]], grains: Recent) -> _Laid | None:
+    for c in candidates:
+        shape = turn_shape(shapes[c.b], c.turn)
+        if shared_share(shapes[c.a], shape, c.dy, c.dx) < LEAST_SHARE:
+            continue
+        found = agreement(grains(c.a), turn_image(grains(c.b), c.turn), c.dy, c.dx, c.place)
+        if found and found.same_pixels:
+            share = shared_share(shapes[c.a], shape, found.dy, found.dx)
+            if share >= LEAST_SHARE:
+                return _Laid(c.a, c.b, c.turn, found.dy, found.dx, share)
+    return None
+
+
+def _chained(
+    found: Sequence[_Laid], shapes: Sequence[tuple[int, int]], tried: set[tuple[int, int]], limit: int
+) -> list[Candidate]:
+    """Where two images must lie on each other, because both lie on a third."""
+    lying: dict[int, list[_Laid]] = defaultdict(list)
+    for laid in found:
+        lying[laid.a].append(laid)
+        lying[laid.b].append(_inverse(laid, shapes))
+    chained: dict[tuple[int, int], Candidate] = {}
+    for middle in sorted(lying):
+        for first, second in combinations(sorted(lying[middle], key=lambda laid: laid.b), 2):
+            pair = (first.b, second.b)
+            if pair in tried or pair in chained:
+                continue
+            laid = _compose(_inverse(first, shapes), second, shapes)
+            if shared_share(shapes[laid.a], turn_shape(shapes[laid.b], laid.turn), laid.dy, laid.dx) >= LEAST_SHARE:
+                chained[pair] = Candidate(laid.a, laid.b, laid.turn, laid.dy, laid.dx)
+            if len(chained) >= limit:
+                return list(chained.values())
+    return list(chained.values())
+
+
+def _origin(shape: tuple[int, int], turn: int) -> NDArray[np.int64]:
+    """What `TURNS[turn] @ place` must be moved by to give places of the turned image."""
+    return -np.minimum(TURNS[turn] @ (np.array(shape) - 1), 0)
+
+
+def _inverse(laid: _Laid, shapes: Sequence[tuple[int, int]]) -> _Laid:
+    """The same two images, seen from `b`."""
+    back = int(INVERSE[laid.turn])
+    moved = _origin(shapes[laid.b], laid.turn) + np.array([laid.dy, laid.dx])
+    dy, dx = -TURNS[back] @ moved - _origin(shapes[laid.a], back)
+    return _Laid(laid.b, laid.a, back, int(dy), int(dx), laid.share)
+
+
+def _compose(outer: _Laid, inner: _Laid, shapes: Sequence[tuple[int, int]]) -> _Laid:
+    """How `inner.b` lies in `outer.a`, where `inner.a` is `outer.b`."""
+    turn = int(COMPOSE[outer.turn][inner.turn])
+    moved = _origin(shapes[inner.b], inner.turn) + np.array([inner.dy, inner.dx])
+    moved = TURNS[outer.turn] @ moved + _origin(shapes[outer.b], outer.turn) + np.array([outer.dy, outer.dx])
+    dy, dx = moved - _origin(shapes[inner.b], turn)
+    return _Laid(outer.a, inner.b, turn, int(dy), int(dx))
+
+
+def _among(copies: Sequence[Picture]) -> Iterable[tuple[Picture, Picture]]:
+    return combinations(copies, 2) if len(copies) <= MOST_COPIES else product(copies[:1], copies[1:])
+
+
+def _across(first: Sequence[Picture], second: Sequence[Picture]) -> Iterable[tuple[Picture, Picture]]:
+    few = len(first) * len(second) <= MOST_COPIES**2
+    return product(first, second) if few else [(first[0], second[0])]
+
+
+def _pair(a: Picture, b: Picture, kind: Kind, laid: _Laid) -> Pair:
+    return Pair(a.file, b.file, kind, round(laid.share, 4), laid.dy, laid.dx, a.label == b.label)
+
+
+def _kind(laid: _Laid, shapes: Sequence[tuple[int, int]]) -> Kind:
+    if laid.turn:
+        return "mirrored" if MIRRORS[laid.turn] else "rotated"
+    in_place = laid.dy == laid.dx == 0 and shapes[laid.a] == shapes[laid.b]
+    return "near" if in_place else "overlap"

@@ -1,0 +1,123 @@
+"""`audit.html`: one file that says what the audit of a data set found."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steelbench.report import words
+from steelbench.results import write_text
+
+if TYPE_CHECKING:
+    from steelbench.data.audit import AuditResult
+    from steelbench.data.audit_pictures import PairPicture
+
+KINDS = {
+    "exact": "equal pixels",
+    "near": "the same picture, changed a little",
+    "mirrored": "mirrored",
+    "rotated": "rotated",
+    "overlap": "overlapping crops",
+}
+SHOWN_FILES = 12
+# Nothing of the surface is in these; what the others tell may partly be the defect itself.
+OUTSIDE = ("file format", "image size", "JPEG quality")
+
+
+def write_audit_page(out: Path, audit: AuditResult, pictures: Sequence[PairPicture]) -> Path:
+    """Write `audit.html` into `out`.
+
+    Args:
+        out: the folder that also holds the tables.
+        audit: what to show.
+        pictures: of some pairs, in the order to show them.
+
+    Returns:
+        The page.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Every name on the page comes from somebody's files: escape whatever the template's suffix is.
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": words.percent, "number": words.number, "jpeg": _jpeg}
+    page = out / "audit.html"
+    # A file name may hold half a surrogate pair; it must not stop the page.
+    text = environment.get_template("audit.html.j2").render(_context(audit, pictures))
+    write_text(page, text.encode("utf-8", "replace").decode("utf-8"))
+    return page
+
+
+def _context(audit: AuditResult, pictures: Sequence[PairPicture]) -> dict[str, Any]:
+    counts = audit.inspection.counts
+    sizes = Counter(audit.groups.values())
+    return {
+        "audit": audit,
+        "title": "demo" if audit.name == "demo" else audit.root.name or audit.name,
+        "images": len(audit.inspection.images),
+        "counts": counts,
+        "largest": max(counts.values()),
+        "smallest": min(counts, key=lambda label: (counts[label], label)),
+        "ratio": max(counts.values()) / min(counts.values()),
+        "kinds": [(KINDS[kind], count) for kind, count in Counter(pair.kind for pair in audit.pairs).most_common()],
+        "across": sum(not pair.same_label for pair in audit.pairs),
+        "in_groups": sum(size for size in sizes.values() if size > 1),
+        "shared_groups": sum(size > 1 for size in sizes.values()),
+        "largest_group": max(sizes.values()),
+        "sentences": summary_sentences(audit),
+        "notices": _notices(audit),
+        "pictures": pictures,
+        "kind_names": KINDS,
+        "shown": SHOWN_FILES,
+        "brightest": max([255.0, *(row.mean + row.spread for row in audit.brightness)]),
+        "notable": [shortcut for shortcut in audit.shortcuts if shortcut.notable],
+    }
+
+
+def summary_sentences(audit: AuditResult) -> list[str]:
+    """What the audit found, most important first."""
+    if not audit.pairs:
+        return [f"No two of the {len(audit.inspection.images)} images were found to share pixels."]
+    sizes = Counter(audit.groups.values())
+    involved = sum(size for size in sizes.values() if size > 1)
+    share = words.percent(involved / len(audit.groups))
+    leaks = [f"{words.percent(leak)} of the test images ({split})" for split, leak in audit.leaks.items()]
+    return [
+        f"Under a random split, {words.join(leaks)} would share pixels with a training image.",
+        f"{involved} of {len(audit.groups)} images ({share}) share pixels with another one; they form "
+        f"{_count(sum(size > 1 for size in sizes.values()), 'group')}, which must stay on one side of a split.",
+    ]
+
+
+def _notices(audit: AuditResult) -> list[tuple[str, str]]:
+    notices = [("caution", warning) for warning in audit.inspection.warnings]
+    if audit.leaks and max(audit.leaks.values()) >= 0.02:
+        text = "A random split of this data measures memory; use --split grouped, which keeps the groups together."
+        notices.append(("serious", text))
+    if audit.conflicts:
+        verb = "carries" if len(audit.conflicts) == 1 else "carry"
+        text = f"{_count(len(audit.conflicts), 'picture')} {verb} two labels."
+        notices.append(("serious", text))
+    for shortcut in (shortcut for shortcut in audit.shortcuts if shortcut.notable):
+        text = (
+            f"The {shortcut.attribute} alone tells the class of {words.percent(shortcut.accuracy)} of the images; "
+            f"always naming the largest class, {words.percent(shortcut.majority)}."
+        )
+        notices.append(("caution" if shortcut.attribute in OUTSIDE else "note", " ".join((text, *shortcut.facts[:2]))))
+    return notices
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _jpeg(data: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
