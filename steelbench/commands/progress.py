@@ -22,7 +22,7 @@ WORDS = {
 
 
 class Terminal:
-    """Shows (step, name, done, total); use as a context."""
+    """Shows (step, name, done, total), a bar for each name; use as a context."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
@@ -35,8 +35,8 @@ class Terminal:
             transient=True,
             disable=not self.console.is_terminal,
         )
-        self.task: TaskID | None = None
-        self.current = ""
+        self.tasks: dict[str, TaskID] = {}
+        self.titles: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -49,17 +49,14 @@ class Terminal:
 
     def __call__(self, step: str, name: str, done: int, total: int) -> None:
         """Show that `done` of `total` is reached; `total` 0 means that it is not known."""
-        title = f"{WORDS.get(step, step)} {name}"
-        if title != self.current:
-            self._change(title, total)
-        if self.task is not None:
-            self.bar.update(self.task, completed=done, total=total or None)
-
-    def _change(self, title: str, total: int) -> None:
-        self.current = title
+        title = f"{WORDS.get(step, step)} {name}".strip()
         if not self.console.is_terminal:
-            print(f"steelbench: {title}" + (f" ({total})" if total else ""), file=sys.stderr, flush=True)
-            return
-        if self.task is not None:
-            self.bar.remove_task(self.task)
-        self.task = self.bar.add_task(title, total=total or None)
+            if self.titles.get(name) != title:
+                print(f"steelbench: {title}" + (f" ({total})" if total else ""), file=sys.stderr, flush=True)
+        elif self.titles.get(name) != title:
+            if name in self.tasks:
+                self.bar.remove_task(self.tasks[name])
+            self.tasks[name] = self.bar.add_task(title, total=total or None)
+        self.titles[name] = title
+        if name in self.tasks:
+            self.bar.update(self.tasks[name], completed=done, total=total or None, visible=not total or done < total)

@@ -2,68 +2,30 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
-from steelbench.data.audit_looks import Look, doubtful_images, look_at_images
+from steelbench.data.audit_looks import doubtful_images, look_at_images
+from steelbench.data.audit_tables import AuditResult, write_audit
 from steelbench.data.datasets import read_dataset
 from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.overlaps import Kind, Pair, Picture, Progress, find_pairs, group_files, quiet
-from steelbench.data.shortcuts import Brightness, Shortcut, brightness_by_class, find_shortcuts
-from steelbench.results import write_json, write_text
+from steelbench.data.shortcuts import brightness_by_class, find_shortcuts
+from steelbench.results import write_json
 from steelbench.storage import cache_folder
 
 VERSION = 1  # of what finds pairs; another one makes kept audits void
 SPLITS = {"80/20": 0.2, "70/30": 0.3}
 DRAWS = 20
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """An image whose label a model doubts: the label, what the model would say, and how sure it is of the label."""
-
-    file: str
-    label: str
-    suggested: str
-    confidence: float
-
-
-@dataclass(frozen=True)
-class AuditResult:
-    """Everything that the audit found; `leaks` maps a split's name to the share of its test images, 0..1."""
-
-    name: str
-    root: Path
-    inspection: Inspection
-    bit_depth: int | None
-    left_out: Mapping[str, int]
-    pairs: list[Pair]
-    groups: dict[str, int]
-    leaks: dict[str, float]
-    looks: list[Look]
-    shortcuts: list[Shortcut]
-    brightness: list[Brightness]
-    doubtful: dict[str, list[str]]
-    seconds: float
-    from_cache: bool
-    suspicious: Sequence[Doubt] = field(default=())
-
-    @property
-    def conflicts(self) -> list[Pair]:
-        """Pairs of the same picture in two classes; overlapping crops may rightly differ."""
-        return [pair for pair in self.pairs if not pair.same_label and pair.kind != "overlap"]
 
 
 def audit_data(
@@ -169,11 +131,15 @@ def _read_kept(path: Path, files: set[str]) -> tuple[list[Pair], float] | None:
     try:
         found = json.loads(path.read_bytes())
         pairs = [Pair(**pair) for pair in found["pairs"]]
-        seconds = float(found["seconds"])
+        whole = found["version"] == VERSION and all(_plausible(pair, files) for pair in pairs)
+        return (pairs, float(found["seconds"])) if whole else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    known = all({p.file_a, p.file_b} <= files and p.kind in get_args(Kind) for p in pairs)
-    return (pairs, seconds) if known and found.get("version") == VERSION else None
+
+
+def _plausible(pair: Pair, files: set[str]) -> bool:
+    numbers = isinstance(pair.overlap, float) and isinstance(pair.dy, int) and isinstance(pair.dx, int)
+    return numbers and {pair.file_a, pair.file_b} <= files and pair.kind in get_args(Kind)
 
 
 def leak_share(labels: Mapping[str, str], pairs: Sequence[Pair], test_share: float, seed: int = 0) -> float:
@@ -197,59 +163,3 @@ def leak_share(labels: Mapping[str, str], pairs: Sequence[Pair], test_share: flo
         split = ends[test[ends[:, 0]] != test[ends[:, 1]]].ravel()
         shares.append(len(np.unique(split[test[split]])) / max(test.sum(), 1))
     return float(np.mean(shares))
-
-
-def write_audit(out: Path, audit: AuditResult) -> None:
-    """Write `pairs.csv`, `groups.csv` and, last, `audit.json` into `out`."""
-    rows = [{**asdict(pair), "same_label": str(pair.same_label).lower()} for pair in audit.pairs]
-    write_text(out / "pairs.csv", _csv(list(Pair.__dataclass_fields__), rows))
-    groups = [{"file": file, "group": group} for file, group in audit.groups.items()]
-    write_text(out / "groups.csv", _csv(["file", "group"], groups))
-    write_json(out / "audit.json", summarise(audit))
-
-
-def _csv(columns: list[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()
-
-
-def summarise(audit: AuditResult) -> dict[str, Any]:
-    """The audit as plain numbers and names."""
-    counts = audit.inspection.counts
-    sizes = Counter(audit.groups.values())
-    return {
-        "schema_version": 1,
-        "dataset": audit.name,
-        "digest": audit.inspection.digest,
-        "images": len(audit.inspection.images),
-        "classes": counts,
-        "imbalance": {
-            "smallest": min(counts, key=lambda label: (counts[label], label)),
-            "largest": max(counts, key=lambda label: (counts[label], label)),
-            "ratio": max(counts.values()) / min(counts.values()),
-        },
-        "pairs": {
-            "total": len(audit.pairs),
-            "kinds": dict(sorted(Counter(pair.kind for pair in audit.pairs).items())),
-            "across_classes": sum(not pair.same_label for pair in audit.pairs),
-        },
-        "groups": {
-            "total": len(sizes),
-            "largest": max(sizes.values()),
-            "images_in_pairs": sum(size for size in sizes.values() if size > 1),
-        },
-        "leak_share": audit.leaks,
-        "label_conflicts": [asdict(pair) for pair in audit.conflicts],
-        "shortcuts": [{**asdict(shortcut), "notable": shortcut.notable} for shortcut in audit.shortcuts],
-        "brightness": [asdict(row) for row in audit.brightness],
-        "doubtful_images": audit.doubtful,
-        "unreadable": [{"file": file, "reason": reason} for file, reason in audit.inspection.skipped],
-        "left_out": dict(audit.left_out),
-        "warnings": list(audit.inspection.warnings),
-        "suspicious_labels": [asdict(doubt) for doubt in audit.suspicious],
-        "seconds": {"pairs": audit.seconds},
-        "from_cache": audit.from_cache,
-    }

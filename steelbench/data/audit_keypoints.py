@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.data.audit_turns import COMPOSE, TRANSPOSE
+from steelbench.data.audit_geometry import COMPOSE, TRANSPOSE
 
 Gray = NDArray[np.float32]
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.data.audit_geometry import MIRRORS, turn_image
 from steelbench.data.audit_pixels import agreement, grain, shared_area
-from steelbench.data.audit_turns import MIRRORS, turn_image
 from steelbench.data.images import RGB, UnreadableImageError, read_image
 from steelbench.data.overlaps import Pair
 

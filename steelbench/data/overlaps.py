@@ -10,12 +10,11 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from steelbench.data.audit_geometry import MIRRORS, Laid, compose, inverse, turn_image, turn_shape
 from steelbench.data.audit_keypoints import Keypoints, find_keypoints
 from steelbench.data.audit_matches import Candidate, find_candidates
 from steelbench.data.audit_pixels import Recent, agreement, grain, shared_share
-from steelbench.data.audit_turns import COMPOSE, INVERSE, MIRRORS, TURNS, turn_image, turn_shape
 from steelbench.data.images import RGB
 from steelbench.data.inspection import ordered_map
 
@@ -58,18 +57,6 @@ class Pair:
     same_label: bool
 
 
-@dataclass(frozen=True)
-class _Laid:
-    """Image `b`, turned, lies in image `a` at (dy, dx) (indices)."""
-
-    a: int
-    b: int
-    turn: int
-    dy: int
-    dx: int
-    share: float = 1.0
-
-
 def quiet(_stage: str, _done: int, _total: int) -> None:
     """Progress that nobody watches."""
 
@@ -92,9 +79,9 @@ def find_pairs(pictures: Iterable[Picture], progress: Progress = quiet) -> list[
         copies[picture.digest].append(picture)
     groups = list(copies.values())
     laid, shapes = _find_laid([group[0] for group in groups], progress)
-    pairs = [_pair(a, b, "exact", _Laid(0, 0, 0, 0, 0)) for group in groups for a, b in _among(group)]
+    pairs = [_pair(a, b, "exact", Laid(0, 0, 0, 0, 0)) for group in groups for a, b in _among(group)]
     for there in laid:
-        back = _inverse(there, shapes)
+        back = inverse(there, shapes)
         for a, b in _across(groups[there.a], groups[there.b]):
             kind = _kind(there, shapes)
             pairs.append(_pair(a, b, kind, there) if a.file < b.file else _pair(b, a, kind, back))
@@ -117,7 +104,7 @@ def group_files(files: Iterable[str], pairs: Iterable[Pair]) -> dict[str, int]:
     return {file: number.setdefault(root(file), len(number)) for file in parent}
 
 
-def _find_laid(pictures: Sequence[Picture], progress: Progress) -> tuple[list[_Laid], list[tuple[int, int]]]:
+def _find_laid(pictures: Sequence[Picture], progress: Progress) -> tuple[list[Laid], list[tuple[int, int]]]:
     if not pictures:
         return [], []
     keypoints = []
@@ -148,7 +135,7 @@ def _keypoints(picture: Picture) -> Keypoints:
 
 def _verify(
     candidates: Iterable[Candidate], shapes: Sequence[tuple[int, int]], grains: Recent, progress: Progress
-) -> list[_Laid]:
+) -> list[Laid]:
     """Keep what the pixels confirm: of each two images the candidate with most votes that is the same pixels."""
     ordered = sorted(candidates, key=lambda c: (c.a, c.b, -c.votes))
     tasks = [list(group) for _, group in groupby(ordered, key=lambda c: (c.a, c.b))]
@@ -159,7 +146,7 @@ def _verify(
     return found
 
 
-def _first_true(candidates: list[Candidate], shapes: Sequence[tuple[int, int]], grains: Recent) -> _Laid | None:
+def _first_true(candidates: list[Candidate], shapes: Sequence[tuple[int, int]], grains: Recent) -> Laid | None:
     for c in candidates:
         shape = turn_shape(shapes[c.b], c.turn)
         if shared_share(shapes[c.a], shape, c.dy, c.dx) < LEAST_SHARE:
@@ -168,52 +155,30 @@ def _first_true(candidates: list[Candidate], shapes: Sequence[tuple[int, int]], 
         if found and found.same_pixels:
             share = shared_share(shapes[c.a], shape, found.dy, found.dx)
             if share >= LEAST_SHARE:
-                return _Laid(c.a, c.b, c.turn, found.dy, found.dx, share)
+                return Laid(c.a, c.b, c.turn, found.dy, found.dx, share)
     return None
 
 
 def _chained(
-    found: Sequence[_Laid], shapes: Sequence[tuple[int, int]], tried: set[tuple[int, int]], limit: int
+    found: Sequence[Laid], shapes: Sequence[tuple[int, int]], tried: set[tuple[int, int]], limit: int
 ) -> list[Candidate]:
     """Where two images must lie on each other, because both lie on a third."""
-    lying: dict[int, list[_Laid]] = defaultdict(list)
+    lying: dict[int, list[Laid]] = defaultdict(list)
     for laid in found:
         lying[laid.a].append(laid)
-        lying[laid.b].append(_inverse(laid, shapes))
+        lying[laid.b].append(inverse(laid, shapes))
     chained: dict[tuple[int, int], Candidate] = {}
     for middle in sorted(lying):
         for first, second in combinations(sorted(lying[middle], key=lambda laid: laid.b), 2):
             pair = (first.b, second.b)
             if pair in tried or pair in chained:
                 continue
-            laid = _compose(_inverse(first, shapes), second, shapes)
+            laid = compose(inverse(first, shapes), second, shapes)
             if shared_share(shapes[laid.a], turn_shape(shapes[laid.b], laid.turn), laid.dy, laid.dx) >= LEAST_SHARE:
                 chained[pair] = Candidate(laid.a, laid.b, laid.turn, laid.dy, laid.dx)
             if len(chained) >= limit:
                 return list(chained.values())
     return list(chained.values())
-
-
-def _origin(shape: tuple[int, int], turn: int) -> NDArray[np.int64]:
-    """What `TURNS[turn] @ place` must be moved by to give places of the turned image."""
-    return -np.minimum(TURNS[turn] @ (np.array(shape) - 1), 0)
-
-
-def _inverse(laid: _Laid, shapes: Sequence[tuple[int, int]]) -> _Laid:
-    """The same two images, seen from `b`."""
-    back = int(INVERSE[laid.turn])
-    moved = _origin(shapes[laid.b], laid.turn) + np.array([laid.dy, laid.dx])
-    dy, dx = -TURNS[back] @ moved - _origin(shapes[laid.a], back)
-    return _Laid(laid.b, laid.a, back, int(dy), int(dx), laid.share)
-
-
-def _compose(outer: _Laid, inner: _Laid, shapes: Sequence[tuple[int, int]]) -> _Laid:
-    """How `inner.b` lies in `outer.a`, where `inner.a` is `outer.b`."""
-    turn = int(COMPOSE[outer.turn][inner.turn])
-    moved = _origin(shapes[inner.b], inner.turn) + np.array([inner.dy, inner.dx])
-    moved = TURNS[outer.turn] @ moved + _origin(shapes[outer.b], outer.turn) + np.array([outer.dy, outer.dx])
-    dy, dx = moved - _origin(shapes[inner.b], turn)
-    return _Laid(outer.a, inner.b, turn, int(dy), int(dx))
 
 
 def _among(copies: Sequence[Picture]) -> Iterable[tuple[Picture, Picture]]:
@@ -225,11 +190,11 @@ def _across(first: Sequence[Picture], second: Sequence[Picture]) -> Iterable[tup
     return product(first, second) if few else [(first[0], second[0])]
 
 
-def _pair(a: Picture, b: Picture, kind: Kind, laid: _Laid) -> Pair:
+def _pair(a: Picture, b: Picture, kind: Kind, laid: Laid) -> Pair:
     return Pair(a.file, b.file, kind, round(laid.share, 4), laid.dy, laid.dx, a.label == b.label)
 
 
-def _kind(laid: _Laid, shapes: Sequence[tuple[int, int]]) -> Kind:
+def _kind(laid: Laid, shapes: Sequence[tuple[int, int]]) -> Kind:
     if laid.turn:
         return "mirrored" if MIRRORS[laid.turn] else "rotated"
     in_place = laid.dy == laid.dx == 0 and shapes[laid.a] == shapes[laid.b]

@@ -12,8 +12,8 @@ from steelbench.report import words
 from steelbench.results import write_text
 
 if TYPE_CHECKING:
-    from steelbench.data.audit import AuditResult
     from steelbench.data.audit_pictures import PairPicture
+    from steelbench.data.audit_tables import AuditResult
 
 KINDS = {
     "exact": "equal pixels",
@@ -100,7 +100,7 @@ def summary_sentences(audit: AuditResult) -> list[str]:
 def _notices(audit: AuditResult) -> list[tuple[str, str]]:
     notices = [("caution", warning) for warning in audit.inspection.warnings]
     if audit.leaks and max(audit.leaks.values()) >= 0.02:
-        text = "A random split of this data measures memory; use --split grouped, which keeps the groups together."
+        text = "A random split of this data would partly measure memory; use --split grouped instead."
         notices.append(("serious", text))
     if audit.conflicts:
         verb = "carries" if len(audit.conflicts) == 1 else "carry"

@@ -49,7 +49,8 @@ class Space:
         """Alone with the space; others wait, then find what was computed. The system ends a dead process's lock."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock"):
-            self._read_shards()
+            self._remove_leftovers()
+            self.read()
             if not (self.folder / "space.json").exists():
                 write_json(self.folder / "space.json", self.description)
             yield
@@ -60,11 +61,14 @@ class Space:
     def __len__(self) -> int:
         return len(self._where)
 
-    def _read_shards(self) -> None:
-        for path in sorted(self.folder.glob("*.npy")):
-            if path.name.startswith("."):
-                path.unlink(missing_ok=True)  # what a killed process left
-                continue
+    def _remove_leftovers(self) -> None:
+        """What killed processes left; only for the one that holds the lock."""
+        for path in self.folder.glob(".*.npy"):
+            path.unlink(missing_ok=True)
+
+    def read(self) -> None:
+        """Learn what the space holds now."""
+        for path in sorted(self.folder.glob("[!.]*.npy")):
             shard = self._open(path)
             if shard is not None:
                 self._where.update((key.decode(), (shard, row)) for row, key in enumerate(shard["digest"]))
@@ -80,6 +84,18 @@ class Space:
             path.unlink(missing_ok=True)
             return None
         return shard
+
+    def write_check(self, check: dict[str, float]) -> None:
+        """Keep how the engine compared with Keras, for runs that find everything here."""
+        write_json(self.folder / "check.json", check)
+
+    def check(self) -> dict[str, float]:
+        """What `write_check` kept; empty if nothing."""
+        try:
+            value = json.loads((self.folder / "check.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
 
     @contextmanager
     def writer(self) -> Iterator[Write]:

@@ -87,14 +87,14 @@ def extract(
     batch: int,
     *,
     bit_depth: int | None = None,
-    progress: Callable[[int], None] = lambda done: None,
-) -> NDArray[np.float32]:
-    """Features of every source, from the cache where it has them.
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Compute the features that the space lacks.
 
     Each missing image is decoded and computed exactly once, whatever else asks for the same space at the same time.
 
     Returns:
-        float32 [N, D], in the order of the sources.
+        The number of images that were computed.
     """
     size = encoder.get_layer("resizing").height
     with space.locked():
@@ -114,8 +114,8 @@ def extract(
                 count = real.pop(0)
                 write([source.digest for source in todo[done : done + count]], features[:count])
                 done += count
-                progress(done)
-    return space.gather([source.digest for source in sources])
+                progress(done, len(todo))
+    return done
 
 
 def engine_batch(name: str) -> int:

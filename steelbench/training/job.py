@@ -60,9 +60,13 @@ class Job(Record):
 
 
 class Event(Record):
-    """A line from a worker: progress of a step, a note for the reader, a task that is done or has failed."""
+    """A line from a worker.
 
-    kind: Literal["progress", "note", "done", "failed"]
+    progress of a step; a note for the reader; a task that is done or has failed; ready to see images, which it does
+    when it is its turn; extracted, when it has seen them.
+    """
+
+    kind: Literal["progress", "note", "done", "failed", "ready", "extracted"]
     text: str = ""
     step: str = ""
     done: int = 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,13 +24,47 @@ ENVIRONMENT = {
 }
 
 
-def run_job(job: Job, results: Path, on_event: Callable[[Event], None]) -> dict[str, str]:
+class Workers:
+    """The processes that are alive, so that they can be ended together."""
+
+    def __init__(self) -> None:
+        self.ended, self.alive, self.lock = False, set[subprocess.Popen[bytes]](), threading.Lock()
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        """Count a process in; one that comes too late is ended at once."""
+        with self.lock:
+            self.alive.add(process)
+            if self.ended:
+                process.kill()
+
+    def remove(self, process: subprocess.Popen[bytes]) -> None:
+        """It has ended by itself."""
+        with self.lock:
+            self.alive.discard(process)
+
+    def end(self) -> None:
+        """End all."""
+        with self.lock:
+            self.ended = True
+            for process in self.alive:
+                process.kill()
+
+
+def run_job(
+    job: Job,
+    results: Path,
+    on_event: Callable[[Event], None],
+    wait_for_turn: Callable[[], None],
+    workers: Workers,
+) -> dict[str, str]:
     """Run one job to its end.
 
     Args:
         job: what to do.
         results: the results folder; the worker's log is kept there until it has ended well.
         on_event: called with every event of the worker.
+        wait_for_turn: returns when the worker may see images.
+        workers: where the process is counted in.
 
     Returns:
         The reason of failure by run name, for every task that did not finish.
@@ -47,24 +83,37 @@ def run_job(job: Job, results: Path, on_event: Callable[[Event], None]) -> dict[
             env=ENVIRONMENT | os.environ,
         ) as process,
     ):  # fmt: skip
-        assert process.stdout is not None
+        assert process.stdout is not None and process.stdin is not None
+        workers.add(process)
         for line in process.stdout:
             try:
                 event = Event.model_validate_json(line)
             except ValidationError:
                 continue
+            if event.kind == "ready":
+                wait_for_turn()
+                _tell(process)
             if event.kind == "failed":
                 failures[event.step] = event.text
             if event.kind in ("done", "failed"):
                 open_tasks.discard(event.text if event.kind == "done" else event.step)
             on_event(event)
         code = process.wait()
+        workers.remove(process)
     for name in sorted(open_tasks):
         failures[name] = _ending(code, log)
     if not failures:
         log.unlink(missing_ok=True)
     path.unlink(missing_ok=True)
     return failures
+
+
+def _tell(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    # It may have died while it waited; its end is told by its exit code.
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
 
 
 def _ending(code: int, log: Path) -> str:

@@ -24,8 +24,8 @@ from steelbench.training.baseline import run_majority
 from steelbench.training.engines import choose_engine
 from steelbench.training.environment import describe
 from steelbench.training.job import Event, Job
+from steelbench.training.pipeline import run_jobs
 from steelbench.training.plan import make_jobs, refuse_other_results
-from steelbench.training.processes import run_job
 
 # (step, what it works on, done, total)
 Progress = Callable[[str, str, int, int], None]
@@ -122,8 +122,7 @@ def _locked(
         weights={name: origin.kind for name, origin in origins.items()},
     )
     run_majority(options.results, inspection, splits)
-    for job in jobs:
-        outcome.failures |= run_job(job, options.results, _listen(job, progress, outcome))
+    outcome.failures |= run_jobs(jobs, options.results, _listen(progress, outcome))
     if not any((options.results / "unfinished").glob("*.log")):
         shutil.rmtree(options.results / "unfinished", ignore_errors=True)
     return outcome
@@ -160,14 +159,13 @@ def _splits(options: RunOptions, inspection: Inspection) -> tuple[dict[tuple[int
     return splits, int(groups.max()) + 1
 
 
-def _listen(job: Job, progress: Progress, outcome: Outcome) -> Callable[[Event], None]:
-    def listen(event: Event) -> None:
+def _listen(progress: Progress, outcome: Outcome) -> Callable[[Job, Event], None]:
+    def listen(job: Job, event: Event) -> None:
         if event.kind == "progress":
             progress(event.step, job.backbone, event.done, event.total)
         if event.kind == "note":
             outcome.notices.append(Notice(level="caution", text=event.text))
 
-    progress("load", job.backbone, 0, 0)
     return listen
 
 

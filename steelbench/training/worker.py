@@ -28,7 +28,7 @@ from steelbench.models.pour import CALIBRATION_IMAGES, digest, encoder_with_weig
 from steelbench.models.weights import Origin
 from steelbench.results import read_record
 from steelbench.training.cache import Space
-from steelbench.training.engines import ENGINES, choose_engine
+from steelbench.training.engines import ENGINES, Run, choose_engine
 from steelbench.training.features import Source, checked_engine, extract
 from steelbench.training.finish import Finisher
 from steelbench.training.fit import FitPlan
@@ -39,8 +39,8 @@ from steelbench.training.pictures import Pictures
 class Worker:
     """What the tasks of one job share: the encoder and every image's features."""
 
-    def __init__(self, job: Job, emit: Callable[[Event], None]) -> None:
-        self.job, self.emit = job, emit
+    def __init__(self, job: Job, emit: Callable[[Event], None], wait_for_turn: Callable[[], None]) -> None:
+        self.job, self.emit, self.wait_for_turn = job, emit, wait_for_turn
         self.seconds: dict[str, float] = {}
         self.results = Path(job.results)
         self.labels = np.array([image.label for image in job.images], np.int64)
@@ -55,6 +55,7 @@ class Worker:
         """Everything that the job asks for; a task that fails does not stop the others."""
         self._timed("load", self._load)
         self._timed("features", self._extract)
+        self.emit(Event(kind="extracted"))
         for number, task in enumerate(self.job.tasks):
             self.step("heads", number, len(self.job.tasks))
             try:
@@ -83,9 +84,37 @@ class Worker:
         self.weights["digest"] = digest(self.encoder)
         self.engine = choose_engine(job.engine, job.precision, len(tf.config.list_physical_devices("GPU")))
 
+    def _space(self) -> Space:
+        job, row = self.job, ENGINES[self.engine]
+        return Space(
+            Path(job.cache), job.backbone, self.encoder.output_shape[-1],
+            {
+                "weights": self.weights, "image_size": job.image_size, "bit_depth": job.bit_depth,
+                "output": "embedding", "engine": self.engine, "engine_version": row.version,
+                "keras": keras.__version__, "precision": job.precision, "batch": row.batch,
+            },
+        )  # fmt: skip
+
     def _extract(self) -> None:
-        job, batch = self.job, ENGINES[self.engine].batch
-        first = self.pictures.resized(np.arange(batch) % len(job.images), job.image_size)
+        sources = [Source(self.pictures.path(row), image.digest) for row, image in enumerate(self.job.images)]
+        digests = [source.digest for source in sources]
+        space = self._space()
+        space.read()
+        if any(digest not in space for digest in digests):
+            run = self._open_engine()
+            space = self._space()
+            self.emit(Event(kind="ready"))
+            self.wait_for_turn()
+            extract(
+                sources, space, self.encoder, run, ENGINES[self.engine].batch, bit_depth=self.job.bit_depth,
+                progress=lambda done, total: self.step("features", done, total),
+            )  # fmt: skip
+        self.check = space.check()
+        self.features = space.gather(digests)
+
+    def _open_engine(self) -> Run:
+        job = self.job
+        first = self.pictures.resized(np.arange(ENGINES[self.engine].batch) % len(job.images), job.image_size)
         run, check = checked_engine(self.engine, self.encoder, job.precision, first)
         if check.fell_back:
             text = (
@@ -93,21 +122,12 @@ class Worker:
                 "1e-3; its features were computed by Keras instead."
             )
             self.emit(Event(kind="note", text=text))
-        self.engine, batch = check.engine, ENGINES[check.engine].batch
-        self.check = {"difference": check.difference, "cosine": check.cosine}
-        space = Space(
-            Path(job.cache), job.backbone, self.encoder.output_shape[-1],
-            {
-                "weights": self.weights["digest"], "image_size": job.image_size, "bit_depth": job.bit_depth,
-                "output": "embedding", "engine": self.engine, "engine_version": ENGINES[self.engine].version,
-                "keras": keras.__version__, "precision": job.precision, "batch": batch,
-            },
-        )  # fmt: skip
-        sources = [Source(self.pictures.path(row), image.digest) for row, image in enumerate(job.images)]
-        self.features = extract(
-            sources, space, self.encoder, run, batch, bit_depth=job.bit_depth,
-            progress=lambda done: self.step("features", done, len(sources)),
-        )  # fmt: skip
+        if job.precision != "float32":
+            text = f"{job.backbone}: {job.precision} features have cosine {check.cosine:.5f} to float32 ones (first batch)."
+            self.emit(Event(kind="note", text=text))
+        self.engine = check.engine
+        self._space().write_check({"difference": check.difference, "cosine": check.cosine})
+        return run
 
     def _task(self, task: Task) -> None:
         folder = self.results / "unfinished" / task.run_name
@@ -137,19 +157,27 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, SteelbenchError) else f"{type(error).__name__}: {text}"
 
 
-def _end_with_parent() -> None:
-    """A parent that was killed closes our standard input; nobody would read what we go on to write."""
+def _listen_to_parent() -> threading.Event:
+    """The parent's word that it is our turn; its end, which closes our standard input, is ours, too."""
+    turn = threading.Event()
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while sys.stdin.buffer.readline():
+            turn.set()
+        # Nobody would read what we go on to write.
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    return turn
+
+
+def _wait(turn: threading.Event) -> None:
+    turn.wait()
 
 
 def main() -> None:
     """Run the job named on the command line."""
-    _end_with_parent()
+    turn = _listen_to_parent()
     # Whatever a library prints goes to the log; standard output is for events alone.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
@@ -160,7 +188,7 @@ def main() -> None:
     job = read_record(Path(sys.argv[1]), Job)
     tf.config.experimental.enable_op_determinism()
     try:
-        Worker(job, emit).run()
+        Worker(job, emit, lambda: _wait(turn)).run()
     except SteelbenchError as error:
         for task in job.tasks:
             emit(Event(kind="failed", text=str(error), step=task.run_name))

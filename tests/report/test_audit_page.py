@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelbench.data.audit import AuditResult, Doubt
 from steelbench.data.audit_looks import Look
 from steelbench.data.audit_pictures import PairPicture
+from steelbench.data.audit_tables import AuditResult, Doubt
 from steelbench.data.datasets import Sample
 from steelbench.data.inspection import Inspected, Inspection
 from steelbench.data.overlaps import Pair, group_files

@@ -1,0 +1,78 @@
+"""Jobs one behind the other, the next one getting ready while the present one computes.
+
+A worker spends seconds on importing, building and converting, and again on saving and verifying, mostly on one core.
+Only seeing the images keeps every core busy: that is done by one worker at a time, and at most two are alive.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from steelbench.training.job import Event, Job
+from steelbench.training.processes import Workers, run_job
+
+
+class _Stages:
+    """How far one job is, for those that wait for it."""
+
+    def __init__(self) -> None:
+        self.computing, self.extracted, self.ended = (threading.Event() for _ in range(3))
+
+    def reach(self, kind: str) -> None:
+        """A job that has ended has passed every stage."""
+        if kind in ("computing", "ended"):
+            self.computing.set()
+        if kind in ("extracted", "ended"):
+            self.computing.set()
+            self.extracted.set()
+        if kind == "ended":
+            self.ended.set()
+
+
+def run_jobs(jobs: Sequence[Job], results: Path, on_event: Callable[[Job, Event], None]) -> dict[str, str]:
+    """Run all jobs; returns the reason of failure by run name.
+
+    Args:
+        jobs: in order.
+        results: the results folder.
+        on_event: called with every event, by one thread at a time.
+    """
+    before = _Stages()
+    before.reach("ended")
+    stages = [before, before, *(_Stages() for _ in jobs)]
+    speaking, workers = threading.Lock(), Workers()
+
+    def one(number: int) -> dict[str, str]:
+        second_last, last, own = stages[number : number + 3]
+        last.computing.wait()
+        second_last.ended.wait()
+
+        def turn() -> None:
+            last.extracted.wait()
+            own.reach("computing")
+
+        def hear(event: Event) -> None:
+            if event.kind == "extracted":
+                own.reach("extracted")
+            with speaking:
+                on_event(jobs[number], event)
+
+        try:
+            return run_job(jobs[number], results, hear, turn, workers)
+        finally:
+            own.reach("ended")
+
+    failures: dict[str, str] = {}
+    with ThreadPoolExecutor(max(1, len(jobs))) as pool:
+        futures = [pool.submit(one, number) for number in range(len(jobs))]
+        try:
+            for future in futures:
+                failures |= future.result()
+        except BaseException:
+            # Ctrl-C, or a fault of ours: nobody waits for these any more.
+            workers.end()
+            raise
+    return failures

@@ -1,0 +1,76 @@
+"""What all tests share: a cache of their own, tiny data sets made on the spot, and where real data may lie."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXTURES = ("rows", "columns", "checks", "blank")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Tests, and the processes they start, never touch the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEELBENCH_CACHE", str(folder))
+        yield folder
+
+
+def _folder_or_skip(variable, usual):
+    """What the variable names, else `../shared/<usual>` beside the repository; skips the test if it is not there."""
+    place = Path(os.environ.get(variable) or ROOT.parent / "shared" / usual)
+    if not place.is_dir():
+        pytest.skip(f"{place} does not exist; {variable} names another folder")
+    return place
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder with NEU, X-SDD and Severstal; only for tests marked slow."""
+    return _folder_or_skip("STEELBENCH_DATA", "data")
+
+
+@pytest.fixture(scope="session")
+def weights_folder():
+    """The folder with files of pretrained weights; only for tests marked slow."""
+    return _folder_or_skip("STEELBENCH_WEIGHTS_DIR", "weights")
+
+
+def texture(name, rng, side=48):
+    """A gray uint8 [side, side] image; the classes differ in structure, not in brightness."""
+    y, x = np.mgrid[:side, :side] + rng.integers(0, 8, 2)[:, None, None]
+    wave = {
+        "blank": 0 * x,
+        "checks": np.where((x // 4 + y // 4) % 2, 1, -1),
+        "columns": np.where(x // 4 % 2, 1, -1),
+        "rows": np.where(y // 4 % 2, 1, -1),
+    }[name]
+    gray = rng.uniform(110, 140) + rng.uniform(40, 60) * wave + rng.normal(0, 6, (side, side))
+    return np.clip(np.rint(gray), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def tiny_images(tmp_path_factory):
+    """A factory: `tiny_images(images=12, classes=3, seed=0, ...)` writes PNG class folders and returns their folder.
+
+    Every call makes a folder of its own, `images` files of 32 to 64 pixels for each class; no two images are equal.
+    `classes` is a number (up to 4) or names, which may be any, and take the textures in turn.
+    """
+
+    def make(images=12, classes=3, seed=0, suffix=".png"):
+        names = TEXTURES[:classes] if isinstance(classes, int) else tuple(classes)
+        assert 0 < len(names) <= len(TEXTURES), "there are four textures"
+        root = tmp_path_factory.mktemp("tiny")
+        rng = np.random.default_rng(seed)
+        for name, kind in zip(names, TEXTURES, strict=False):
+            (root / name).mkdir()
+            for number in range(images):
+                _, data = cv2.imencode(suffix, texture(kind, rng, int(rng.integers(32, 65))))
+                (root / name / f"{number:03}{suffix}").write_bytes(data.tobytes())
+        return root
+
+    return make
