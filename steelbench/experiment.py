@@ -17,7 +17,7 @@ from steelbench.results import row_name
 class Checked(BaseModel):
     """A frozen value whose fields are checked when it is made; a bad field is a `SteelbenchError`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
     kind: ClassVar[str] = "options"
 
     def __init__(self, **fields: Any) -> None:
@@ -38,8 +38,9 @@ class Checked(BaseModel):
         if first["type"] == "value_error":
             return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
         wanted = first["msg"][0].lower() + first["msg"][1:]
-        usual = cls.model_fields[name].default if name in cls.model_fields else None
-        return f"{cls.kind}.{name} is {fields.get(name)!r}; {wanted}. The default is {usual!r}."
+        if name not in fields:
+            return f"{cls.kind}.{name} is missing; {wanted}."
+        return f"{cls.kind}.{name} is {fields[name]!r}; {wanted}. The default is {cls.model_fields[name].default!r}."
 
 
 class Fitted(Checked):

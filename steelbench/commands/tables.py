@@ -41,7 +41,7 @@ def print_leaderboard(summary: Summary) -> None:
     show(
         ("backbone", "method", "variant", "weights", "accuracy", "95 % interval", "macro-F1", "n", "seconds"),
         (
-            (row.backbone, row.method, row.variant, row.weights, "failed", row.reason, "", "", "")
+            (row.backbone, row.method, row.variant, row.weights, "failed", "", "", "", "")
             if row.status == "failed"
             else (
                 row.backbone, row.method, row.variant, row.weights, f"{row.accuracy or 0:.2%}",
@@ -52,6 +52,9 @@ def print_leaderboard(summary: Summary) -> None:
         ),
         right=("accuracy", "macro-F1", "n", "seconds"),
     )  # fmt: skip
+    for row in summary.rows:
+        if row.status == "failed":
+            print(f"steelbench: {row.name} failed: {row.reason}", file=sys.stderr)
 
 
 def list_backbones() -> None:

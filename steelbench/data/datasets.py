@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -10,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from steelbench.data.demo import cached_demo
 from steelbench.data.images import is_image
 from steelbench.errors import SteelbenchError
 from steelbench.storage import cache_folder
@@ -68,27 +68,56 @@ def read_dataset(data: str, include_none: bool = False) -> tuple[str, Dataset]:
     Raises:
         SteelbenchError: if there is nothing, or no reader knows the layout.
     """
-    path = cached_demo(cache_folder()) if data == "demo" else Path(data).expanduser()
-    if not path.exists():
+    if data == "demo":
+        # Imported here: OpenCV obeys the limits that `images` sets only if that is imported first.
+        from steelbench.data.demo import cached_demo
+
+    path = cached_demo(cache_folder()) if data == "demo" else _existing(data)
+    if path is None:
         raise SteelbenchError(
-            f"--data {data} does not exist; expected a folder of images, a CSV file, or the word demo."
+            f"--data {data or repr(data)} does not exist; expected a folder of images, a CSV file, or the word demo."
         )
     for name, reader in DATASETS.items():
         if (name == "demo") == (data == "demo") and reader.matches(path):
             found = reader.read(path.resolve(), include_none)
-            return name, Dataset(found.root, tuple(sorted(found.samples, key=lambda s: s.path)), found.left_out)
+            left_out = {reason: count for reason, count in found.left_out.items() if count}
+            return name, Dataset(found.root, tuple(sorted(found.samples, key=lambda s: s.path)), left_out)
     layouts = "; ".join(reader.layout for reader in DATASETS.values())
     raise SteelbenchError(f"--data {data} holds no layout that is known. Known: {layouts}.")
 
 
+def _existing(data: str) -> Path | None:
+    try:
+        path = Path(data).expanduser()
+        # An empty word, as from an unset shell variable, would be the current folder.
+        return path if data and path.exists() else None
+    except (OSError, RuntimeError):  # too long a name, an unknown ~user
+        return None
+
+
 def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """The visible folders, without links to a folder above: every image would be read again under another label."""
+    real = root.resolve()
+    return sorted(
+        path
+        for path in root.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and not real.is_relative_to(path.resolve())
+    )
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if is_image(path) and not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path
+    # Not rglob, which passes over a folder that may not be read without a word.
+    for place, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (path for path in (Path(place, name) for name in names) if is_image(path))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _loose(folder: Path) -> int:
+    return sum(is_image(path) and not path.is_dir() for path in folder.iterdir())
 
 
 def _text(name: str, what: str) -> str:
@@ -108,8 +137,7 @@ def _sample(root: Path, path: Path, label: str, split: str = "") -> Sample:
 
 def _class_folders(root: Path, _include_none: bool) -> Dataset:
     samples = [_sample(root, path, folder.name) for folder in _folders(root) for path in _images(folder)]
-    loose = sum(is_image(path) for path in root.iterdir())
-    return Dataset(root, tuple(samples), {"in no class folder": loose} if loose else {})
+    return Dataset(root, tuple(samples), {"in no class folder": _loose(root)})
 
 
 def _split_folders(root: Path, _include_none: bool) -> Dataset:
@@ -122,25 +150,27 @@ def _split_folders(root: Path, _include_none: bool) -> Dataset:
     ]
     others = [folder for folder in _folders(root) if folder.name.lower() not in SPLIT_NAMES]
     left_out = {f"in {folder.name}, neither train, val nor test": sum(1 for _ in _images(folder)) for folder in others}
-    return Dataset(root, tuple(samples), {reason: count for reason, count in left_out.items() if count})
+    left_out["in no class folder"] = _loose(root) + sum(_loose(part) for part, _ in parts)
+    return Dataset(root, tuple(samples), left_out)
 
 
 def _has_split_folders(root: Path) -> bool:
     if not root.is_dir():
         return False
-    names = {SPLIT_NAMES.get(folder.name.lower()) for folder in _folders(root) if _folders(folder)}
-    return "train" in names and len(names & {"validation", "test"}) > 0
+    parts = [folder for folder in _folders(root) if folder.name.lower() in SPLIT_NAMES]
+    # The others may hold unlabelled images only; classes called train and test they are not.
+    return len(parts) > 1 and any(SPLIT_NAMES[part.name.lower()] == "train" and _folders(part) for part in parts)
 
 
 def _neu_names(root: Path, _include_none: bool) -> Dataset:
-    images = [path for path in sorted(root.iterdir()) if is_image(path)]
+    images = [path for path in sorted(root.iterdir()) if is_image(path) and not path.is_dir()]
     named = [path for path in images if NEU_NAME.fullmatch(path.stem)]
     samples = [_sample(root, path, NEU_CLASSES[path.stem.split("_")[0]]) for path in named]
-    others = len(images) - len(named)
-    return Dataset(root, tuple(samples), {"no NEU-CLS name": others} if others else {})
+    return Dataset(root, tuple(samples), {"no NEU-CLS name": len(images) - len(named)})
 
 
-def _csv_rows(path: Path, columns: set[str]) -> list[dict[str, str]]:
+def _csv_rows(path: Path, columns: set[str]) -> list[tuple[int, dict[str, str]]]:
+    """Each row with the number of the line that it ends on."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file)
@@ -152,19 +182,22 @@ def _csv_rows(path: Path, columns: set[str]) -> list[dict[str, str]]:
                     f"its first line must name {', '.join(sorted(columns))}. It names: {', '.join(found) or 'nothing'}."
                 )
             table.fieldnames = found
-            return [{key: (value or "").strip() for key, value in row.items() if isinstance(key, str)} for row in table]
+            return [
+                (table.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
+                for row in table
+            ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise SteelbenchError(f"{path} is no CSV file in UTF-8 ({error}); save it as one and run again.") from None
 
 
 def _csv(path: Path, _include_none: bool) -> Dataset:
     root, samples, seen = path.parent, [], Counter[str]()
-    for number, row in enumerate(_csv_rows(path, {"path", "label"}), start=2):
+    for number, row in _csv_rows(path, {"path", "label"}):
         name, label, split = row["path"], row["label"], row.get("split", "").lower()
-        target = (root / name).resolve()
         if not name or not label:
             raise SteelbenchError(f"{path}, line {number}: path or label is empty; fill both or delete the line.")
-        if "\0" in name or not target.is_relative_to(root):
+        target = _target(root, name)
+        if target is None or not target.is_relative_to(root):
             raise SteelbenchError(f"{path}, line {number}: {name!r} leaves the CSV's folder; move the images below it.")
         if split and split not in SPLIT_NAMES:
             raise SteelbenchError(f"{path}, line {number}: split '{split}'; expected train, val, test or nothing.")
@@ -176,14 +209,21 @@ def _csv(path: Path, _include_none: bool) -> Dataset:
     return Dataset(root, tuple(samples))
 
 
+def _target(root: Path, name: str) -> Path | None:
+    try:
+        return (root / name).resolve()
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a NUL character
+        return None
+
+
 def _severstal(root: Path, include_none: bool) -> Dataset:
     labels: dict[str, set[str]] = {}
-    for row in _csv_rows(root / "train.csv", {"ImageId", "ClassId"}):
-        if row.get("EncodedPixels", "1"):
+    for _, row in _csv_rows(root / "train.csv", {"ImageId", "ClassId"}):
+        if row["ClassId"] and row.get("EncodedPixels", "1"):
             labels.setdefault(row["ImageId"], set()).add(row["ClassId"])
     samples, left_out = [], Counter[str]()
     folder = root / "train_images"
-    for path in sorted(path for path in folder.iterdir() if is_image(path)):
+    for path in sorted(path for path in folder.iterdir() if is_image(path) and not path.is_dir()):
         classes = labels.pop(path.name, set())
         if len(classes) > 1:
             left_out["several classes in one image"] += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,9 @@ from numpy.typing import NDArray  # noqa: E402
 MAX_BYTES = 512 * 1024 * 1024
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 RGB = NDArray[np.uint8]
+PNG = b"\x89PNG\r\n\x1a\n"
+JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 
 
 class UnreadableImageError(Exception):
@@ -75,6 +80,8 @@ def decode(data: bytes, bit_depth: int | None = None) -> Decoded:
     Raises:
         UnreadableImageError: if it cannot be decoded, has more than `MAX_PIXELS` pixels, or values that do not fit.
     """
+    _check_ends(data)
+    data = _plain_alpha(data)
     try:
         # Not IMREAD_UNCHANGED: it would leave the EXIF turn and the alpha channel to us.
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
@@ -85,17 +92,58 @@ def decode(data: bytes, bit_depth: int | None = None) -> Decoded:
         raise UnreadableImageError("damaged, truncated or no image")
     if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
         raise UnreadableImageError(f"larger than {MAX_PIXELS} pixels")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise UnreadableImageError(f"{pixels.dtype} pixels; 8 or 16 bit unsigned integers are read")
     pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
     largest = int(pixels.max())
     if pixels.dtype == np.uint8:
         return Decoded(pixels.astype(np.uint8, copy=False), 8, largest)
-    if pixels.dtype != np.uint16:
-        raise UnreadableImageError(f"{pixels.dtype} pixels; 8 or 16 bit unsigned integers are read")
     top = 2 ** (bit_depth or 16) - 1
     if largest > top:
         raise UnreadableImageError(f"holds the value {largest}, more than --bit-depth {bit_depth} allows ({top})")
     scaled = np.rint(pixels.astype(np.float32) * np.float32(255 / top)).astype(np.uint8)
     return Decoded(scaled, 16, largest)
+
+
+def _check_ends(data: bytes) -> None:
+    """Refuse what OpenCV would report on stderr (PNG) or, before version 5, fill with gray (JPEG)."""
+    if data.startswith(PNG):
+        _check_png(data)
+    # An embedded preview has an end of its own, but it stands before the scan of the image.
+    if data.startswith(JPEG) and data.rfind(JPEG_END) < data.rfind(JPEG_SCAN):
+        raise UnreadableImageError("truncated JPEG")
+
+
+def _check_png(data: bytes) -> None:
+    at, kind = len(PNG), b""
+    while kind != b"IEND":
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        kind, content = data[at + 4 : at + 8], data[at + 8 : end - 4]
+        if end > len(data):
+            raise UnreadableImageError("truncated PNG")
+        if zlib.crc32(kind + content) != int.from_bytes(data[end - 4 : end], "big"):
+            raise UnreadableImageError("damaged PNG")
+        if kind == b"IHDR" and len(content) == 13:
+            width, height = struct.unpack(">II", content[:8])
+            if width * height > MAX_PIXELS:
+                raise UnreadableImageError(f"larger than {MAX_PIXELS} pixels")
+        at = end
+
+
+def _plain_alpha(data: bytes) -> bytes:
+    """An RGBA TIFF whose alpha is declared a plain extra channel: libtiff would multiply the colours by it."""
+    order = TIFF.get(data[:4])
+    if order is None or len(data) < 10:
+        return data
+    start = struct.unpack_from(f"{order}I", data, 4)[0]
+    if start + 2 > len(data):
+        return data
+    last = start + 2 + 12 * struct.unpack_from(f"{order}H", data, start)[0]
+    for at in range(start + 2, min(last, len(data) - 11), 12):
+        # Tag 338 is ExtraSamples: one short, 2 where the alpha is not yet multiplied in.
+        if struct.unpack_from(f"{order}HHIH", data, at) == (338, 3, 1, 2):
+            return data[: at + 8] + b"\0\0" + data[at + 10 :]
+    return data
 
 
 def read_image(path: Path, bit_depth: int | None = None) -> RGB:

@@ -54,13 +54,17 @@ class Inspection:
 def ordered_map(function: Callable[[In], Out], items: Iterable[In], threads: int = 4, ahead: int = 64) -> Iterator[Out]:
     """`map` in threads with bounded look-ahead, in order: the whole set is never held."""
     iterator = iter(items)
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         waiting = [pool.submit(function, item) for item in islice(iterator, ahead)]
         while waiting:
             done = waiting.pop(0)
             for item in islice(iterator, 1):
                 waiting.append(pool.submit(function, item))
             yield done.result()
+    finally:
+        # Whoever stops early does not wait for what was only looked ahead.
+        pool.shutdown(cancel_futures=True)
 
 
 def inspect_sample(root: Path, sample: Sample, bit_depth: int | None) -> Inspected | tuple[str, str]:

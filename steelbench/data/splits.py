@@ -14,7 +14,7 @@ from steelbench.errors import SteelbenchError
 
 Indices = NDArray[np.int64]
 # Draws tried until every class stands in every part; small classes can make the greedy folds miss one.
-DRAWS = 50
+DRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def make_splits(
         classes: names, for messages.
 
     Raises:
-        SteelbenchError: if a fixed split meets folds > 1, or a class has fewer groups than K.
+        SteelbenchError: if a fixed split meets folds > 1 or leaves a class without training images, or a class has
+            fewer groups than K.
     """
     if any(fixed):
         if folds > 1:
@@ -79,7 +80,7 @@ def make_splits(
                 f"the data brings its own split, so --folds {folds} has no meaning; leave --folds out, "
                 "or remove the split (column or folders) to cross-validate."
             )
-        return [_fixed_split(labels, groups, np.array(fixed), seed)]
+        return [_fixed_split(labels, groups, np.array(fixed), seed, classes)]
     _refuse_few_groups(labels, groups, folds, classes)
     everything = np.arange(len(labels))
     if folds == 1:
@@ -98,36 +99,78 @@ def _refuse_few_groups(labels: Indices, groups: Indices, folds: int, classes: Se
     label, fewest = min(found.items(), key=lambda item: (item[1], item[0]))
     needed = max(3, folds)
     if fewest < needed:
-        largest = f"the largest --folds is {fewest}" if fewest >= 3 else "at least 3 are needed to have three parts"
+        mend = "Add images of that class, or remove it."
+        if fewest >= 3:
+            mend = f"The largest --folds is {fewest}; lower it, or add images of that class."
         raise SteelbenchError(
             f"class '{classes[label]}' has {fewest} group{'' if fewest == 1 else 's'} of images that share nothing "
-            f"with each other, --folds {folds} needs {needed}; {largest}. Lower --folds, or add images of that class."
+            f"with each other, --folds {folds} needs at least {needed}. {mend}"
         )
 
 
-def _fixed_split(labels: Indices, groups: Indices, fixed: NDArray[np.str_], seed: int) -> Split:
+def _fixed_split(labels: Indices, groups: Indices, fixed: NDArray[np.str_], seed: int, classes: Sequence[str]) -> Split:
     train, validation, test = (np.flatnonzero(fixed == part) for part in ("train", "validation", "test"))
     train = np.union1d(train, np.flatnonzero(fixed == ""))
+    _refuse_untrained(labels[train], classes)
     if not len(test):
         train, test = _draw(labels, groups, train, seed)
     if not len(validation):
         train, validation = _draw(labels, groups, train, seed)
+    if not (len(train) and len(validation) and len(test)):
+        raise SteelbenchError(
+            f"the data's own split leaves {len(train)} training, {len(validation)} validation and {len(test)} test "
+            "images; every part needs some. Add images that share nothing with the others, or remove the split."
+        )
     return Split(train, validation, test)
+
+
+def _refuse_untrained(labels: Indices, classes: Sequence[str]) -> None:
+    gone = [repr(name) for label, name in enumerate(classes) if label not in labels]
+    if gone:
+        raise SteelbenchError(
+            f"the data's own split has no training image of {', '.join(gone)}; "
+            "every class must be trained. Check the spelling of the class in each part, or remove the split."
+        )
 
 
 def _draw(labels: Indices, groups: Indices, pool: Indices, seed: int) -> tuple[Indices, Indices]:
     """Four fifths and one fifth of the pool, every class in both where that can be."""
-    best: tuple[int, Indices] | None = None
-    for draw in range(DRAWS):
-        for part in _parts(labels, groups, pool, 5, seed * DRAWS + draw):
-            rest = np.setdiff1d(pool, part)
-            missing = len(set(labels[pool])) * 2 - len(set(labels[part])) - len(set(labels[rest]))
-            if best is None or missing < best[0]:
-                best = missing, part
+    fewest, best = 3 * len(pool), pool
+    # Classes of fewer than five images leave less than four fifths.
+    fifth = max(2, min(5, np.unique(labels[pool], return_counts=True)[1].max()))
+    for draw in range(DRAWS if len(pool) > 1 else 0):
+        for part in _parts(labels, groups, pool, fifth, seed * DRAWS + draw):
+            missing = 2 * len(set(labels[pool])) - len(set(labels[part])) - len(set(labels[np.setdiff1d(pool, part)]))
+            if missing < fewest:
+                fewest, best = missing, part
             if missing == 0:
-                return rest, part
-    assert best is not None
-    return np.setdiff1d(pool, best[1]), best[1]
+                return np.setdiff1d(pool, part), part
+    return _complete(labels, groups, pool, best)
+
+
+def _complete(labels: Indices, groups: Indices, pool: Indices, part: Indices) -> tuple[Indices, Indices]:
+    """Move whole groups between the part and the rest until each holds every class; the rest goes first."""
+    rest = np.setdiff1d(pool, part)
+    for label in np.unique(labels[pool]):
+        if label not in labels[rest]:
+            part, rest = _move(labels, groups, label, part, rest, strip=True)
+    for label in np.unique(labels[pool]):
+        if label not in labels[part]:
+            rest, part = _move(labels, groups, label, rest, part, strip=False)
+    return rest, part
+
+
+def _move(
+    labels: Indices, groups: Indices, label: int, source: Indices, target: Indices, *, strip: bool
+) -> tuple[Indices, Indices]:
+    """Move the smallest group with the label; unless `strip`, only one that takes the last image of no class."""
+    sizes = Counter(groups[source].tolist())
+    for group in sorted(set(groups[source[labels[source] == label]].tolist()), key=lambda g: (sizes[g], g)):
+        moved = source[groups[source] == group]
+        left = np.setdiff1d(source, moved)
+        if strip or set(labels[moved]) <= set(labels[left]):
+            return left, np.union1d(target, moved)
+    return source, target
 
 
 def _fold_parts(labels: Indices, groups: Indices, pool: Indices, folds: int, seed: int) -> list[Indices]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -121,6 +122,9 @@ def _renew_normalization(model: Any) -> None:
 
 def open_openvino(encoder: Any, precision: str) -> Run:
     """An asynchronous queue on the CPU; as many batches at once as OpenVINO finds best."""
+    # Its conversion reports its use over the network, from a fork of this process, which then holds every file that is
+    # being written. Without the package that does it there is nothing to report.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     network = trunk(encoder)

@@ -123,7 +123,7 @@ class Worker:
             )
             self.emit(Event(kind="note", text=text))
         if job.precision != "float32":
-            text = f"{job.backbone}: {job.precision} features have cosine {check.cosine:.5f} to float32 ones (first batch)."
+            text = f"{job.backbone}: {job.precision} features have cosine {check.cosine:.5f} to float32 (first batch)."
             self.emit(Event(kind="note", text=text))
         self.engine = check.engine
         self._space().write_check({"difference": check.difference, "cosine": check.cosine})
