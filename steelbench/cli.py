@@ -65,7 +65,7 @@ def run(
     given: dict[str, Any] = {
         "weights": weights, "weights_dir": weights_dir, "seeds": seeds, "folds": folds, "split": split,
         "engine": engine, "precision": precision, "image_size": image_size, "verify": verify, "track": track,
-        "bit_depth": bit_depth, "results": results or Path("results") / (Path(data).stem or "run"),
+        "bit_depth": bit_depth, "results": results or Path("results") / (Path(data).resolve().stem or "run"),
     }  # fmt: skip
     fields = {key: value for key, value in preset.items() if key in RunOptions.model_fields}
     fields |= {key: value for key, value in given.items() if value is not None}
@@ -78,8 +78,11 @@ def run(
 @app.command()
 def report(results: Annotated[Path, RESULTS]) -> None:
     """Draw the report of a results folder again."""
+    from steelbench.errors import SteelbenchError
     from steelbench.report.page import build_report
 
+    if results.exists() and not results.is_dir():
+        raise SteelbenchError(f"{results} is a file; expected the folder that `steelbench run --results` wrote.")
     print(build_report(results))
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from steelbench.errors import SteelbenchError
 
 CHUNK = 64
+# Images are also held back no longer than this many pixels: those of a line camera are large.
+CHUNK_PIXELS = 50_000_000
 
 
 def image_paths(paths: list[Path]) -> Iterator[Path]:
@@ -34,7 +36,7 @@ def image_paths(paths: list[Path]) -> Iterator[Path]:
 
 def predict_files(model_path: Path, paths: list[Path]) -> int:
     """Print a line for each image; an unreadable one has no class but a reason. Returns 1 if there was one."""
-    from steelbench.data.images import UnreadableImageError, read_image
+    from steelbench.data.images import RGB, UnreadableImageError, read_image
 
     files = list(image_paths(paths))
     from steelbench.deploy.predict import load_model
@@ -43,18 +45,27 @@ def predict_files(model_path: Path, paths: list[Path]) -> int:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["path", "class", "probability", "reason"])
     code = 0
-    for start in range(0, len(files), CHUNK):
-        pixels, reasons = {}, {}
-        for path in files[start : start + CHUNK]:
-            try:
-                pixels[path] = read_image(path, model.bit_depth)
-            except UnreadableImageError as error:
-                reasons[path], code = str(error), 1
-        rows = iter(model.predict(list(pixels.values()), refuse_scaled=False)) if pixels else iter(())
-        for path in files[start : start + CHUNK]:
-            if path in reasons:
-                writer.writerow([path, "", "", reasons[path]])
+    waiting: list[tuple[Path, RGB | str]] = []
+
+    def flush() -> None:
+        pixels = [found for _, found in waiting if not isinstance(found, str)]
+        rows = iter(model.predict(pixels, refuse_scaled=False) if pixels else ())
+        for path, found in waiting:
+            if isinstance(found, str):
+                writer.writerow([path, "", "", found])
             else:
                 row = next(rows)
                 writer.writerow([path, model.classes[int(row.argmax())], f"{row.max():.6f}", ""])
+        waiting.clear()
+
+    for path in files:
+        try:
+            waiting.append((path, read_image(path, model.bit_depth)))
+        except UnreadableImageError as error:
+            waiting.append((path, str(error)))
+            code = 1
+        held = sum(found.size // 3 for _, found in waiting if not isinstance(found, str))
+        if len(waiting) == CHUNK or held > CHUNK_PIXELS:
+            flush()
+    flush()
     return code

@@ -12,6 +12,7 @@ from steelbench.commands.progress import Terminal
 from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import METHODS, Experiment, RunOptions, method_of, parse_assignments, with_fields
 from steelbench.models.backbones import BACKBONES, find_backbone
+from steelbench.results import Summary, read_record
 
 MAIN_BACKBONES = ("vgg19", "efficientnet_b0", "xception", "inception_v3")
 
@@ -41,17 +42,27 @@ def load_suite(path: Path) -> tuple[list[Experiment], dict[str, Any]]:
         SteelbenchError: if the file is missing, fails, or has no EXPERIMENTS.
     """
     if not path.is_file():
-        raise SteelbenchError(f"--suite {path} does not exist; name a Python file with a list EXPERIMENTS.")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise SteelbenchError(f"--suite {path} {what}; name a Python file with a list EXPERIMENTS.")
     try:
         names = runpy.run_path(str(path), run_name="steelbench_suite")
-    except SteelbenchError:
-        raise
-    except Exception as error:
+    except SteelbenchError as error:
+        raise SteelbenchError(f"--suite {path}: {error}") from None
+    except (Exception, SystemExit) as error:
         raise SteelbenchError(f"--suite {path} fails with {type(error).__name__}: {error}; mend the file.") from None
-    experiments = names.get("EXPERIMENTS")
-    if not isinstance(experiments, list) or not all(isinstance(item, Experiment) for item in experiments):
-        raise SteelbenchError(f"--suite {path} defines no EXPERIMENTS, a list of steelbench.experiment.Experiment.")
-    return experiments, dict(names.get("DEMO", {}))
+    experiments, preset = names.get("EXPERIMENTS"), names.get("DEMO", {})
+    if not isinstance(experiments, list) or not experiments or not all(map(_is_experiment, experiments)):
+        raise SteelbenchError(
+            f"--suite {path} defines no EXPERIMENTS; expected a list of steelbench.experiment.Experiment, one at "
+            "least, each with a method's settings, such as Softmax()."
+        )
+    if not isinstance(preset, dict):
+        raise SteelbenchError(f"--suite {path}: DEMO is {preset!r}; expected a dict of options for --data demo.")
+    return experiments, preset
+
+
+def _is_experiment(item: Any) -> bool:
+    return isinstance(item, Experiment) and any(type(item.method) is row.settings for row in METHODS.values())
 
 
 def make_experiments(request: Request, preset: dict[str, Any], suite: list[Experiment] | None) -> list[Experiment]:
@@ -60,8 +71,8 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
     Raises:
         SteelbenchError: for unknown names, or if nothing is left to run.
     """
-    backbones = _names(request.backbones, "backbone", BACKBONES) if request.backbones else None
-    methods = _names(request.methods, "method", METHODS) if request.methods else None
+    backbones = _names(request.backbones, "backbone", BACKBONES) if request.backbones is not None else None
+    methods = _names(request.methods, "method", METHODS) if request.methods is not None else None
     if suite is None:
         experiments = [
             Experiment(backbone=backbone, method=METHODS[method].settings())
@@ -97,13 +108,16 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str) ->
 
     with Terminal() as terminal:
         outcome = run(options, experiments, command, terminal)
-        terminal("report", "", 0, 0)
-        summary = assemble(
-            options.results, outcome.dataset, outcome.split, outcome.failures, outcome.notices, outcome.weights
-        )
-        page = build_report(options.results)
+        if outcome is None:
+            summary = read_record(options.results / "results.json", Summary)
+        else:
+            terminal("report", "", 0, 0)
+            summary = assemble(
+                options.results, outcome.dataset, outcome.split, outcome.failures, outcome.notices, outcome.weights
+            )
+            build_report(options.results)
     from steelbench.commands.tables import print_leaderboard
 
     print_leaderboard(summary)
-    print(page)
+    print(options.results / "report.html")
     return 1 if any(row.status == "failed" for row in summary.rows) else 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from steelbench.data.datasets import DATASETS
 from steelbench.errors import choose
@@ -30,7 +31,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequen
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         # Names come from folders; rich must not read them as markup.
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        table.add_row(*map(Text, row))
     console.print(table)
 
 

@@ -10,10 +10,13 @@ from steelbench.errors import SteelbenchError, choose
 from steelbench.models.backbones import BACKBONES, WeightsFile
 from steelbench.models.weights import download, find_file, search_folders, verify_file
 
+KINDS = ("imagenet", "noisy-student")
+
 
 def files(backbones: str | None) -> list[tuple[str, str, WeightsFile]]:
     """(backbone, kind, file) of every file that the named backbones can use."""
-    names = [choose("backbone", name.strip(), BACKBONES) for name in backbones.split(",")] if backbones else BACKBONES
+    given = [] if backbones is None else backbones.split(",")
+    names = [choose("backbone", name.strip(), BACKBONES) for name in given] or list(BACKBONES)
     found = [
         (name, kind, file)
         for name in names
@@ -45,7 +48,7 @@ def download_files(backbones: str | None, folder: Path | None, kind: str) -> Non
     Raises:
         SteelbenchError: for the first file that cannot be had.
     """
-    wanted = [entry for entry in files(backbones) if entry[1] == kind]
+    wanted = [entry for entry in files(backbones) if entry[1] == choose("kind of weights", kind, KINDS)]
     if not wanted:
         raise SteelbenchError(f"there are no {kind} weights of {backbones}; see steelbench weights list.")
     with Terminal() as terminal:

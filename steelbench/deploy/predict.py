@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,8 +78,6 @@ def load_model(path: str | Path) -> Model:
     Raises:
         SteelbenchError: if either is missing, or the file is not the one that the card describes.
     """
-    from steelbench.models import artifact
-
     path = Path(path)
     if not path.is_file():
         raise SteelbenchError(f"{path} does not exist; expected a model that steelbench saved, such as models/NAME.h5.")
@@ -89,10 +88,15 @@ def load_model(path: str | Path) -> Model:
             "keras.models.load_model opens the file without it."
         )
     card = read_record(beside, Card)
-    if artifact.sha256(path) != card.sha256:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != card.sha256:
         raise SteelbenchError(
             f"{path} is not the file that its card describes (sha256 differs): damaged or replaced. Copy both again."
         )
+    # Not before all else is well: TensorFlow takes seconds to import, and talks.
+    from steelbench.models import artifact
+
     network = artifact.load(path)
     if network.output_shape[-1] != len(card.classes):
         raise SteelbenchError(
@@ -113,7 +117,10 @@ def _as_list(images: Any) -> Sequence[Any]:
 
 
 def _check_shape(image: Any) -> NDArray[Any]:
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except ValueError:
+        raise SteelbenchError("an image is no rectangle of numbers; expected an array (height, width, 3).") from None
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise SteelbenchError(
             f"an image has the shape {array.shape}; expected (height, width, 3), RGB. "

@@ -137,11 +137,7 @@ def _scores(results: Path, records: list[RunRecord]) -> dict[str, Any]:
     accuracies, f1, images = [], [], set()
     all_truth, all_predicted = [], []
     for seed in sorted({record.seed for record in records}):
-        pooled = [
-            read_predictions(results / "runs" / record.run_name / "predictions.csv", classes)
-            for record in records
-            if record.seed == seed
-        ]
+        pooled = [_predictions(results, record) for record in records if record.seed == seed]
         truth = np.concatenate([part[1] for part in pooled])
         predicted = np.concatenate([part[2] for part in pooled])
         images |= {path for part in pooled for path in part[0]}
@@ -170,6 +166,17 @@ def _scores(results: Path, records: list[RunRecord]) -> dict[str, Any]:
             for name, p, r, f, n in zip(classes, *parts, strict=True)
         ],
     }
+
+
+def _predictions(results: Path, record: RunRecord) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+    path = results / "runs" / record.run_name / "predictions.csv"
+    found = read_predictions(path, record.classes)
+    if len(found[0]) != record.n_test:
+        raise SteelbenchError(
+            f"{path} has {len(found[0])} lines, its record says {record.n_test} test images; run the same command with "
+            "--force to make it anew."
+        )
+    return found
 
 
 def _mean(records: list[RunRecord], part: str) -> float | None:

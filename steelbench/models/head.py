@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -92,11 +93,12 @@ class Head:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 count = sum(name.startswith("kernel_") for name in arrays.files)
-                return cls(
-                    tuple(
-                        Dense(arrays[f"kernel_{i}"], arrays[f"bias_{i}"], arrays[f"activation_{i}"].tobytes().decode())
-                        for i in range(count)
-                    )
+                layers = tuple(
+                    Dense(arrays[f"kernel_{i}"], arrays[f"bias_{i}"], arrays[f"activation_{i}"].tobytes().decode())
+                    for i in range(count)
                 )
-        except (OSError, ValueError, KeyError, EOFError) as error:
+            if not layers:
+                raise ValueError("no layers")
+            return cls(layers)
+        except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise SteelbenchError(f"{path} holds no head ({error}); run its experiment again with --force.") from None

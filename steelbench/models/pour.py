@@ -20,9 +20,8 @@ from steelbench.models.backbones import (
     build_network,
     find_backbone,
 )
-from steelbench.models.weights import Origin, stored_values
+from steelbench.models.weights import Origin, noisy_values, stored_values
 
-CALIBRATION_IMAGES = 64
 _STD = np.array(IMAGENET_STD, np.float32)
 
 
@@ -54,10 +53,10 @@ def encoder_with_weights(
     if origin.kind == "random":
         if calibration is not None:
             calibrate(encoder, calibration)
-    elif stored_values(Path(origin.path)) == find_backbone(name).params:
-        _pour_keras(encoder, name, origin)
-    else:
+    elif stored_values(Path(origin.path)) == noisy_values(find_backbone(name)):
         _pour_noisy_student(encoder, name, origin)
+    else:
+        _pour_keras(encoder, name, origin)
     encoder.trainable = False
     return encoder
 
@@ -68,7 +67,7 @@ def _load(network: keras.Model, name: str, origin: Origin) -> keras.Model:
     except Exception as error:
         # Keras raises half a dozen kinds here, and to the user they mean one thing.
         raise SteelbenchError(
-            f"{origin.path} does not fit {name}: {str(error).splitlines()[0][:200]} "
+            f"{origin.path} does not fit {name}: {(str(error).splitlines() or [repr(error)])[0][:200]} "
             f"Name a file made with keras.applications.{find_backbone(name).constructor}(include_top=False)."
         ) from None
     return network

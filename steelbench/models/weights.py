@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -17,6 +19,8 @@ from steelbench.results import whole_file
 
 KINDS = ("imagenet", "noisy-student", "random", "auto")
 CONNECT_SECONDS = 10
+# Bytes per second. A server that sends a byte now and then never times out.
+SLOWEST = 10_000
 CHUNK = 1 << 20
 # Values of the `Normalization` layer that Keras's EfficientNet files hold and the noisy-student files do not.
 NORMALIZATION_VALUES = 7
@@ -133,7 +137,12 @@ def verify_file(path: Path, name: str, wanted: WeightsFile | None) -> str:
 
 
 def _possible_values(row: Backbone) -> set[int]:
-    return {row.params, row.params - NORMALIZATION_VALUES} if row.noisy_student else {row.params}
+    return {row.params, noisy_values(row) or row.params}
+
+
+def noisy_values(row: Backbone) -> int | None:
+    """How many numbers a file of its noisy-student weights holds; None where there are none."""
+    return row.params - NORMALIZATION_VALUES if row.noisy_student else None
 
 
 def resolve(name: str, source: str, weights_dir: Path | None = None, progress: Progress = lambda *_: None) -> Origin:
@@ -189,12 +198,14 @@ def download(wanted: WeightsFile, weights_dir: Path | None, progress: Progress =
             raise OSError("no network")
         with urllib.request.urlopen(wanted.url + wanted.name, timeout=CONNECT_SECONDS) as answer:
             _store(answer, target, wanted, progress)
-    except (TimeoutError, OSError, urllib.error.URLError) as error:
-        # One failed attempt is enough for one command: every further one would wait as long again.
-        _unreachable.add(host)
+    except (OSError, http.client.HTTPException) as error:
+        # One failed attempt is enough for one command: every further one would wait as long again. A host that has an
+        # answer was reached, though it lacks this file.
+        if not isinstance(error, urllib.error.HTTPError):
+            _unreachable.add(host)
         reason = getattr(error, "reason", error)
         raise NotFoundError(
-            f"weights {wanted.name} were not found and could not be fetched ({reason}). "
+            f"weights {wanted.name} were not found and could not be fetched ({reason or type(error).__name__}). "
             f"Put the file ({wanted.megabytes} MB, md5 {wanted.md5 or 'not published'}, "
             f"from {wanted.url}{wanted.name}) into {target.parent}, "
             "or run with --weights random, which leaves the networks untrained."
@@ -204,12 +215,16 @@ def download(wanted: WeightsFile, weights_dir: Path | None, progress: Progress =
 
 def _store(answer: Any, target: Path, wanted: WeightsFile, progress: Progress) -> None:
     total, done, digest = int(answer.headers.get("Content-Length") or 0), 0, hashlib.md5(usedforsecurity=False)
+    start = time.monotonic()
     with whole_file(target) as temporary:
         with temporary.open("wb") as file:
-            while piece := answer.read(CHUNK):
+            while piece := answer.read1(CHUNK):
                 done += len(piece)
                 if done > wanted.megabytes * 2e6:
                     raise OSError(f"more than {done} bytes came, {wanted.megabytes} MB were expected")
+                seconds = time.monotonic() - start
+                if seconds > CONNECT_SECONDS and done < seconds * SLOWEST:
+                    raise OSError(f"only {done} bytes came in {seconds:.0f} seconds")
                 digest.update(piece)
                 file.write(piece)
                 progress(wanted.name, done, total)

@@ -6,6 +6,7 @@ CACHE/features/<backbone>/<space>/<checksum>.npy    a shard: records of (sha256 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -91,11 +92,7 @@ class Space:
 
     def check(self) -> dict[str, float]:
         """What `write_check` kept; empty if nothing."""
-        try:
-            value = json.loads((self.folder / "check.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return value if isinstance(value, dict) else {}
+        return _read_json(self.folder / "check.json")
 
     @contextmanager
     def writer(self) -> Iterator[Write]:
@@ -144,6 +141,14 @@ class Space:
         return out
 
 
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def _checksum(shard: NDArray[Any]) -> str:
     return hashlib.blake2b(shard.tobytes(), digest_size=16).hexdigest()
 
@@ -158,6 +163,20 @@ class SpaceSize:
     size: int
     used: float
     description: dict[str, Any]
+
+    @property
+    def check(self) -> dict[str, float]:
+        """What the engine's first use left: comparison with Keras, rate, memory."""
+        return _read_json(self.folder / "check.json")
+
+    def digests(self) -> set[str]:
+        """The images that it holds, unchecked: for a forecast."""
+        found: set[str] = set()
+        for path in self.folder.glob("[!.]*.npy"):
+            with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
+                shard = np.load(path, mmap_mode="r", allow_pickle=False)
+                found.update(key.decode() for key in shard["digest"])
+        return found
 
 
 def spaces(root: Path) -> list[SpaceSize]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Literal
 
+import numpy as np
+from pydantic import Field
+
 from steelbench.results import Record
+
+CALIBRATION_IMAGES = 64
 
 
 class ImageRef(Record):
@@ -57,6 +63,19 @@ class Job(Record):
     images: list[ImageRef]
     splits: list[SplitRef]
     tasks: list[Task]
+    limit: int | None = Field(None, description="see only so many images, to measure the rate")
+
+    @property
+    def calibration_rows(self) -> list[int]:
+        """The training images that fresh BatchNorm statistics come from."""
+        train = np.array(self.splits[0].train, np.int64)
+        return np.sort(np.random.default_rng(0).permutation(train)[:CALIBRATION_IMAGES]).tolist()
+
+    @property
+    def calibration_digest(self) -> str:
+        """Stands for their contents in the cache's key."""
+        digests = "".join(self.images[row].digest for row in self.calibration_rows)
+        return hashlib.sha256(digests.encode()).hexdigest()[:16]
 
 
 class Event(Record):

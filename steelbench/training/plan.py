@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,46 @@ def refuse_other_results(results: Path, config: dict[str, Any]) -> None:
     """
     path = results / "config.json"
     if not path.is_file():
+        if any((results / "runs").glob("*/result.json")):
+            raise SteelbenchError(
+                f"{results} holds runs, but no config.json that says on which data; name another folder with "
+                "--results, or use --force to replace them."
+            )
         return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise SteelbenchError(f"{path} is damaged; use --force to replace the runs in {results}.") from None
+        missing = [key for key in FIXED if key not in before]
+    except (OSError, ValueError, TypeError, RecursionError):
+        missing = list(FIXED)
+    if missing or not isinstance(before, dict):
+        raise SteelbenchError(f"{path} is damaged; use --force to replace the runs in {results}.")
     for key, words in FIXED.items():
         if before.get(key) != config[key]:
             raise SteelbenchError(
                 f"{results} holds runs with other {words}: {_short(before.get(key))}, this command has "
                 f"{_short(config[key])}. Name another folder with --results, or use --force to replace them."
             )
+
+
+def clear(results: Path, config: dict[str, Any], experiments: Sequence[Experiment]) -> None:
+    """Make room for `--force`: the named experiments go, and everything if it is on other data, splits or seeds."""
+    try:
+        refuse_other_results(results, config)
+    except SteelbenchError:
+        _remove(results / "runs", results / "models", results / "unfinished")
+        return
+    for experiment in experiments:
+        _remove(*(results / name / experiment.run_name for name in ("runs", "unfinished")))
+        for suffix in (".h5", ".json"):
+            (results / "models" / f"{experiment.name}{suffix}").unlink(missing_ok=True)
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        # First what marks a run as finished: one that is half deleted must not look like one.
+        for path in folder.glob("**/result.json"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _short(value: Any) -> str:
@@ -108,6 +138,21 @@ def _words(origin: dict[str, Any]) -> str:
     return " ".join(str(value) for value in origin.values())
 
 
+def unfinished(
+    experiments: Sequence[Experiment], options: RunOptions, origins: dict[str, Origin], config: dict[str, Any]
+) -> list[Experiment]:
+    """The experiments that the results folder does not hold yet.
+
+    Raises:
+        SteelbenchError: if it holds another one under the same name.
+    """
+    return [
+        experiment
+        for experiment in experiments
+        if not is_done(experiment, options, identity(experiment, options, origins[experiment.backbone], config))
+    ]
+
+
 def make_jobs(
     experiments: Sequence[Experiment],
     options: RunOptions,
@@ -117,12 +162,10 @@ def make_jobs(
     root: Path,
     splits: dict[tuple[int, int], Split],
 ) -> list[Job]:
-    """One job for each backbone and image size, with the experiments that are not done yet."""
+    """One job for each backbone and image size."""
     tasks: dict[tuple[str, int], list[Task]] = {}
     for experiment in experiments:
         parts = identity(experiment, options, origins[experiment.backbone], config)
-        if is_done(experiment, options, parts):
-            continue
         tasks.setdefault((experiment.backbone, size_of(experiment, options)), []).append(
             Task(
                 method=method_of(experiment.method),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+import steelbench
 from steelbench.results import write_json
 from steelbench.training.job import Event, Job
 
@@ -21,7 +22,15 @@ ENVIRONMENT = {
     # Large activations come and go with every batch; in huge pages the kernel hands them out in a fraction of the time
     # (Xception's fresh statistics: 42 s without, 24 s with). Other systems ignore it.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    # Files are written under another name and renamed; a lock adds nothing and does not work on some network disks.
+    "HDF5_USE_FILE_LOCKING": "FALSE",
 }
+
+
+def worker_environment() -> dict[str, str]:
+    """What a worker sees: ours, then the user's, and where this steelbench lies."""
+    places = [str(Path(steelbench.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {**ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
 class Workers:
@@ -78,9 +87,9 @@ def run_job(
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            [sys.executable, "-m", "steelbench.training.worker", str(path)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-            env=ENVIRONMENT | os.environ,
+            # -P: a file such as random.py in the folder that the user happens to stand in is none of ours.
+            [sys.executable, "-P", "-m", "steelbench.training.worker", str(path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment(),
         ) as process,
     ):  # fmt: skip
         assert process.stdout is not None and process.stdin is not None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +28,10 @@ from steelbench.training.engines import choose_engine
 from steelbench.training.environment import describe
 from steelbench.training.job import Event, Job
 from steelbench.training.pipeline import run_jobs
-from steelbench.training.plan import make_jobs, refuse_other_results
+from steelbench.training.plan import clear, make_jobs, refuse_other_results, unfinished
 
+# Readers that take every image below the data folder, whatever the folder it lies in is called.
+IMAGES_BELOW = ("class_folders", "split_folders")
 # (step, what it works on, done, total)
 Progress = Callable[[str, str, int, int], None]
 
@@ -60,7 +65,7 @@ def expand(experiments: Sequence[Experiment], seeds: int, folds: int) -> list[Ex
     ]
 
 
-def run(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> Outcome:
+def run(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> Outcome | None:
     """Run what is not done yet.
 
     Args:
@@ -68,6 +73,9 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         experiments: with seed and fold 0; they are run for all.
         command: as typed, for the record.
         progress: called all along.
+
+    Returns:
+        What the leaderboard needs; None if everything was done before, leaderboard and report included.
 
     Raises:
         SteelbenchError: for every mistake that can be found before training.
@@ -77,6 +85,7 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
     choose_engine(options.engine, options.precision, gpus=0)
     everything = expand(experiments, options.seeds, options.folds)
     reader, dataset = read_dataset(options.data, options.include_none)
+    _refuse_place(options.results.resolve(), reader, dataset.root)
     total = len(dataset.samples)
     inspection = inspect_dataset(dataset, options.bit_depth, lambda done: progress("decode", "images", done, total))
     config = {
@@ -86,14 +95,42 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         "data_digest": inspection.digest,
     }
     origins = _weights(everything, options, progress)
-    options.results.mkdir(parents=True, exist_ok=True)
+    with _alone(options.results):
+        if options.force:
+            clear(options.results, config, everything)
+        else:
+            refuse_other_results(options.results, config)
+        return _locked(options, everything, config, dataset, inspection, origins, progress)
+
+
+def _refuse_place(results: Path, reader: str, root: Path) -> None:
+    """Results below the images would be read as images the next time."""
+    if reader in IMAGES_BELOW and results.is_relative_to(root):
+        raise SteelbenchError(
+            f"--results {results} lies in the data folder {root}, where its figures would be taken for images; "
+            "name a folder outside of it."
+        )
+
+
+@contextmanager
+def _alone(results: Path) -> Iterator[None]:
     try:
-        with FileLock(options.results / ".lock", timeout=0):
-            return _locked(options, everything, config, dataset, inspection, origins, progress)
+        results.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(results / ".lock", timeout=0)
+        lock.acquire()
     except Timeout:
         raise SteelbenchError(
-            f"another steelbench run is writing to {options.results}; wait for it, or name another --results."
+            f"another steelbench run is writing to {results}; wait for it, or name another --results."
         ) from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise SteelbenchError(
+            f"--results {results} cannot be written to ({os.strerror(error.errno or 0)}); name a folder that can."
+        ) from None
+    with lock:
+        lock.release()
+        yield
 
 
 def _locked(
@@ -104,14 +141,12 @@ def _locked(
     inspection: Inspection,
     origins: dict[str, Origin],
     progress: Progress,
-) -> Outcome:
-    if options.force:
-        for name in ("runs", "models", "unfinished"):
-            shutil.rmtree(options.results / name, ignore_errors=True)
-    else:
-        refuse_other_results(options.results, config)
+) -> Outcome | None:
+    todo = unfinished(everything, options, origins, config)
+    if not todo and _complete(options.results):
+        return None
     splits, groups = _splits(options, inspection)
-    jobs = make_jobs(everything, options, origins, config, inspection, dataset.root, splits)
+    jobs = make_jobs(todo, options, origins, config, inspection, dataset.root, splits)
     write_json(options.results / "config.json", config)
     write_json(options.results / "environment.json", describe())
     _write_skipped(options.results / "skipped_images.csv", inspection)
@@ -126,6 +161,13 @@ def _locked(
     if not any((options.results / "unfinished").glob("*.log")):
         shutil.rmtree(options.results / "unfinished", ignore_errors=True)
     return outcome
+
+
+def _complete(results: Path) -> bool:
+    """Whether everything that is made from the runs was made after the last of them."""
+    made = [results / name for name in ("results.json", "leaderboard.csv", "report.html")]
+    runs = [path.stat().st_mtime for path in (results / "runs").glob("*/result.json")]
+    return all(path.is_file() and path.stat().st_mtime >= max(runs) for path in made) if runs else False
 
 
 def _weights(everything: Sequence[Experiment], options: RunOptions, progress: Progress) -> dict[str, Origin]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import resource
 import sys
 import threading
 import time
@@ -24,7 +25,7 @@ import tensorflow as tf
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import METHODS
-from steelbench.models.pour import CALIBRATION_IMAGES, digest, encoder_with_weights
+from steelbench.models.pour import digest, encoder_with_weights
 from steelbench.models.weights import Origin
 from steelbench.results import read_record
 from steelbench.training.cache import Space
@@ -74,10 +75,8 @@ class Worker:
     def _load(self) -> None:
         job, calibration = self.job, None
         if job.origin["kind"] == "random":
-            train = np.array(job.splits[0].train)
-            chosen = np.sort(np.random.default_rng(0).permutation(train)[:CALIBRATION_IMAGES])
-            calibration = self.pictures.resized(chosen, job.image_size)
-            self.weights |= {"seed": 0, "calibration_images": len(chosen)}
+            calibration = self.pictures.resized(job.calibration_rows, job.image_size)
+            self.weights |= {"seed": 0, "calibration_images": len(calibration), "calibration": job.calibration_digest}
         self.encoder = encoder_with_weights(
             job.backbone, Origin(**job.origin), image_size=job.image_size, calibration=calibration
         )
@@ -105,12 +104,22 @@ class Worker:
             space = self._space()
             self.emit(Event(kind="ready"))
             self.wait_for_turn()
-            extract(
-                sources, space, self.encoder, run, ENGINES[self.engine].batch, bit_depth=self.job.bit_depth,
-                progress=lambda done, total: self.step("features", done, total),
+            start = time.perf_counter()
+            count = extract(
+                sources[: self.job.limit], space, self.encoder, run, ENGINES[self.engine].batch,
+                bit_depth=self.job.bit_depth, progress=lambda done, total: self.step("features", done, total),
             )  # fmt: skip
+            self._measured(space, count / (time.perf_counter() - start))
         self.check = space.check()
+        if self.job.limit is not None:
+            return
         self.features = space.gather(digests)
+
+    def _measured(self, space: Space, rate: float) -> None:
+        """What a forecast goes by."""
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        found = {"images_per_second": rate, "load_seconds": self.seconds["load"] + 10, "memory_gib": memory}
+        space.write_check({**space.check(), **found})
 
     def _open_engine(self) -> Run:
         job = self.job
