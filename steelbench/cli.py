@@ -51,10 +51,11 @@ def run(
     include_none: Annotated[bool, typer.Option("--include-none", help="Severstal: images without a defect.")] = False,
     bit_depth: Annotated[int | None, typer.Option(help="Used bits of 16-bit files, e.g. 12.")] = None,
     track: Annotated[str | None, typer.Option(help="off (default) or tensorboard.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what it takes.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the runs in the results folder.")] = False,
 ) -> int:
     """Run experiments on a data set and write a report and models."""
-    from steelbench.commands.run import Request, execute, load_suite, make_experiments
+    from steelbench.commands.run import Request, execute, foresee, load_suite, make_experiments
     from steelbench.experiment import RunOptions
 
     experiments, preset = load_suite(suite) if suite else (None, {})
@@ -72,7 +73,8 @@ def run(
     options = RunOptions(data=data, include_none=include_none, force=force, **fields)
     request = Request(suite=suite, backbones=backbones, methods=methods, assignments=set_ or [], epochs=epochs)
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    return execute(options, make_experiments(request, preset, experiments), command)
+    chosen = make_experiments(request, preset, experiments)
+    return foresee(options, chosen) if dry_run else execute(options, chosen, command)
 
 
 @app.command()
@@ -84,6 +86,30 @@ def report(results: Annotated[Path, RESULTS]) -> None:
     if results.exists() and not results.is_dir():
         raise SteelbenchError(f"{results} is a file; expected the folder that `steelbench run --results` wrote.")
     print(build_report(results))
+
+
+@app.command()
+def audit(
+    data: Annotated[str, DATA],
+    out: Annotated[Path | None, typer.Option(help="Folder for the findings; default results/<data>-audit.")] = None,
+    include_none: Annotated[bool, typer.Option("--include-none", help="Severstal: images without a defect.")] = False,
+    bit_depth: Annotated[int | None, typer.Option(min=8, max=16, help="Used bits of 16-bit files.")] = None,
+) -> None:
+    """Find images that share pixels, wrong labels, shortcuts; write audit.json, pairs.csv, groups.csv, audit.html."""
+    from steelbench.commands.audit import run_audit
+
+    run_audit(data, out or Path("results") / f"{Path(data).resolve().stem}-audit", include_none, bit_depth)
+
+
+@app.command()
+def stitch(
+    results: Annotated[Path, RESULTS],
+    run_name: Annotated[str, typer.Argument(help="A folder in RESULTS_DIR/runs, such as vgg19-softmax-s1-f3.")],
+) -> None:
+    """Make the whole .h5 of a run that was kept as a head only."""
+    from steelbench.commands.stitch import stitch_run
+
+    print(stitch_run(results, run_name))
 
 
 @app.command("list")

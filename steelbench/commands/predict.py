@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from steelbench.errors import SteelbenchError
 
@@ -49,7 +50,7 @@ def predict_files(model_path: Path, paths: list[Path]) -> int:
 
     def flush() -> None:
         pixels = [found for _, found in waiting if not isinstance(found, str)]
-        rows = iter(model.predict(pixels, refuse_scaled=False) if pixels else ())
+        rows: Iterator[Any] = iter(model.predict(pixels, refuse_scaled=False) if pixels else ())
         for path, found in waiting:
             if isinstance(found, str):
                 writer.writerow([path, "", "", found])

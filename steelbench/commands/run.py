@@ -121,3 +121,32 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str) ->
     print_leaderboard(summary)
     print(options.results / "report.html")
     return 1 if any(row.status == "failed" for row in summary.rows) else 0
+
+
+def foresee(options: RunOptions, experiments: list[Experiment]) -> int:
+    """Print what would run, what is cached, and what it will take; returns the exit code."""
+    from steelbench.commands.tables import show
+    from steelbench.training.runner import preview
+
+    with Terminal() as terminal:
+        forecasts, counts = preview(options, experiments, terminal)
+    show(
+        ("backbone", "pixels", "runs", "images", "cached", "images/s", "minutes", "memory GiB"),
+        (
+            (
+                item.backbone, str(item.image_size), str(item.tasks), str(item.images),
+                str(item.images - item.missing), f"{item.rate:.0f}" if item.rate else "", f"{item.seconds / 60:.1f}",
+                f"{item.memory_gib:.1f}",
+            )
+            for item in forecasts
+        ),
+        right=("pixels", "runs", "images", "cached", "images/s", "minutes", "memory GiB"),
+    )  # fmt: skip
+    total = sum(item.seconds for item in forecasts) / 60
+    # Two workers are alive at a time: one computes, the other gets ready or saves.
+    memory = sum(sorted(item.memory_gib for item in forecasts)[-2:])
+    print(
+        f"{counts['to do']} of {counts['in all']} runs to do, at most about {total:.1f} minutes and "
+        f"{memory:.1f} GiB of memory. Nothing was run."
+    )
+    return 0

@@ -137,9 +137,9 @@ def _draw(labels: Indices, groups: Indices, pool: Indices, seed: int) -> tuple[I
     """Four fifths and one fifth of the pool, every class in both where that can be."""
     fewest, best = 3 * len(pool), pool
     # Classes of fewer than five images leave less than four fifths.
-    fifth = max(2, min(5, np.unique(labels[pool], return_counts=True)[1].max()))
-    for draw in range(DRAWS if len(pool) > 1 else 0):
-        for part in _parts(labels, groups, pool, fifth, seed * DRAWS + draw):
+    folds = min(5, len(np.unique(groups[pool])), int(np.unique(labels[pool], return_counts=True)[1].max()))
+    for draw in range(DRAWS if folds > 1 else 0):
+        for part in _parts(labels, groups, pool, folds, seed * DRAWS + draw):
             missing = 2 * len(set(labels[pool])) - len(set(labels[part])) - len(set(labels[np.setdiff1d(pool, part)]))
             if missing < fewest:
                 fewest, best = missing, part
@@ -174,16 +174,15 @@ def _move(
 
 
 def _fold_parts(labels: Indices, groups: Indices, pool: Indices, folds: int, seed: int) -> list[Indices]:
-    best: tuple[int, list[Indices]] | None = None
+    fewest, best = len(pool) * folds + 1, [pool]
     for draw in range(DRAWS):
         parts = list(_parts(labels, groups, pool, folds, seed * DRAWS + draw))
         missing = sum(len(set(labels[pool])) - len(set(labels[part])) for part in parts)
-        if best is None or missing < best[0]:
-            best = missing, parts
+        if missing < fewest:
+            fewest, best = missing, parts
         if missing == 0:
             break
-    assert best is not None
-    return best[1]
+    return best
 
 
 def _parts(labels: Indices, groups: Indices, pool: Indices, folds: int, seed: int) -> Iterator[Indices]:

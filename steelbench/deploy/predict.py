@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
 
 from steelbench.errors import SteelbenchError
-from steelbench.results import Record, read_record
-
-
-class Card(Record):
-    """What stands beside an `.h5`; further fields are kept."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    name: str
-    classes: list[str]
-    sha256: str
-    bit_depth: int | None = None
+from steelbench.models.card import Card
+from steelbench.results import read_record
 
 
 class Model:
@@ -87,14 +74,15 @@ def load_model(path: str | Path) -> Model:
             f"{beside} is missing, the card with the class names; copy it along with {path.name}. "
             "keras.models.load_model opens the file without it."
         )
-    card = read_record(beside, Card)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    card = read_record(beside, Card)
     if digest != card.sha256:
         raise SteelbenchError(
             f"{path} is not the file that its card describes (sha256 differs): damaged or replaced. Copy both again."
         )
-    # Not before all else is well: TensorFlow takes seconds to import, and talks.
+    # Not before all else is well: TensorFlow takes seconds to import.
+    start_tensorflow()
     from steelbench.models import artifact
 
     network = artifact.load(path)

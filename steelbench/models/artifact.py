@@ -14,18 +14,13 @@ from keras import layers
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
+from steelbench.models.card import INPUT_CONTRACT
 from steelbench.models.head import Head
 from steelbench.results import Verification, whole_file, write_json
 
 # Largest difference of a probability between the saved model on raw images and the run that was scored.
 TOLERANCE = 1e-4
 BATCH = 16
-INPUT_CONTRACT = {
-    "shape": [None, None, 3],
-    "channels": "RGB",
-    "range": [0, 255],
-    "note": "any height and width; resizing and preprocessing are inside the model",
-}
 Pixels = NDArray[Any]
 
 

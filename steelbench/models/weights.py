@@ -203,7 +203,7 @@ def download(wanted: WeightsFile, weights_dir: Path | None, progress: Progress =
         # answer was reached, though it lacks this file.
         if not isinstance(error, urllib.error.HTTPError):
             _unreachable.add(host)
-        reason = getattr(error, "reason", error)
+        reason = " ".join(str(getattr(error, "reason", error)).split())[:200]
         raise NotFoundError(
             f"weights {wanted.name} were not found and could not be fetched ({reason or type(error).__name__}). "
             f"Put the file ({wanted.megabytes} MB, md5 {wanted.md5 or 'not published'}, "

@@ -18,6 +18,7 @@ import steelbench
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.models import artifact
+from steelbench.models.card import card_fields
 from steelbench.results import RunRecord, StageRecord, Verification, write_json
 from steelbench.training.fit import write_history
 from steelbench.training.heads import Trained
@@ -26,11 +27,6 @@ from steelbench.training.pictures import Pictures
 from steelbench.training.predictions import score, write_predictions
 
 VERIFY_IMAGES = 64
-# The fields of a run record that its model's card repeats.
-CARD = {
-    "backbone", "method", "variant", "seed", "fold", "settings", "classes", "image_size", "weights", "engine",
-    "precision", "params", "metrics", "n_train", "n_validation", "n_test",
-}  # fmt: skip
 Array = NDArray[np.float32]
 
 
@@ -127,7 +123,7 @@ class Finisher:
         versions = {"steelbench": steelbench.__version__, "keras": keras.__version__, "tensorflow": tf.__version__}
         return {
             "name": self.task.name,
-            **record.model_dump(mode="json", include=CARD),
+            **card_fields(record),
             "bit_depth": self.job.bit_depth,
             "verification": record.verification.model_dump() if record.verification else None,
             "versions": versions,

@@ -5,8 +5,10 @@ Seeds, Adam with a schedule, a history per epoch, the checkpoint of the best epo
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,7 +27,7 @@ COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_ra
 
 @dataclass(frozen=True)
 class Epoch:
-    """A line of `history.csv`; `epoch` counts from 1."""
+    """A line of `history.csv`; `epoch` counts from 1, `learning_rate` is that of the epoch's last step."""
 
     epoch: int
     loss: float
@@ -113,18 +115,24 @@ class Shuffled(keras.utils.PyDataset):
 class _Keeper(keras.callbacks.Callback):
     """Writes the history, keeps the best epoch's weights, and saves what a resumed run needs."""
 
-    def __init__(self, plan: FitPlan, settings: Fitted) -> None:
+    def __init__(self, plan: FitPlan, settings: Fitted, steps: int, identity: str) -> None:
         super().__init__()
-        self.plan, self.settings = plan, settings
+        self.plan, self.settings, self.steps, self.identity = plan, settings, steps, identity
+        self.rate = 0.0
         self.history: list[Epoch] = []
         self.best: Epoch | None = None
         self.best_weights: list[NDArray[Any]] = []
         self.saved = time.monotonic()
 
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        # After the step the optimizer would tell the rate of the next one, which may be of the next epoch.
+        if batch == self.steps - 1:
+            self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         line = Epoch(
             epoch=epoch + 1,
-            learning_rate=float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            learning_rate=self.rate,
             **{key: float((logs or {})[key]) for key in COLUMNS[1:-1]},
         )
         self.history.append(line)
@@ -143,28 +151,44 @@ class _Keeper(keras.callbacks.Callback):
     def _save(self, folder: Path) -> None:
         arrays = {f"best_{i}": value for i, value in enumerate(self.best_weights)}
         arrays |= {f"now_{i}": value for i, value in enumerate(snapshot(self.model))}
-        text = json.dumps({"settings": self.settings.model_dump(), "history": [asdict(e) for e in self.history]})
+        text = json.dumps({"identity": self.identity, "history": [asdict(e) for e in self.history]})
         arrays["record"] = np.frombuffer(text.encode(), np.uint8)
         with whole_file(folder / "state.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         self.saved = time.monotonic()
 
     def resume(self) -> int:
-        """Go on from the checkpoint, if there is one of the same settings; returns the epochs that are done."""
+        """Go on from the checkpoint, if there is one of the same fit; returns the epochs that are done."""
         path = self.plan.state / "state.npz" if self.plan.state else None
         if path is None or not path.is_file():
             return 0
-        with np.load(path, allow_pickle=False) as arrays:
-            record = json.loads(arrays["record"].tobytes())
-            if record["settings"] != json.loads(self.settings.model_dump_json()):
-                return 0
-            now = [arrays[f"now_{i}"] for i in range(sum(name.startswith("now_") for name in arrays.files))]
-            count = sum(name.startswith("best_") for name in arrays.files)
-            self.best_weights = [arrays[f"best_{i}"] for i in range(count)]
-        self.history = [Epoch(**line) for line in record["history"]]
-        self.best = max(self.history, key=lambda line: line.rank)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                record = json.loads(arrays["record"].tobytes())
+                if record["identity"] != self.identity:
+                    return 0
+                now, best = _numbered(arrays, "now_"), _numbered(arrays, "best_")
+                history = [Epoch(**line) for line in record["history"]]
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            return 0  # damaged: what it holds is computed again
+        self.history, self.best_weights = history, best
+        self.best = max(history, key=lambda line: line.rank)
         restore(self.model, now)
-        return len(self.history)
+        return len(history)
+
+
+def _numbered(arrays: Any, prefix: str) -> list[NDArray[Any]]:
+    return [arrays[f"{prefix}{i}"] for i in range(sum(name.startswith(prefix) for name in arrays.files))]
+
+
+def _identity(model: keras.Model, settings: Fitted, seed: int, *arrays: NDArray[Any]) -> str:
+    """Digest of what a fit depends on, so that no checkpoint of another one is gone on from."""
+    shapes = [(list(variable.shape), str(variable.dtype)) for variable in model.weights]
+    found = hashlib.sha256(json.dumps([settings.model_dump(), seed, shapes]).encode())
+    for array in arrays:
+        found.update(f"{array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def _variables(model: keras.Model) -> Iterator[Any]:
@@ -206,10 +230,11 @@ def fit(
     Raises:
         SteelbenchError: if the loss is no longer a number.
     """
-    keeper = _Keeper(plan, settings)
+    data = Shuffled(x, y, settings.batch_size, plan.seed)
+    identity = _identity(model, settings, plan.seed, x, y, *validation) if plan.state else ""
+    keeper = _Keeper(plan, settings, len(data), identity)
     keeper.set_model(model)
     done = keeper.resume()
-    data = Shuffled(x, y, settings.batch_size, plan.seed)
     data.start(done)
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if plan.tensorboard:

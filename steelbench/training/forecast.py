@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from steelbench.errors import SteelbenchError
+from steelbench.models.backbones import BACKBONES
 from steelbench.training.cache import SpaceSize, spaces
 from steelbench.training.engines import choose_engine
 from steelbench.training.job import Event, Job
@@ -39,30 +41,34 @@ def forecast(jobs: Sequence[Job], results: Path, on_event: Callable[[Job, Event]
     Those images' features are kept, so that nothing is done twice.
 
     Raises:
-        RuntimeError: if a backbone could not be measured.
+        SteelbenchError: if a backbone could not be measured.
     """
-    probes = [job.model_copy(update={"tasks": [], "limit": PROBE_IMAGES}) for job in jobs if _known(job) is None]
-    run_jobs(probes, results, on_event)
+    strange = [job for job in jobs if _known(job) is None and _missing(job)]
+    run_jobs([job.model_copy(update={"tasks": [], "limit": PROBE_IMAGES}) for job in strange], results, on_event)
     return [_forecast(job) for job in jobs]
 
 
 def _forecast(job: Job) -> Forecast:
     space = _known(job)
-    if space is None:
-        raise RuntimeError(f"{job.backbone} could not be measured; its log is in the results folder")
-    wanted = {image.digest for image in job.images}
-    missing = len(wanted - _cached(job))
-    rate = float(space.check.get("images_per_second") or 1.0)
+    missing = _missing(job)
+    if space is None and missing:
+        raise SteelbenchError(f"{job.backbone} could not be measured: its process failed; run it to see the reason.")
+    check, rate = (space.check, float(space.check["images_per_second"])) if space else ({}, 0.0)
+    wait = 1 / rate if rate else 0.0
     offered = sum(task.offered for task in job.tasks)
     seconds = (
-        float(space.check.get("load_seconds", 10.0))
-        + missing / rate
+        float(check.get("load_seconds", 10.0))
+        + missing * wait
         + len(job.tasks) * HEAD_SECONDS
-        + offered * (OFFER_SECONDS + min(VERIFY_IMAGES, len(job.images)) / rate * KERAS_FACTOR)
+        + offered * (OFFER_SECONDS + min(VERIFY_IMAGES, len(job.images)) * wait * KERAS_FACTOR)
     )
-    features = len(job.images) * int(space.description["dim"]) * 4 * 3 / 2**30
-    memory = float(space.check.get("memory_gib", 2.0)) + features
-    return Forecast(job.backbone, job.image_size, len(job.tasks), len(wanted), missing, rate, seconds, memory)
+    features = len(job.images) * BACKBONES[job.backbone].feature_dim * 4 * 3 / 2**30
+    memory = float(check.get("memory_gib", 2.0)) + features
+    return Forecast(job.backbone, job.image_size, len(job.tasks), len(job.images), missing, rate, seconds, memory)
+
+
+def _missing(job: Job) -> int:
+    return len({image.digest for image in job.images} - _cached(job))
 
 
 def _alike(job: Job) -> list[SpaceSize]:

@@ -13,6 +13,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from steelbench.data.splits import Split
+from steelbench.errors import SteelbenchError
 from steelbench.experiment import Linear, Softmax
 from steelbench.models.head import Dense, Head, Scaling
 from steelbench.training.fit import Fit, FitPlan, adam, fit, restore
@@ -42,6 +43,7 @@ def train_softmax(
         settings: of the method.
         plan: seed, checkpoint, logs.
     """
+    _refuse_nan(features, split)
     scaling = Scaling.fit(features[split.train])
     standardised = scaling.apply(features)
     x, y = standardised[split.train], labels[split.train]
@@ -54,6 +56,17 @@ def train_softmax(
     last_kernel, last_bias = output.get_weights()
     head = Head((Dense(kernel, bias, "relu"), Dense(last_kernel, last_bias, "softmax")))
     return Trained(head, {"classifier": result})
+
+
+def _refuse_nan(features: Array, split: Split) -> None:
+    # relu turns NaN to 0: the loss looks sound, and the head stays at chance.
+    rows = np.concatenate([split.train, split.validation])
+    bad = int(np.sum(~np.isfinite(features[rows]).all(axis=1)))
+    if bad:
+        raise SteelbenchError(
+            f"the features of {bad} of {len(rows)} images hold NaN or infinity; "
+            "use --precision float32, or check the file that --weights names."
+        )
 
 
 @cache
@@ -93,6 +106,7 @@ def train_linear(
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
 
+    _refuse_nan(features, split)
     scaling = Scaling.fit(features[split.train])
     standardised = scaling.apply(features)
     x, y = standardised[split.train], labels[split.train]

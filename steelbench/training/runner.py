@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from steelbench.results import Notice, whole_file, write_json
 from steelbench.training.baseline import run_majority
 from steelbench.training.engines import choose_engine
 from steelbench.training.environment import describe
+from steelbench.training.forecast import Forecast, forecast
 from steelbench.training.job import Event, Job
 from steelbench.training.pipeline import run_jobs
 from steelbench.training.plan import clear, make_jobs, refuse_other_results, unfinished
@@ -80,6 +82,43 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
     Raises:
         SteelbenchError: for every mistake that can be found before training.
     """
+    ready = _prepare(options, experiments, command, progress)
+    with _alone(options.results):
+        if options.force:
+            clear(options.results, ready.config, ready.everything)
+        else:
+            refuse_other_results(options.results, ready.config)
+        return _locked(options, ready, progress)
+
+
+def preview(
+    options: RunOptions, experiments: Sequence[Experiment], progress: Progress
+) -> tuple[list[Forecast], dict[str, int]]:
+    """What `run` would do: a forecast for each backbone, and how many runs are to do and in all. Writes no results."""
+    ready = _prepare(options, experiments, "", progress)
+    if not options.force:
+        refuse_other_results(options.results, ready.config)
+    todo = unfinished(ready.everything, options, ready.origins, ready.config)
+    jobs = make_jobs(todo, options, ready.origins, ready.config, ready.inspection, ready.dataset.root, ready.splits)
+    with tempfile.TemporaryDirectory() as folder:
+        found = forecast(jobs, Path(folder), _listen(progress, Outcome({}, {})))
+    return found, {"to do": len(todo), "in all": len(ready.everything)}
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """Everything that is known before a results folder is touched."""
+
+    everything: list[Experiment]
+    dataset: Dataset
+    inspection: Inspection
+    splits: dict[tuple[int, int], Split]
+    groups: int
+    config: dict[str, Any]
+    origins: dict[str, Origin]
+
+
+def _prepare(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> _Ready:
     for experiment in experiments:
         find_backbone(experiment.backbone)
     choose_engine(options.engine, options.precision, gpus=0)
@@ -94,17 +133,17 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         "reader": reader,
         "data_digest": inspection.digest,
     }
+    # Before the weights, which may have to be fetched, and before --force makes room.
+    splits, groups = _splits(options, inspection)
     origins = _weights(everything, options, progress)
-    with _alone(options.results):
-        if options.force:
-            clear(options.results, config, everything)
-        else:
-            refuse_other_results(options.results, config)
-        return _locked(options, everything, config, dataset, inspection, origins, progress)
+    return _Ready(everything, dataset, inspection, splits, groups, config, origins)
 
 
 def _refuse_place(results: Path, reader: str, root: Path) -> None:
-    """Results below the images would be read as images the next time."""
+    """Before an hour of reading; and results below the images would be read as images the next time."""
+    there = next(path for path in (results, *results.parents) if path.exists())
+    if not there.is_dir():
+        raise SteelbenchError(f"--results {results}: {there} is a file; name a folder that can be written to.")
     if reader in IMAGES_BELOW and results.is_relative_to(root):
         raise SteelbenchError(
             f"--results {results} lies in the data folder {root}, where its figures would be taken for images; "
@@ -133,26 +172,19 @@ def _alone(results: Path) -> Iterator[None]:
         yield
 
 
-def _locked(
-    options: RunOptions,
-    everything: list[Experiment],
-    config: dict[str, Any],
-    dataset: Dataset,
-    inspection: Inspection,
-    origins: dict[str, Origin],
-    progress: Progress,
-) -> Outcome | None:
-    todo = unfinished(everything, options, origins, config)
+def _locked(options: RunOptions, ready: _Ready, progress: Progress) -> Outcome | None:
+    dataset, inspection, config, origins = ready.dataset, ready.inspection, ready.config, ready.origins
+    todo = unfinished(ready.everything, options, origins, config)
     if not todo and _complete(options.results):
         return None
-    splits, groups = _splits(options, inspection)
+    splits = ready.splits
     jobs = make_jobs(todo, options, origins, config, inspection, dataset.root, splits)
     write_json(options.results / "config.json", config)
     write_json(options.results / "environment.json", describe())
     _write_skipped(options.results / "skipped_images.csv", inspection)
     outcome = Outcome(
         _describe_data(options, dataset, inspection, config),
-        _describe_split(options, splits, groups),
+        _describe_split(options, splits, ready.groups),
         notices=_notices(inspection, origins, options),
         weights={name: origin.kind for name, origin in origins.items()},
     )

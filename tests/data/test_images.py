@@ -54,11 +54,8 @@ def png(width, height, bits, colour, rows=b""):
 
 def bmp(width, height):
     """The header of a BMP and a few pixels."""
-    return (
-        b"BM"
-        + struct.pack("<IHHI IiiHHIIiiII", 154, 0, 0, 54, 40, width, height, 1, 24, 0, 100, 0, 0, 0, 0)
-        + bytes(100)
-    )
+    header = struct.pack("<IHHIIiiHHIIiiII", 154, 0, 0, 54, 40, width, height, 1, 24, 0, 100, 0, 0, 0, 0)
+    return b"BM" + header + bytes(100)
 
 
 def reason(data, **options):
@@ -211,7 +208,7 @@ def images_to_cut():
     yield pytest.param(encoded(Image.fromarray(colour), "JPEG", exif=exif), id="with-preview.jpg")
 
 
-@pytest.mark.parametrize("data", images_to_cut())
+@pytest.mark.parametrize("data", list(images_to_cut()))
 def test_a_truncated_file_is_unreadable_or_loses_nothing(data):
     whole = decode(data).pixels
     for cut in [*np.linspace(1, len(data) * 0.98, 25).astype(int), len(data) - 2, len(data) - 1]:
@@ -252,9 +249,10 @@ def test_other_numbers_than_unsigned_integers_are_refused(kind):
     assert np.dtype(kind).name in reason(cv2.imencode(".tif", values)[1].tobytes())
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\n", b"path,label\na.png,scratch\n", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", bytes(5000)]
-)
+NO_IMAGES = [b"", b"\n", b"path,label\na.png,rust\n", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", bytes(5000)]
+
+
+@pytest.mark.parametrize("data", NO_IMAGES)
 def test_what_is_no_image_is_refused(data):
     assert "image" in reason(data) or "truncated" in reason(data)
 
@@ -354,9 +352,10 @@ def test_resize_is_what_keras_does(shape):
     import keras
 
     pixels = noise(*shape, 3)
-    layer = keras.layers.Resizing(224, 224)
+    expected = np.asarray(keras.layers.Resizing(224, 224)(pixels[None].astype(np.float32)))[0]
 
-    np.testing.assert_allclose(resize(pixels, 224), np.asarray(layer(pixels[None].astype(np.float32)))[0], atol=2e-3)
+    # A position near 200 is exact to 1.5e-5 in float32, times a step of up to 255.
+    np.testing.assert_allclose(resize(pixels, 224), expected, atol=5e-3)
 
 
 @pytest.mark.slow

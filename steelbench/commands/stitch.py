@@ -1,0 +1,47 @@
+"""`steelbench stitch`: a whole model from a run whose head alone was kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from steelbench.errors import SteelbenchError
+from steelbench.models.card import Card, card_fields
+from steelbench.models.quiet import start_tensorflow
+from steelbench.results import RunRecord, read_record
+
+
+def stitch_run(results: Path, run_name: str) -> Path:
+    """Put the head of a run onto the encoder of the model that its row offers.
+
+    All runs of a row share one frozen encoder, so the offered model's is theirs, too.
+
+    Returns:
+        The path of the new `.h5`, its card beside it.
+
+    Raises:
+        SteelbenchError: for an unknown run, or if the row's offered model is missing.
+    """
+    folder = results / "runs" / run_name
+    if Path(run_name).name != run_name or not (folder / "result.json").is_file():
+        known = sorted(path.name for path in (results / "runs").glob("*-s*-f*") if (path / "head.npz").is_file())
+        some = ", ".join(known[:6]) + (" ..." if known[6:] else "")
+        raise SteelbenchError(f"{results} holds no run '{run_name}'; it holds {some or 'none'}.")
+    record = read_record(folder / "result.json", RunRecord)
+    source = results / "models" / f"{record.name}.h5"
+    if not source.is_file():
+        raise SteelbenchError(
+            f"{source} is missing, whose encoder {run_name} shares; run the row again with --force to make it anew."
+        )
+    start_tensorflow()
+    import keras
+
+    from steelbench.models import artifact
+    from steelbench.models.head import Head
+
+    offered = artifact.load(source)
+    encoder = keras.Model(offered.input, offered.get_layer("embedding").output)
+    path = results / "models" / f"{run_name}.h5"
+    artifact.save(artifact.stitch(encoder, Head.load(folder / "head.npz"), run_name), path)
+    card = read_record(source.with_suffix(".json"), Card).model_dump(mode="json")
+    artifact.write_card(path, {**card, **card_fields(record), "name": run_name, "verification": None})
+    return path

@@ -1,0 +1,29 @@
+"""TensorFlow without its chatter: it writes to the terminal while it starts, whatever its settings say."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow and Keras and look for GPUs, with the process's standard error shut meanwhile."""
+    if "keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import keras  # noqa: F401
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+    from absl import logging
+
+    # Keras recommends another file format at every save; .h5 is what people reuse.
+    logging.set_verbosity(logging.ERROR)

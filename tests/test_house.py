@@ -1,0 +1,295 @@
+"""The rules of the house: imports point one way, tables name what exists, the command line starts without Keras."""
+
+import ast
+import importlib
+import importlib.util
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import steelbench
+from steelbench.data.datasets import DATASETS
+from steelbench.experiment import METHODS
+from steelbench.models.backbones import BACKBONES
+from steelbench.training.engines import ENGINES
+
+PACKAGE = Path(steelbench.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+# A module imports its own row and the rows that it names.
+LAYERS = {
+    "errors": (),
+    "storage": ("errors",),
+    "results": ("errors", "storage"),
+    "experiment": ("errors", "storage", "results"),
+    "data": ("errors", "storage", "results", "experiment"),
+    "models": ("errors", "storage", "results", "experiment", "data"),
+    "training": ("errors", "storage", "results", "experiment", "data", "models"),
+    "evaluation": ("errors", "results"),
+    "report": ("errors", "results", "evaluation"),
+    "deploy": ("errors", "storage", "results", "data", "models"),
+}
+JOINS = ("cli", "commands", "__main__")
+HEAVY = ("keras", "tensorflow", "openvino", "torch", "jax")
+MAX_LINES = 260
+
+
+@cache
+def tree(name):
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+def layer_of(name):
+    return (name.split(".") + [""])[1]
+
+
+def for_types_only(node):
+    """`if TYPE_CHECKING:` names types of other layers, and is not there when the program runs."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def imports(node):
+    """Every module that is imported, also inside functions, absolute names."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "relative import"
+            # `from steelbench.report import words` imports the module steelbench.report.words
+            inner = [f"{child.module}.{alias.name}" for alias in child.names]
+            yield from [name for name in inner if name in MODULES] or [child.module]
+        elif not for_types_only(child):
+            yield from imports(child)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "steelbench"])
+def test_imports_point_one_way(name):
+    layer = layer_of(name)
+    if layer in JOINS:
+        return
+    assert layer in LAYERS, f"{name} stands in no layer that this test knows"
+
+    ours = {layer_of(found) for found in imports(tree(name)) if found.startswith("steelbench.")}
+
+    assert ours <= {layer, *LAYERS[layer]}, f"{name} imports {sorted(ours - {layer, *LAYERS[layer]})}"
+
+
+@pytest.mark.parametrize("layer", ["errors", "storage", "results", "experiment", "data", "evaluation", "report"])
+def test_records_data_and_reports_know_no_network_library(layer):
+    for name in MODULES:
+        if layer_of(name) == layer:
+            found = {module.split(".")[0] for module in imports(tree(name))}
+            assert not found & set(HEAVY), name
+
+
+def test_inside_the_training_layer_the_runner_is_last():
+    for name in MODULES:
+        if layer_of(name) == "training" and name != "steelbench.training.runner":
+            assert "steelbench.training.runner" not in set(imports(tree(name))), name
+
+
+def test_no_module_imports_itself_in_a_circle():
+    """Counting only what is imported when a module is imported."""
+
+    def at_import(name):
+        found = (node for node in tree(name).body if isinstance(node, ast.Import | ast.ImportFrom))
+        return set(imports(ast.Module(list(found), []))) & set(MODULES) - {"steelbench", name}
+
+    waiting = {name: at_import(name) for name in MODULES}
+    while free := [name for name, needs in waiting.items() if not needs & set(waiting)]:
+        for name in free:
+            del waiting[name]
+
+    assert not waiting
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_are_short_and_told_in_a_docstring(name):
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+    assert ast.get_docstring(tree(name))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_there_is_no_assert_and_no_bare_except_outside_tests(name):
+    for node in ast.walk(tree(name)):
+        assert not isinstance(node, ast.Assert), f"line {node.lineno}"
+        assert not (isinstance(node, ast.ExceptHandler) and node.type is None), f"line {node.lineno}"
+
+
+def loaded(program):
+    """The top-level packages that a fresh interpreter has loaded after a program; its output."""
+    program += "\nimport sys\nprint('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    output, _, names = done.stdout.rpartition("LOADED")
+    return set(names.split()), output
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("from steelbench.__main__ import main; assert main(['--help']) == 0", "run"),
+        ("from steelbench.__main__ import main; assert main(['run', '--help']) == 0", "--folds"),
+        ("from steelbench.__main__ import main; assert main(['list']) == 0", "vgg19"),
+        ("import steelbench.cli, steelbench.report.page, steelbench.training.runner", ""),
+    ],
+    ids=["help", "run help", "list", "imports"],
+)
+def test_the_command_line_starts_without_a_network_library(program, says):
+    names, output = loaded(program)
+
+    assert not names & set(HEAVY)
+    assert says in output
+
+
+def defined(module):
+    return {node.name for node in tree(module).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_name_functions_that_exist(name):
+    module, _, function = METHODS[name].train.partition(":")
+
+    assert function in defined(module)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_name_functions_that_can_be_imported(name):
+    module, _, function = METHODS[name].train.partition(":")
+
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_engines_name_functions_that_exist(name):
+    assert ENGINES[name].open in defined("steelbench.training.engines")
+    assert ENGINES[name].batch > 0 and "float32" in ENGINES[name].precisions
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_datasets_name_functions(name):
+    assert callable(DATASETS[name].matches) and callable(DATASETS[name].read)
+
+
+@pytest.mark.parametrize(
+    "table", [METHODS, BACKBONES, DATASETS, ENGINES], ids=["methods", "backbones", "data", "engines"]
+)
+def test_names_in_tables_are_slugs(table):
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in table)
+
+
+# Keras's own words on each backbone, read as text: importing Keras takes seconds.
+KERAS = Path(importlib.util.find_spec("keras").submodule_search_locations[0])
+SOURCES = {
+    "vgg19": "vgg19", "efficientnet_b0": "efficientnet", "xception": "xception", "inception_v3": "inception_v3",
+    "resnet50": "resnet", "efficientnet_b3": "efficientnet", "efficientnet_v2_b0": "efficientnet_v2",
+    "mobilenet_v2": "mobilenet_v2", "mobilenet_v2_035": "mobilenet_v2", "densenet121": "densenet",
+}  # fmt: skip
+# The key in a file's WEIGHTS_HASHES, and the name that goes before `_notop.h5`.
+KEYS = {"efficientnet_b0": "b0", "efficientnet_b3": "b3", "efficientnet_v2_b0": "b0", "resnet50": "resnet50"}
+
+
+def source(name):
+    return (KERAS / "src" / "applications" / f"{SOURCES[name]}.py").read_text(encoding="utf-8")
+
+
+def joined(text):
+    """The source with strings that continue on the next line put together."""
+    return re.sub(r'"\s*\n\s*f?"', "", text)
+
+
+def keras_md5(name):
+    """The md5 of the file without a top: second in WEIGHTS_HASHES, or beside the NO_TOP path; None where there is none."""
+    text = source(name)
+    if name in KEYS:
+        tables = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assign)]
+        (hashes,) = [node.value for node in tables if ast.unparse(node.targets[0]) == "WEIGHTS_HASHES"]
+        return ast.literal_eval(hashes)[KEYS[name]][1]
+    calls = re.findall(r"get_file\((.*?)\n\s*\)", text, re.DOTALL)
+    wanted = f"{SOURCES[name]}_" if name != "densenet121" else "densenet121_"
+    found = [re.search(r'file_hash="(\w+)"', call) for call in calls if "NO_TOP" in call and wanted in call.lower()]
+    return found[0].group(1) if found else None
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_md5_of_imagenet_weights_is_what_keras_says(name):
+    stated = keras_md5(name)
+
+    assert BACKBONES[name].imagenet.md5 == stated
+    assert (stated is None) == name.startswith("mobilenet_v2")
+    assert stated is None or re.fullmatch("[0-9a-f]{32}", stated)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_file_and_address_of_imagenet_weights_are_what_keras_says(name):
+    row, text = BACKBONES[name].imagenet, joined(source(name))
+    base = re.search(r'BASE_WEIGHTS?_PATH = \(?\s*"([^"]+)"', text)
+
+    assert row.url.endswith("/")
+    if name.startswith("mobilenet_v2"):
+        pattern = re.search(r'"(mobilenet_v2_weights\w+_)\{float\(alpha\)\}_\{rows\}(_no_top\.h5)"', text)
+        alpha = BACKBONES[name].arguments.get("alpha", 1.0)
+        assert row.name == f"{pattern[1]}{float(alpha)}_{BACKBONES[name].image_size}{pattern[2]}"
+        assert row.url == base[1]
+    elif name in KEYS:
+        stem = {
+            "resnet50": "resnet50_weights_tf_dim_ordering_tf_kernels",
+            "efficientnet_v2_b0": "efficientnetv2-b0",
+        }.get(name, "efficientnet" + KEYS[name])
+        assert row.url == base[1] and row.name == f"{stem}_notop.h5"
+        # Those stems stand in the source as the model's name.
+        assert f'"{stem.partition("_weights")[0]}"' in text
+    else:
+        addresses = text.replace("{BASE_WEIGHTS_PATH}", base[1]) if base else text
+        assert f'"{row.url}{row.name}"' in addresses
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_constructors_exist_in_keras(name):
+    exported = (KERAS / "applications" / "__init__.py").read_text(encoding="utf-8")
+
+    assert re.search(rf"\bimport {BACKBONES[name].constructor}\b", exported)
+
+
+def test_noisy_student_weights_are_what_their_package_says():
+    spec = importlib.util.find_spec("efficientnet")
+    if spec is None:
+        pytest.skip("the package efficientnet is not installed")
+    text = (Path(spec.submodule_search_locations[0]) / "weights.py").read_text(encoding="utf-8")
+    table = {ast.unparse(node.targets[0]): node.value for node in ast.parse(text).body if isinstance(node, ast.Assign)}
+    hashes, path = (ast.literal_eval(table[name]) for name in ("NS_WEIGHTS_HASHES", "NS_WEIGHTS_PATH"))
+    rows = {name: row.noisy_student for name, row in BACKBONES.items() if row.noisy_student}
+
+    assert set(rows) == {"efficientnet_b0", "efficientnet_b3"}
+    for name, row in rows.items():
+        model = f"efficientnet-{KEYS[name]}"
+        assert (row.url, row.md5) == (path, hashes[model][1])
+        assert row.name == f"{model}_noisy-student_notop.h5"
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_weights_file_has_four_bytes_for_each_weight(name):
+    row = BACKBONES[name]
+
+    for file in filter(None, (row.imagenet, row.noisy_student)):
+        # Small networks of many layers: HDF5's own structure is a few kilobytes for each layer.
+        overhead = 0.5 if row.params < 1_000_000 else 0
+        assert file.megabytes * 1e6 == pytest.approx(4 * row.params + overhead * 1e6, rel=0.06)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKBONES)
+def test_params_and_features_are_what_keras_builds(name):
+    from steelbench.models.backbones import build_encoder
+
+    encoder = build_encoder(name)
+
+    assert encoder.count_params() == BACKBONES[name].params
+    assert encoder.output_shape == (None, BACKBONES[name].feature_dim)
