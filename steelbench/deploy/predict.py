@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
 from steelbench.models.card import Card
+from steelbench.models.quiet import start_tensorflow
 from steelbench.results import read_record
 
 

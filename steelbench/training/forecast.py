@@ -94,7 +94,9 @@ def _cached(job: Job) -> set[str]:
     """Digests of images whose features are here for these very weights."""
     found: set[str] = set()
     for space in _alike(job):
-        weights = space.description.get("weights", {})
+        weights = space.description.get("weights")
+        if not isinstance(weights, dict):
+            continue
         same = all(weights.get(key) == value for key, value in job.origin.items() if key in ("kind", "md5") and value)
         if same and space.description.get("bit_depth") == job.bit_depth and _same_calibration(job, weights):
             found |= space.digests()
