@@ -26,7 +26,8 @@ from steelbench.results import (
 
 RUN = RunRecord(
     backbone="vgg19", method="softmax", variant="t=0.05", seed=2, fold=1, fingerprint="ab",
-    settings={"c": [0.1, 1], "schedule": "constant"}, classes=["Fläche", "b"], n_train=6, n_validation=2, n_test=2, image_size=224,
+    settings={"c": [0.1, 1], "schedule": "constant"}, classes=["Fläche", "b"],
+    n_train=6, n_validation=2, n_test=2, image_size=224,
     weights={"kind": "imagenet"}, engine="keras", precision="float32", params=7,
     stages=[StageRecord(name="head", history="history.csv", epochs=3, best_epoch=1)],
     metrics={"test": {"accuracy": 1 / 3, "loss": None}}, notes={"x": [1, {"y": "z"}]},

@@ -1,1 +1,10 @@
 """Images from folders to arrays: readers, decoding, splits. Knows no TensorFlow."""
+
+import os
+
+# OpenCV refuses larger images by their header, before it allocates. It reads this once, so it must stand before
+# whatever module of this package imports it first.
+MAX_PIXELS = 100_000_000
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+# A broken file is reported once, by us; OpenCV's own lines would only tear the progress bar.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

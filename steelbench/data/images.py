@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-# OpenCV refuses larger images by their header, before it allocates; it reads this once, at import.
-MAX_PIXELS = 100_000_000
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
-# A broken file is reported once, by us; OpenCV's own lines would only tear the progress bar.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+from steelbench.data import MAX_PIXELS
 
 MAX_BYTES = 512 * 1024 * 1024
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})

@@ -186,15 +186,21 @@ def spaces(root: Path) -> list[SpaceSize]:
         shards = [path for path in folder.glob("*.npy") if not path.name.startswith(".")]
         try:
             description = json.loads((folder / "space.json").read_text(encoding="utf-8"))
-            record = 64 + 4 * int(description["dim"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             continue
         sizes = [path.stat().st_size for path in shards]
         used = max((path.stat().st_mtime for path in shards), default=folder.stat().st_mtime)
-        found.append(
-            SpaceSize(folder.parent.name, folder, sum(size // record for size in sizes), sum(sizes), used, description)
-        )
+        images = sum(map(_length, shards))
+        found.append(SpaceSize(folder.parent.name, folder, images, sum(sizes), used, description))
     return found
+
+
+def _length(path: Path) -> int:
+    """Records in a shard by its header; a damaged one, which the next run drops, has none."""
+    try:
+        return len(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError, TypeError):
+        return 0
 
 
 def clear(root: Path, backbone: str | None = None, older_than_days: float = 0.0) -> int:

@@ -72,9 +72,17 @@ def choose_engine(wanted: str, precision: str, gpus: int) -> str:
     return wanted
 
 
-def open_engine(name: str, encoder: Any, precision: str) -> Run:
-    """Open an engine for an encoder of `build_encoder`; its resizing is left to the caller."""
-    return getattr(importlib.import_module(__name__), ENGINES[name].open)(encoder, precision)
+def open_engine(name: str, encoder: Any, precision: str, batch: int | None = None) -> Run:
+    """Open an engine for an encoder of `build_encoder`; its resizing is left to the caller.
+
+    Args:
+        name: a row of `ENGINES`.
+        encoder: of `build_encoder`.
+        precision: one of the engine's.
+        batch: images per batch; None for the engine's own.
+    """
+    row = ENGINES[name]
+    return getattr(importlib.import_module(__name__), row.open)(encoder, precision, batch or row.batch)
 
 
 def trunk(encoder: Any) -> Any:
@@ -87,7 +95,7 @@ def trunk(encoder: Any) -> Any:
     return network
 
 
-def open_keras(encoder: Any, precision: str) -> Run:
+def open_keras(encoder: Any, precision: str, batch: int) -> Run:
     """A compiled function; on the GPU if TensorFlow sees one."""
     import keras
     import tensorflow as tf
@@ -120,7 +128,7 @@ def _renew_normalization(model: Any) -> None:
             layer.finalize_state()
 
 
-def open_openvino(encoder: Any, precision: str) -> Run:
+def open_openvino(encoder: Any, precision: str, batch: int) -> Run:
     """An asynchronous queue on the CPU; as many batches at once as OpenVINO finds best."""
     # Its conversion reports its use over the network, from a fork of this process, which then holds every file that is
     # being written. Without the package that does it there is nothing to report.
@@ -128,7 +136,7 @@ def open_openvino(encoder: Any, precision: str) -> Run:
     import openvino
 
     network = trunk(encoder)
-    shape = [ENGINES["openvino"].batch, *network.input.shape[1:]]
+    shape = [batch, *network.input.shape[1:]]
     with warnings.catch_warnings():
         # Keras warns that OpenVINO hands it a tuple where it expects a tensor.
         warnings.simplefilter("ignore", UserWarning)

@@ -244,9 +244,9 @@ def fit(
             data, validation_data=validation, validation_batch_size=1024,
             epochs=settings.epochs, initial_epoch=done, callbacks=callbacks, shuffle=False, verbose=0,
         )  # fmt: skip
-    assert keeper.best is not None
     model.set_weights(keeper.best_weights)
-    return Fit(keeper.history, keeper.best)
+    # The first of equals, as the keeper keeps it.
+    return Fit(keeper.history, max(keeper.history, key=lambda line: line.rank))
 
 
 def write_history(path: Path, history: list[Epoch]) -> None:

@@ -111,7 +111,7 @@ def train_linear(
     standardised = scaling.apply(features)
     x, y = standardised[split.train], labels[split.train]
     model = LogisticRegression(max_iter=1000, warm_start=True)
-    best: tuple[tuple[float, float], float, Head] | None = None
+    tried: list[tuple[tuple[float, float], float, Head]] = []
     for done, c in enumerate(sorted(settings.c), start=1):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -120,11 +120,11 @@ def train_linear(
         guess = head(features[split.validation])
         truth = labels[split.validation]
         rank = float(np.mean(guess.argmax(axis=1) == truth)), -log_loss(truth, guess, labels=range(num_classes))
-        if best is None or rank > best[0]:
-            best = rank, c, head
+        tried.append((rank, c, head))
         plan.progress(done)
-    assert best is not None
-    return Trained(best[2], notes={"c": best[1]})
+    # The first of equals: the strongest regularisation.
+    _, c, head = max(tried, key=lambda trial: trial[0])
+    return Trained(head, notes={"c": c})
 
 
 def _as_head(model: Any, scaling: Scaling, num_classes: int) -> Head:

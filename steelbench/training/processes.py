@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, cast
 
 from pydantic import ValidationError
 
@@ -92,9 +93,8 @@ def run_job(
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment(),
         ) as process,
     ):  # fmt: skip
-        assert process.stdout is not None and process.stdin is not None
         workers.add(process)
-        for line in process.stdout:
+        for line in cast(IO[bytes], process.stdout):
             try:
                 event = Event.model_validate_json(line)
             except ValidationError:
@@ -118,11 +118,11 @@ def run_job(
 
 
 def _tell(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
+    pipe = cast(IO[bytes], process.stdin)
     # It may have died while it waited; its end is told by its exit code.
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(b"go\n")
-        process.stdin.flush()
+        pipe.write(b"go\n")
+        pipe.flush()
 
 
 def _ending(code: int, log: Path) -> str:

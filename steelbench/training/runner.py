@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +23,9 @@ from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.models.backbones import find_backbone
 from steelbench.models.weights import Origin, resolve
-from steelbench.results import Notice, whole_file, write_json
+from steelbench.results import Notice, write_json
 from steelbench.training.baseline import run_majority
+from steelbench.training.describe import describe_data, describe_split, first_notices, write_skipped
 from steelbench.training.engines import choose_engine
 from steelbench.training.environment import describe
 from steelbench.training.forecast import Forecast, forecast
@@ -88,6 +89,7 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
             clear(options.results, ready.config, ready.everything)
         else:
             refuse_other_results(options.results, ready.config)
+        _sweep(options.results)
         return _locked(options, ready, progress)
 
 
@@ -172,6 +174,13 @@ def _alone(results: Path) -> Iterator[None]:
         yield
 
 
+def _sweep(results: Path) -> None:
+    """Delete what `whole_file` could not rename because its process was killed: nobody reads it, all count it."""
+    for path in (*results.glob("models/.*"), *results.glob("runs/*/.*")):
+        if re.fullmatch(r"\..+-[a-z0-9_]{8}\.(h5|json|csv)", path.name):
+            path.unlink(missing_ok=True)
+
+
 def _locked(options: RunOptions, ready: _Ready, progress: Progress) -> Outcome | None:
     dataset, inspection, config, origins = ready.dataset, ready.inspection, ready.config, ready.origins
     todo = unfinished(ready.everything, options, origins, config)
@@ -181,11 +190,11 @@ def _locked(options: RunOptions, ready: _Ready, progress: Progress) -> Outcome |
     jobs = make_jobs(todo, options, origins, config, inspection, dataset.root, splits)
     write_json(options.results / "config.json", config)
     write_json(options.results / "environment.json", describe())
-    _write_skipped(options.results / "skipped_images.csv", inspection)
+    write_skipped(options.results / "skipped_images.csv", inspection)
     outcome = Outcome(
-        _describe_data(options, dataset, inspection, config),
-        _describe_split(options, splits, ready.groups),
-        notices=_notices(inspection, origins, options),
+        describe_data(options, dataset, inspection, config),
+        describe_split(options, splits, ready.groups),
+        notices=first_notices(inspection, origins, options),
         weights={name: origin.kind for name, origin in origins.items()},
     )
     run_majority(options.results, inspection, splits)
@@ -241,58 +250,3 @@ def _listen(progress: Progress, outcome: Outcome) -> Callable[[Job, Event], None
             outcome.notices.append(Notice(level="caution", text=event.text))
 
     return listen
-
-
-def _describe_data(
-    options: RunOptions, dataset: Dataset, inspection: Inspection, config: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "name": "demo" if options.data == "demo" else dataset.root.name,
-        "reader": config["reader"],
-        "images": len(inspection.images),
-        "classes": inspection.counts,
-        "skipped": len(inspection.skipped),
-        "left_out": dataset.left_out,
-        "digest": inspection.digest,
-    }
-
-
-def _describe_split(options: RunOptions, splits: dict[tuple[int, int], Split], groups: int) -> dict[str, Any]:
-    first = splits[0, 0]
-    return {
-        "kind": options.split,
-        "folds": options.folds,
-        "seeds": options.seeds,
-        "groups": groups,
-        "train": len(first.train),
-        "validation": len(first.validation),
-        "test": len(first.test),
-    }
-
-
-def _notices(inspection: Inspection, origins: dict[str, Origin], options: RunOptions) -> list[Notice]:
-    notices = [Notice(level="caution", text=text) for text in inspection.warnings]
-    untrained = [name for name, origin in origins.items() if origin.kind == "random"]
-    if untrained and options.weights == "auto":
-        notices.append(
-            Notice(
-                level="serious",
-                text=f"No ImageNet weights were found for {', '.join(untrained)}, and none could be fetched; they run "
-                "with random weights. Put the files that `steelbench weights list` names into --weights-dir.",
-            )
-        )
-    if inspection.skipped:
-        notices.append(
-            Notice(
-                level="caution",
-                text=f"{len(inspection.skipped)} unreadable images were skipped; skipped_images.csv says why.",
-            )
-        )
-    return notices
-
-
-def _write_skipped(path: Path, inspection: Inspection) -> None:
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "reason"])
-        writer.writerows(inspection.skipped)

@@ -1,5 +1,6 @@
 """Files of weights: found in order, verified before use, fetched whole or not at all (from a server of our own)."""
 
+import contextlib
 import dataclasses
 import hashlib
 import http.server
@@ -258,10 +259,8 @@ class Publisher(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"\0" * 10_000)
 
     def handle(self):
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             super().handle()
-        except (BrokenPipeError, ConnectionResetError):
-            pass
 
     def log_message(self, *args):
         pass

@@ -1,4 +1,4 @@
-"""The fit harness: rates against closed forms, the best epoch, and a killed run that ends as if nothing had happened."""
+"""The fit harness: rates against closed forms, the best epoch, and a killed run that ends as if it had not been."""
 
 import csv
 import dataclasses

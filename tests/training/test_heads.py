@@ -85,14 +85,14 @@ def test_softmax_is_the_same_after_a_run_that_failed():
     features, labels = clusters()
     alone = softmax(features, labels)
 
-    class Interrupted(Exception):
+    class StopError(Exception):
         pass
 
     def stop(done):
         if done == 2:
-            raise Interrupted
+            raise StopError
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(StopError):
         train_softmax(features, labels, 3, split_of(120), SETTINGS, FitPlan(seed=7, progress=stop))
 
     assert equal(softmax(features, labels), alone)

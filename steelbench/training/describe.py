@@ -1,0 +1,73 @@
+"""What the summary says of the data, the split and the doubts that are known before training."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from steelbench.data.datasets import Dataset
+from steelbench.data.inspection import Inspection
+from steelbench.data.splits import Split
+from steelbench.experiment import RunOptions
+from steelbench.models.weights import Origin
+from steelbench.results import Notice, whole_file
+
+
+def describe_data(
+    options: RunOptions, dataset: Dataset, inspection: Inspection, config: dict[str, Any]
+) -> dict[str, Any]:
+    """`Summary.dataset`."""
+    return {
+        "name": "demo" if options.data == "demo" else dataset.root.name,
+        "reader": config["reader"],
+        "images": len(inspection.images),
+        "classes": inspection.counts,
+        "skipped": len(inspection.skipped),
+        "left_out": dataset.left_out,
+        "digest": inspection.digest,
+    }
+
+
+def describe_split(options: RunOptions, splits: dict[tuple[int, int], Split], groups: int) -> dict[str, Any]:
+    """`Summary.split`; the numbers of images are those of seed 0, fold 0."""
+    first = splits[0, 0]
+    return {
+        "kind": options.split,
+        "folds": options.folds,
+        "seeds": options.seeds,
+        "groups": groups,
+        "train": len(first.train),
+        "validation": len(first.validation),
+        "test": len(first.test),
+    }
+
+
+def first_notices(inspection: Inspection, origins: dict[str, Origin], options: RunOptions) -> list[Notice]:
+    """What must be said of the images and the weights."""
+    notices = [Notice(level="caution", text=text) for text in inspection.warnings]
+    untrained = [name for name, origin in origins.items() if origin.kind == "random"]
+    if untrained and options.weights == "auto":
+        notices.append(
+            Notice(
+                level="serious",
+                text=f"No ImageNet weights were found for {', '.join(untrained)}, and none could be fetched; they run "
+                "with random weights. Put the files that `steelbench weights list` names into --weights-dir.",
+            )
+        )
+    if inspection.skipped:
+        notices.append(
+            Notice(
+                level="caution",
+                text=f"{len(inspection.skipped)} unreadable images were skipped; skipped_images.csv says why.",
+            )
+        )
+    return notices
+
+
+def write_skipped(path: Path, inspection: Inspection) -> None:
+    """Write `skipped_images.csv`: path and reason."""
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "reason"])
+        writer.writerows(inspection.skipped)

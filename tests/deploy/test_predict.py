@@ -1,0 +1,259 @@
+"""A finished model in use: what it takes, what it refuses, and files that are not what they claim to be."""
+
+import csv
+import io
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+import steelbench
+from steelbench.__main__ import main
+from steelbench.errors import SteelbenchError
+
+CLASSES = ["=1+1", 'a,"b" <i>', "rißig"]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A model with a card: the class of an image is its strongest channel."""
+    import keras
+    from keras import layers
+
+    from steelbench.models import artifact
+
+    images = keras.Input((None, None, 3))
+    x = layers.GlobalAveragePooling2D(name="embedding")(layers.Rescaling(1 / 51)(images))
+    model = keras.Model(images, layers.Dense(3, activation="softmax", use_bias=False)(x))
+    model.layers[-1].set_weights([np.eye(3, dtype=np.float32)])
+    path = tmp_path_factory.mktemp("models") / "strongest.h5"
+    artifact.save(model, path)
+    artifact.write_card(path, {"name": "strongest", "classes": CLASSES, "bit_depth": None})
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(saved):
+    return steelbench.load_model(saved)
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    for suffix in (".h5", ".json"):
+        shutil.copy(saved.with_suffix(suffix), tmp_path)
+    return tmp_path / saved.name
+
+
+def pixels(height=8, width=8, channel=0, seed=0):
+    image = np.random.default_rng(seed).integers(0, 100, (height, width, 3)).astype(np.uint8)
+    image[..., channel] += 100
+    return image
+
+
+def by_hand(image):
+    scores = np.exp(image.reshape(-1, 3).astype(float).mean(axis=0) / 51)
+    return scores / scores.sum()
+
+
+def test_probabilities_are_those_of_the_formula_for_images_of_different_sizes_in_order(model):
+    images = [pixels(8, 8, 0), pixels(5, 9, 1), pixels(8, 8, 2, seed=1), pixels(1, 1, 1), pixels(1, 1, 2)]
+
+    found = model.predict(images)
+
+    np.testing.assert_allclose(found, [by_hand(image) for image in images], rtol=1e-4)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    assert found.dtype == np.float32 and model.classes == CLASSES
+
+
+@pytest.mark.parametrize("form", [np.stack, list, tuple], ids=["array", "list", "tuple"])
+@pytest.mark.parametrize("kind", ["uint8", "float32", "float64", "int64"])
+def test_every_form_of_raw_pixels_gives_the_same_answer(model, form, kind):
+    images = [pixels(channel=channel) for channel in (0, 1, 2)]
+
+    found = model.predict(form([image.astype(kind) for image in images]))
+
+    np.testing.assert_allclose(found, model.predict(images), rtol=1e-5)
+
+
+def test_one_image_is_a_batch_of_one_and_many_are_no_less_than_each(model):
+    images = [pixels(seed=seed) for seed in range(40)]
+
+    single = np.concatenate([model.predict(image) for image in images])
+
+    np.testing.assert_allclose(model.predict(images), single, rtol=1e-5)
+
+
+def with_nan():
+    image = pixels().astype(np.float32)
+    image[2, 2, 1] = np.nan
+    return image
+
+
+RAW = pixels()
+WRONG = {
+    "scaled to 0..1": ((RAW / 255).astype(np.float32), "scaled to 0..1"),
+    "standardised": ((RAW - RAW.mean()) / RAW.std(), "standardised"),
+    "caffe's means taken away": (RAW.astype(float) - 120, "standardised"),
+    "16 bit": (RAW.astype(np.uint16) * 257, "16-bit"),
+    "NaN": (with_nan(), "NaN"),
+    "infinity": (np.full((4, 4, 3), np.inf), "NaN or infinity"),
+    "gray": (RAW[..., 0], "gray"),
+    "gray with a channel": (RAW[..., :1], "gray"),
+    "gray batch": (np.zeros((5, 8, 8)), "(height, width, 3)"),
+    "with alpha": (np.zeros((8, 8, 4), np.uint8), "(height, width, 3)"),
+    "channels first": (np.zeros((3, 8, 8), np.uint8), "(height, width, 3)"),
+    "no pixels": (np.zeros((0, 8, 3), np.uint8), "(height, width, 3)"),
+    "five dimensions": (np.zeros((1, 1, 8, 8, 3), np.uint8), "(height, width, 3)"),
+    "no image": ([], "at least one"),
+    "an empty batch": (np.zeros((0, 8, 8, 3), np.uint8), "at least one"),
+    "booleans": (RAW > 100, "bool"),
+    "complex": (RAW * 1j, "complex"),
+    "a path": ("image.png", "str"),
+    "a list of paths": (["image.png"], "(height, width, 3)"),
+    "nothing": (None, "NoneType"),
+    "a dict": ({"image": RAW}, "dict"),
+    "ragged": ([[[1, 2, 3], [1]]], "no rectangle"),
+    "objects": (np.full((2, 2, 3), None), "object"),
+    "one good, one gray": ([RAW, RAW[..., 0]], "gray"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_the_model_was_not_made_for_is_refused_with_the_mend(model, name):
+    images, word = WRONG[name]
+
+    with pytest.raises(SteelbenchError) as error:
+        model.predict(images)
+
+    assert word in str(error.value), error.value
+
+
+def test_a_black_image_is_no_scaled_one(model):
+    assert model.predict(np.zeros((4, 4, 3), np.uint8)).shape == (1, 3)
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def no_card(path):
+    path.with_suffix(".json").unlink()
+
+
+def text_card(path):
+    path.with_suffix(".json").write_text("classes: none")
+
+
+def card_without_classes(path):
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    del card["classes"]
+    path.with_suffix(".json").write_text(json.dumps(card), encoding="utf-8")
+
+
+def card_of_another(path):
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    path.with_suffix(".json").write_text(json.dumps(card | {"sha256": "0" * 64}), encoding="utf-8")
+
+
+def card_with_fewer_classes(path):
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    path.with_suffix(".json").write_text(json.dumps(card | {"classes": ["one", "two"]}), encoding="utf-8")
+
+
+def text_with_a_card(path):
+    from steelbench.models.artifact import write_card
+
+    path.write_text("not a model")
+    write_card(path, {"name": "text", "classes": CLASSES})
+
+
+def gone(path):
+    path.unlink()
+
+
+SPOILT = {
+    flip: "not the file that its card describes",
+    truncate: "not the file that its card describes",
+    empty: "not the file that its card describes",
+    card_of_another: "not the file that its card describes",
+    no_card: "the card with the class names",
+    text_card: ".json is not a readable",
+    card_without_classes: "classes",
+    card_with_fewer_classes: "names 2 classes",
+    text_with_a_card: "cannot be loaded",
+    gone: "does not exist",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
+def test_a_model_that_is_not_what_it_claims_is_refused_by_name(copy, tmp_path, capsys, spoil):
+    cv2.imwrite(str(tmp_path / "image.png"), pixels())
+    spoil(copy)
+
+    assert main(["predict", str(copy), str(tmp_path / "image.png")]) == 2
+
+    printed = capsys.readouterr()
+    message = printed.err.splitlines()[-1]
+    assert message.startswith("steelbench: ") and SPOILT[spoil] in message and not printed.out
+    assert copy.stem in message
+
+
+def predicted(capsys, *arguments):
+    code = main(["predict", *map(str, arguments)])
+    return code, list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+
+
+def test_the_command_prints_each_image_with_its_class_and_probability(saved, tmp_path, capsys):
+    (tmp_path / "below").mkdir()
+    for channel in (0, 1, 2):
+        image = pixels(6 + channel, 8, channel)
+        cv2.imwrite(str(tmp_path / "below" / f'{channel}, "x".png'), image[..., ::-1])
+    (tmp_path / "notes.txt").touch()
+
+    code, lines = predicted(capsys, saved, tmp_path)
+
+    assert code == 0 and [line["class"] for line in lines] == CLASSES
+    for channel, line in enumerate(lines):
+        assert line["path"].endswith(f'{channel}, "x".png') and line["reason"] == ""
+        expected = by_hand(pixels(6 + channel, 8, channel)).max()
+        assert float(line["probability"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_unreadable_image_has_a_row_with_the_reason_and_the_exit_code_is_1(saved, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "a.png"), pixels())
+    (tmp_path / "b.png").touch()
+    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes()[:50])
+    cv2.imwrite(str(tmp_path / "d.png"), pixels())
+
+    code, lines = predicted(capsys, saved, tmp_path)
+
+    assert code == 1 and [bool(line["class"]) for line in lines] == [True, False, False, True]
+    assert lines[1]["reason"] == "the file is empty" and "truncated" in lines[2]["reason"]
+
+
+def test_many_images_in_pieces_give_the_same_as_each_alone(saved, tmp_path, capsys, monkeypatch):
+    for number in range(9):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), pixels(8 + number % 2, 8, number % 3, number))
+    whole = predicted(capsys, saved, tmp_path)
+    monkeypatch.setattr("steelbench.commands.predict.CHUNK", 4)
+    monkeypatch.setattr("steelbench.commands.predict.CHUNK_PIXELS", 150)
+
+    assert predicted(capsys, saved, tmp_path) == whole
+
+
+@pytest.mark.parametrize(("path", "word"), [("nowhere", "does not exist"), ("", "holds no image")])
+def test_images_that_are_not_there_are_refused_before_the_model_is_loaded(saved, tmp_path, capsys, path, word):
+    assert main(["predict", str(saved), str(tmp_path / path)]) == 2
+    assert word in capsys.readouterr().err

@@ -1,0 +1,205 @@
+"""The leaderboard against plain loops over `predictions.csv`, and Wilson's interval against its closed form."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+from steelbench.errors import SteelbenchError
+from steelbench.evaluation.leaderboard import COLUMNS, assemble
+from steelbench.results import Notice, RunRecord, write_json
+from steelbench.training.predictions import write_predictions
+
+CLASSES = ["=sum(1)", 'a,"b" <i>', "rißig"]
+IMAGES = 45
+DATASET = {"name": "steel", "images": IMAGES}
+
+
+def split_of(seeds, folds):
+    return {"kind": "grouped", "seeds": seeds, "folds": folds}
+
+
+def write_run(results, name, *, seed=0, fold=0, folds=1, wrong=0.2, validation=0.5, steps=None, **more):
+    """A run whose test set is every `folds`-th image, off by one class for a share of them."""
+    backbone, method, *variant = name.split("-")
+    rng = np.random.default_rng([seed, fold, len(name)])
+    test = [image for image in range(IMAGES) if (image + seed) % max(folds, 2) == fold]
+    truth = [image % 3 for image in test]
+    guess = [(label + (rng.random() < wrong)) % 3 for label in truth]
+    probabilities = np.full((len(test), 3), 0.1, np.float32)
+    probabilities[range(len(test)), guess] = 0.8
+    fields = {
+        "settings": {}, "fingerprint": "f", "classes": CLASSES, "n_train": 9, "n_validation": 9, "n_test": len(test),
+        "image_size": 32, "weights": {"kind": "random"}, "engine": "keras", "precision": "float32", "params": 7,
+        "metrics": {part: {"accuracy": validation} for part in ("train", "validation", "test")},
+        "seconds": steps or {"fit": 1.0},
+    } | more  # fmt: skip
+    record = RunRecord(backbone=backbone, method=method, variant="".join(variant), seed=seed, fold=fold, **fields)
+    folder = results / "runs" / record.run_name
+    paths = [f"{CLASSES[image % 3]}/{image}.png" for image in test]
+    write_predictions(folder / "predictions.csv", paths, [CLASSES[t] for t in truth], probabilities, CLASSES)
+    write_json(folder / "result.json", record)
+    return folder
+
+
+def assembled(results, seeds=1, folds=1, failures=None, notices=()):
+    return assemble(results, DATASET, split_of(seeds, folds), failures or {}, notices, {"vgg19": "imagenet"})
+
+
+def read_lines(results, name, seed=None):
+    """(path, label, predicted) of every run of a row."""
+    lines = []
+    for folder in sorted((results / "runs").glob(f"{name}-s{'*' if seed is None else seed}-f*")):
+        with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
+            lines += [(line["path"], line["label"], line["predicted"]) for line in csv.DictReader(file)]
+    return lines
+
+
+def f1_of(lines, name):
+    hits = sum(label == guess == name for _, label, guess in lines)
+    wanted = sum(label == name for _, label, _ in lines)
+    named = sum(guess == name for _, _, guess in lines)
+    return 2 * hits / (wanted + named) if wanted + named else 0.0
+
+
+def wilson(share, n):
+    z = 1.959963984540054
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return middle - half, middle + half
+
+
+@pytest.mark.parametrize(("seeds", "folds"), [(1, 1), (3, 1), (1, 5), (2, 3)])
+def test_scores_are_those_of_plain_loops_over_the_predictions(tmp_path, seeds, folds):
+    for seed in range(seeds):
+        for fold in range(folds):
+            write_run(tmp_path, "vgg19-softmax", seed=seed, fold=fold, folds=folds)
+
+    row = assembled(tmp_path, seeds, folds).rows[0]
+
+    pooled = [read_lines(tmp_path, "vgg19-softmax", seed) for seed in range(seeds)]
+    everything = [line for lines in pooled for line in lines]
+    shares = [sum(label == guess for _, label, guess in lines) / len(lines) for lines in pooled]
+    assert row.accuracy == pytest.approx(sum(shares) / seeds)
+    assert row.macro_f1 == pytest.approx(sum(f1_of(lines, name) for lines in pooled for name in CLASSES) / seeds / 3)
+    assert row.n_test == len({path for path, _, _ in everything})
+    assert (row.accuracy_low, row.accuracy_high) == pytest.approx(wilson(row.accuracy, row.n_test))
+    counted = [[sum((a, b) == (label, guess) for _, label, guess in everything) for b in CLASSES] for a in CLASSES]
+    assert row.confusion == counted
+    for index, score in enumerate(row.per_class):
+        named = sum(line[index] for line in counted)
+        assert score.name == CLASSES[index] and score.support == sum(counted[index])
+        assert score.recall == pytest.approx(counted[index][index] / score.support)
+        assert score.precision == pytest.approx(counted[index][index] / named)
+        assert score.f1 == pytest.approx(f1_of(everything, score.name))
+
+
+def test_every_image_of_cross_validation_counts_once_however_many_seeds(tmp_path):
+    for seed in range(2):
+        for fold in range(3):
+            write_run(tmp_path, "vgg19-softmax", seed=seed, fold=fold, folds=3)
+
+    assert assembled(tmp_path, 2, 3).rows[0].n_test == IMAGES
+
+
+@pytest.mark.parametrize(("wrong", "accuracy"), [(0.0, 1.0), (1.0, 0.0)])
+def test_the_interval_of_perfect_and_of_hopeless_rows_holds_the_value_and_stays_within_0_and_1(
+    tmp_path, wrong, accuracy
+):
+    write_run(tmp_path, "vgg19-softmax", wrong=wrong)
+
+    row = assembled(tmp_path).rows[0]
+
+    assert row.accuracy == accuracy
+    assert 0 <= row.accuracy_low <= row.accuracy <= row.accuracy_high <= 1
+
+
+def test_a_class_without_test_images_counts_as_zero_not_as_nan(tmp_path):
+    folder = write_run(tmp_path, "vgg19-softmax", wrong=0.0)
+    lines = [line for line in read_lines(tmp_path, "vgg19-softmax") if line[1] != CLASSES[2]]
+    probabilities = np.float32([[line[1] == name for name in CLASSES] for line in lines])
+    write_predictions(folder / "predictions.csv", [a for a, _, _ in lines], [b for _, b, _ in lines], probabilities, CLASSES)  # noqa: E501 # fmt: skip
+    record = json.loads((folder / "result.json").read_text())
+    write_json(folder / "result.json", record | {"n_test": len(lines)})
+
+    row = assembled(tmp_path).rows[0]
+
+    assert row.macro_f1 == pytest.approx(2 / 3) and row.per_class[2].support == 0
+
+
+def test_rows_are_sorted_best_first_and_failed_ones_last_with_their_reason(tmp_path):
+    write_run(tmp_path, "vgg19-softmax", wrong=0.5)
+    write_run(tmp_path, "xception-softmax", wrong=0.0)
+    write_run(tmp_path, "none-majority", wrong=0.7)
+    write_run(tmp_path, "resnet50-softmax", wrong=0.0)
+    failures = {"resnet50-softmax-s0-f0": 'OSError: a, "b"\nand more', "vgg19-linear-c.s=2-s0-f0": "it died"}
+
+    summary = assembled(tmp_path, failures=failures)
+
+    names = [row.name for row in summary.rows]
+    assert names == ["xception-softmax", "vgg19-softmax", "none-majority", "resnet50-softmax", "vgg19-linear-c.s=2"]
+    lost = summary.rows[-1]
+    assert (lost.backbone, lost.method, lost.variant, lost.status) == ("vgg19", "linear", "c.s=2", "failed")
+    assert lost.reason == "it died" and lost.weights == "imagenet" and lost.accuracy is None
+    with (tmp_path / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [f"{line['backbone']}-{line['method']}" for line in lines] == [name[: name.rindex("-c")] if "-c" in name else name for name in names]  # noqa: E501 # fmt: skip
+    assert lines[3]["reason"] == failures["resnet50-softmax-s0-f0"] and lines[3]["accuracy"] == ""
+
+
+def test_a_row_with_missing_runs_is_failed_and_says_how_many(tmp_path):
+    for fold in (0, 2):
+        write_run(tmp_path, "vgg19-softmax", fold=fold, folds=3)
+
+    row = assembled(tmp_path, folds=3).rows[0]
+
+    assert (row.status, row.reason, row.accuracy) == ("failed", "unfinished: 2 of 3 runs", None)
+
+
+def test_several_failures_of_a_row_are_counted_and_the_first_is_told(tmp_path):
+    failures = {f"vgg19-softmax-s0-f{fold}": f"reason {fold}" for fold in range(3)}
+
+    row = assembled(tmp_path, folds=3, failures=failures).rows[0]
+
+    assert row.reason == "3 runs failed, vgg19-softmax-s0-f0: reason 0"
+
+
+def test_what_runs_of_a_backbone_share_is_counted_once_and_the_rest_added(tmp_path):
+    for fold in range(3):
+        write_run(tmp_path, "vgg19-softmax", fold=fold, folds=3, steps={"load": 5.0, "features": 7.0, "fit": 2.0})
+
+    assert assembled(tmp_path, folds=3).rows[0].seconds == pytest.approx(5 + 7 + 3 * 2)
+
+
+def test_the_csv_has_the_promised_columns_and_the_json_no_nan(tmp_path):
+    write_run(tmp_path, "none-majority", validation=None)
+
+    assembled(tmp_path, notices=[Notice(level="note", text="a word")])
+
+    with (tmp_path / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        header, line = list(csv.reader(file))
+    assert tuple(header) == COLUMNS and len(line) == len(COLUMNS)
+    summary = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert summary["warnings"][0]["text"] == "a word" and summary["rows"][0]["validation_accuracy"] is None
+
+
+def cut(path):
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-3]), encoding="utf-8")
+
+
+def relabel(path):
+    path.write_text(path.read_text(encoding="utf-8").replace("rißig,", "rissig,"), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "spoil", [cut, relabel, lambda path: path.unlink(), lambda path: path.write_bytes(b"\xff\xfe\0")]
+)
+def test_predictions_that_were_tampered_with_are_refused_and_named(tmp_path, spoil):
+    folder = write_run(tmp_path, "vgg19-softmax")
+    spoil(folder / "predictions.csv")
+
+    with pytest.raises(SteelbenchError, match=r"predictions\.csv .*--force"):
+        assembled(tmp_path)

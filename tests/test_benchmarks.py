@@ -1,0 +1,63 @@
+"""Every program in `benchmarks/` says how to run it, imports quickly, and its experiments load."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from steelbench.commands.run import load_suite
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+PROGRAMS = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith("_"))
+SUITES = [path for path in PROGRAMS if "EXPERIMENTS" in path.read_text(encoding="utf-8")]
+
+
+def by_name(path):
+    return path.stem
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=by_name)
+def test_the_docstring_says_how_to_run_it(path):
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+    assert text.splitlines()[0].strip()
+    assert any(line.startswith("Run:") and f"python benchmarks/{path.name}" in line for line in text.splitlines())
+
+
+@pytest.fixture(scope="module")
+def imported():
+    """The heavy modules that importing each program brings along, all programs in one process of their own."""
+    code = """
+import json, runpy, sys
+found = {}
+for path in sys.argv[1:]:
+    runpy.run_path(path, run_name="only_imported")
+    found[path] = sorted({"tensorflow", "keras", "openvino"} & set(sys.modules))
+print(json.dumps(found))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, PROGRAMS)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=by_name)
+def test_importing_it_imports_no_tensorflow(path, imported):
+    assert imported[str(path)] == []
+
+
+@pytest.mark.parametrize("path", SUITES, ids=by_name)
+def test_its_experiments_load_and_have_names_of_their_own(path):
+    experiments, preset = load_suite(path)
+
+    names = [experiment.name for experiment in experiments]
+    assert names and len(set(names)) == len(names)
+    assert isinstance(preset, dict)
+
+
+def test_there_are_suites():
+    assert "compare_backbones" in map(by_name, SUITES)

@@ -1,0 +1,171 @@
+"""Runs that are stopped, killed, or out of disk: nothing is lost, nothing half-written is read, nobody stays behind."""
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds workers in /proc"),
+]
+
+NAME = "mobilenet_v2_035"
+
+
+@pytest.fixture(scope="module")
+def steel(tiny_images):
+    return tiny_images(images=12)
+
+
+def start(steel, results, *more, backbones=NAME):
+    options = ["--weights", "random", "--image-size", "32", "--epochs", "2", "--backbones", backbones]
+    return subprocess.Popen(
+        [sys.executable, "-m", "steelbench", "run", "--data", steel, "--results", results, *options, *more],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(process):
+    out, err = process.communicate(timeout=200)
+    assert "Traceback" not in err, err
+    return process.returncode, out, err
+
+
+def workers(results, backbone=""):
+    """Ids of the workers of a results folder, by their command lines."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().decode(errors="replace").split("\0")
+            job = words[-2] if len(words) > 1 else ""
+            if "steelbench.training.worker" in words and str(results) in job and backbone in Path(job).name:
+                found.append(int(path.parent.name))
+    return found
+
+
+def wait_until(done, process=None, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it never happened"
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def records(results):
+    return [path for path in (results / "runs").glob("*/result.json") if not path.parent.name.startswith("none")]
+
+
+def board(results):
+    with (results / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        return [{key: value for key, value in line.items() if key != "seconds"} for line in csv.DictReader(file)]
+
+
+def all_whole(results):
+    """Every record can be read; every offered model with a card is the one that it describes."""
+    for path in results.rglob("*.json"):
+        if not path.name.startswith("."):
+            json.loads(path.read_text(encoding="utf-8"))
+    for path in results.glob("runs/*"):
+        assert (path / "result.json").is_file() and (path / "predictions.csv").is_file()
+
+
+MANY = ("--seeds", "2", "--folds", "3", "--methods", "softmax,linear")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(steel, tmp_path_factory):
+    results = tmp_path_factory.mktemp("whole") / "results"
+    code, _, err = finish(start(steel, results, *MANY))
+    assert code == 0, err
+    return board(results)
+
+
+def test_a_run_that_is_stopped_and_then_killed_ends_as_if_nothing_had_happened(steel, tmp_path, uninterrupted):
+    results = tmp_path / "results"
+    process = start(steel, results, *MANY)
+    wait_until(lambda: len(records(results)) >= 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    code, out, err = finish(process)
+    assert code == 130 and out == ""
+    assert err.splitlines()[-1] == "steelbench: interrupted; the same command goes on where it stopped."
+    wait_until(lambda: not workers(results), seconds=10)
+    all_whole(results)
+    done = {path: path.stat().st_mtime_ns for path in records(results)}
+    assert 2 <= len(done) < 12
+
+    process = start(steel, results, *MANY)
+    wait_until(lambda: len(records(results)) > len(done), process)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not workers(results), seconds=10)
+    all_whole(results)
+
+    code, _, err = finish(start(steel, results, *MANY))
+    assert code == 0, err
+    assert board(results) == uninterrupted
+    assert all(path.stat().st_mtime_ns == when for path, when in done.items()), "what was done is not done again"
+    assert not [path for path in results.rglob(".*") if path.name != ".lock"]
+
+
+def test_ctrl_c_while_the_worker_still_starts_leaves_nobody_behind(steel, tmp_path):
+    results = tmp_path / "results"
+    process = start(steel, results)
+    wait_until(lambda: workers(results), process)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+
+    code, _, err = finish(process)
+
+    assert code == 130 and err.splitlines()[-1].startswith("steelbench: interrupted")
+    wait_until(lambda: not workers(results), seconds=10)
+
+
+def test_a_worker_that_is_killed_loses_its_rows_only(steel, tmp_path):
+    results = tmp_path / "results"
+    process = start(steel, results, backbones=f"mobilenet_v2,{NAME}")
+    wait_until(lambda: workers(results, "mobilenet_v2-"), process)
+    os.kill(workers(results, "mobilenet_v2-")[0], signal.SIGKILL)
+
+    code, _, err = finish(process)
+
+    assert code == 1, err
+    found = {line["backbone"]: line for line in board(results)}
+    assert found[NAME]["status"] == "done" and found["mobilenet_v2"]["status"] == "failed"
+    assert "signal 9" in found["mobilenet_v2"]["reason"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own, too small for a model."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", place], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting needs root")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_disk_that_fills_up_fails_the_row_and_with_room_the_same_command_goes_on(steel, small_disk):
+    results = small_disk / "results"
+    code, _, err = finish(start(steel, results))
+    assert code == 1
+    assert "space left" in err or "disk is full" in err, err
+    assert not list(results.glob("models/*.json")) and not records(results)
+
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    code, _, err = finish(start(steel, results))
+
+    assert code == 0, err
+    assert [line["status"] for line in board(results)] == ["done", "done"]
+    assert not [path for path in results.rglob(".*") if path.name != ".lock"]

@@ -1,0 +1,233 @@
+"""What a results folder accepts, refuses, extends and replaces; the workers are played, so nothing trains."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from steelbench.__main__ import main
+from steelbench.results import RunRecord, read_record, write_json
+from steelbench.training.predictions import write_predictions
+
+SMALL = ("--weights", "random", "--image-size", "32")
+
+
+@pytest.fixture(scope="module")
+def steel(tiny_images):
+    return tiny_images(images=8)
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """Workers that finish every task at once, half of the answers right; the run names that they were asked for."""
+    asked = []
+
+    def run_jobs(jobs, results, on_event):
+        for job in jobs:
+            for task in job.tasks:
+                asked.append(task.run_name)
+                finish(job, task, results)
+        return {}
+
+    monkeypatch.setattr("steelbench.training.runner.run_jobs", run_jobs)
+    return asked
+
+
+def finish(job, task, results):
+    test = next(ref.test for ref in job.splits if (ref.seed, ref.fold) == (task.seed, task.fold))
+    labels = [job.images[row].label for row in test]
+    probabilities = np.full((len(test), len(job.classes)), 0.01, np.float32)
+    probabilities[range(len(test)), [(label + row % 2) % len(job.classes) for row, label in enumerate(labels)]] = 0.98
+    folder = results / "runs" / task.run_name
+    paths = [job.images[row].path for row in test]
+    write_predictions(
+        folder / "predictions.csv", paths, [job.classes[label] for label in labels], probabilities, job.classes
+    )
+    part = {"accuracy": 0.5, "macro_f1": 0.5, "loss": 1.0}
+    if task.offered:
+        (results / "models").mkdir(exist_ok=True)
+        for suffix in (".h5", ".json"):
+            (results / "models" / f"{task.name}{suffix}").write_text(task.fingerprint)
+    write_json(
+        folder / "result.json",
+        RunRecord(
+            backbone=job.backbone, method=task.method, variant=task.variant, seed=task.seed, fold=task.fold,
+            settings=task.settings, fingerprint=task.fingerprint, classes=job.classes, n_train=1, n_validation=1,
+            n_test=len(test), image_size=job.image_size, weights={"kind": job.origin["kind"], "digest": "d"},
+            engine="keras", precision=job.precision, params=1, seconds={"fit": 1.0},
+            metrics={"train": part, "validation": part, "test": part},
+        ),
+    )  # fmt: skip
+
+
+def run(steel, results, *more, backbones="vgg19"):
+    arguments = ["run", "--data", steel, "--results", results, *SMALL, "--backbones", backbones, *more]
+    return main([str(argument) for argument in arguments])
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+@pytest.fixture
+def finished(steel, tmp_path, played):
+    """A results folder with one backbone, two seeds; then `played` is empty again."""
+    assert run(steel, tmp_path / "results", "--seeds", "2", "--epochs", "5") == 0
+    assert played == ["vgg19-softmax-s0-f0", "vgg19-softmax-s1-f0"]
+    played.clear()
+    return tmp_path / "results"
+
+
+def refusal(capsys):
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_same_command_again_runs_nothing_and_changes_nothing(steel, finished, played):
+    before = contents(finished)
+
+    assert run(steel, finished, "--seeds", "2", "--epochs", "5") == 0
+
+    assert played == [] and contents(finished) == before
+
+
+def test_what_is_missing_is_run_and_nothing_else(steel, finished, played):
+    shutil.rmtree(finished / "runs" / "vgg19-softmax-s1-f0")
+
+    assert run(steel, finished, "--seeds", "2", "--epochs", "5") == 0
+
+    assert played == ["vgg19-softmax-s1-f0"]
+
+
+def test_new_backbones_and_methods_extend_the_folder(steel, finished, played):
+    old = contents(finished / "runs")
+
+    assert run(steel, finished, "--seeds", "2", "--methods", "linear", backbones="vgg19,xception") == 0
+
+    assert sorted(played) == [f"{name}-linear-s{seed}-f0" for name in ("vgg19", "xception") for seed in (0, 1)]
+    assert old.items() <= contents(finished / "runs").items()
+    board = (finished / "leaderboard.csv").read_text()
+    assert all(name in board for name in ("vgg19,softmax", "vgg19,linear", "xception,linear", "none,majority"))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--seeds", "2", "--epochs", "20"], ["epochs=5", "epochs=20", "--force"]),
+        (["--seeds", "2", "--epochs", "5", "--set", "softmax.dropout=0.5"], ["dropout=0.2", "dropout=0.5", "--force"]),
+        (["--seeds", "2", "--epochs", "5", "--image-size", "64"], ["image_size 32", "64", "--force"]),
+        (["--seeds", "2", "--epochs", "5", "--precision", "bfloat16"], ["precision float32", "bfloat16", "--force"]),
+        (["--seeds", "3", "--epochs", "5"], ["other seeds", ": 2,", "has 3", "--force"]),
+        (["--seeds", "2", "--folds", "2", "--epochs", "5"], ["other folds", "--force"]),
+        (["--seeds", "2", "--split", "random", "--epochs", "5"], ["other split", "grouped", "random", "--force"]),
+        (["--seeds", "2", "--bit-depth", "12", "--epochs", "5"], ["other data", "--force"]),
+    ],
+)
+def test_a_changed_setting_is_refused_with_both_values_and_changes_nothing(
+    steel, finished, played, capsys, more, words
+):
+    before = contents(finished)
+
+    assert run(steel, finished, *more) == 2
+
+    message = refusal(capsys)
+    assert all(word in message for word in words), message
+    assert played == [] and contents(finished) == before
+
+
+def test_other_weights_are_refused_by_name(steel, finished, capsys, monkeypatch):
+    from steelbench.models.weights import Origin
+
+    monkeypatch.setattr("steelbench.training.runner.resolve", lambda *_: Origin("imagenet", "vgg.h5", "abc", "/x"))
+
+    assert run(steel, finished, "--seeds", "2", "--epochs", "5") == 2
+
+    assert "weights random, this experiment asks for imagenet vgg.h5 abc" in refusal(capsys)
+
+
+@pytest.mark.parametrize("change", ["label", "pixels", "one less"])
+def test_other_data_are_refused(steel, finished, played, capsys, tmp_path, change):
+    other = shutil.copytree(steel, tmp_path / "other")
+    if change == "label":
+        (other / "rows" / "000.png").rename(other / "columns" / "900.png")
+    if change == "pixels":
+        shutil.copy(other / "rows" / "000.png", other / "rows" / "001.png")
+    if change == "one less":
+        (other / "rows" / "000.png").unlink()
+
+    assert run(other, finished, "--seeds", "2", "--epochs", "5") == 2
+
+    assert "holds runs with other data" in refusal(capsys) and played == []
+
+
+def test_the_same_data_in_another_place_are_the_same_data(steel, finished, played, tmp_path):
+    other = shutil.copytree(steel, tmp_path / "elsewhere")
+
+    assert run(other, finished, "--seeds", "2", "--epochs", "5") == 0 and played == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", "[" * 100_000, '{"seeds": 2}'])
+def test_a_damaged_config_is_refused_not_believed(steel, finished, played, capsys, text):
+    (finished / "config.json").write_text(text)
+
+    assert run(steel, finished, "--seeds", "2", "--epochs", "5") == 2
+
+    assert "config.json is damaged" in refusal(capsys) and played == []
+
+
+def test_runs_without_a_config_are_not_mixed_with_ours(steel, finished, capsys):
+    (finished / "config.json").unlink()
+
+    assert run(steel, finished, "--seeds", "2", "--epochs", "5") == 2
+
+    assert "no config.json" in refusal(capsys)
+
+
+def test_a_damaged_record_is_refused_and_named(steel, finished, capsys):
+    path = finished / "runs" / "vgg19-softmax-s1-f0" / "result.json"
+    path.write_bytes(path.read_bytes()[:100])
+
+    assert run(steel, finished, "--seeds", "2", "--epochs", "5") == 2
+
+    message = refusal(capsys)
+    assert str(path) in message and "Delete it" in message
+
+
+def test_force_replaces_the_named_experiments_and_keeps_the_others(steel, finished, played):
+    assert run(steel, finished, "--seeds", "2", backbones="xception") == 0
+    kept = {name: data for name, data in contents(finished).items() if "xception-softmax" in name and "/" in name}
+    played.clear()
+
+    assert run(steel, finished, "--seeds", "2", "--epochs", "7", "--force") == 0
+
+    assert played == ["vgg19-softmax-s0-f0", "vgg19-softmax-s1-f0"]
+    record = read_record(finished / "runs" / "vgg19-softmax-s1-f0" / "result.json", RunRecord)
+    assert record.settings["epochs"] == 7
+    after = contents(finished)
+    assert all(after[name] == data for name, data in kept.items() if not name.startswith("figures"))
+
+
+def test_force_on_other_seeds_leaves_nothing_of_the_old_runs(steel, finished):
+    (finished / "unfinished" / "vgg19-softmax-s1-f0").mkdir(parents=True)
+
+    assert run(steel, finished, "--epochs", "5", "--force", backbones="xception") == 0
+
+    assert sorted(path.name for path in (finished / "runs").iterdir()) == [
+        "none-majority-s0-f0",
+        "xception-softmax-s0-f0",
+    ]
+    assert json.loads((finished / "config.json").read_text())["seeds"] == 1
+    assert not (finished / "unfinished").exists() and not list((finished / "models").glob("vgg19*"))
+
+
+@pytest.mark.parametrize("more", [["--folds", "9"], ["--backbones", "vgg-19"], ["--weights", "nothing.h5"]])
+def test_force_loses_nothing_where_the_command_itself_is_refused(steel, finished, more):
+    before = contents(finished)
+
+    assert run(steel, finished, *more, "--force") == 2
+
+    assert contents(finished) == before
