@@ -16,6 +16,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
@@ -69,47 +70,43 @@ class FitPlan:
     progress: Callable[[int], None] = field(default=lambda done: None)
 
 
-def adam(settings: Fitted, steps_per_epoch: int) -> keras.optimizers.Adam:
-    """Adam with the schedule that the settings name; the rate changes by the epoch or, warming up, by the step."""
+def schedule(settings: Fitted, steps_per_epoch: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate that the settings name; it changes by the epoch or, warming up, by the step."""
     schedules = keras.optimizers.schedules
     total, rate = settings.epochs * steps_per_epoch, settings.learning_rate
     if settings.schedule == "exponential":
         # Once per epoch; stepping it every batch, as a copied tutorial does, ends training after one epoch.
-        return keras.optimizers.Adam(schedules.ExponentialDecay(rate, steps_per_epoch, settings.decay, staircase=True))
+        return schedules.ExponentialDecay(rate, steps_per_epoch, settings.decay, staircase=True)
     if settings.schedule == "warmup_cosine":
         warmup = min(settings.warmup_epochs * steps_per_epoch, total - 1)
-        return keras.optimizers.Adam(
-            schedules.CosineDecay(
-                0.0 if warmup else rate, max(total - warmup, 1), alpha=1e-3,
-                warmup_target=rate if warmup else None, warmup_steps=warmup,
-            )
+        return schedules.CosineDecay(
+            0.0 if warmup else rate, max(total - warmup, 1), alpha=1e-3,
+            warmup_target=rate if warmup else None, warmup_steps=warmup,
         )  # fmt: skip
-    return keras.optimizers.Adam(rate)
+    return rate
 
 
-class Shuffled(keras.utils.PyDataset):
-    """Batches in an order that depends on the seed and the epoch alone, so that a resumed run sees the same ones."""
+def adam(settings: Fitted, steps_per_epoch: int) -> keras.optimizers.Adam:
+    """Adam with the schedule that the settings name."""
+    return keras.optimizers.Adam(schedule(settings, steps_per_epoch))
 
-    def __init__(self, x: NDArray[np.float32], y: NDArray[np.int64], batch_size: int, seed: int) -> None:
-        super().__init__()
-        self.x, self.y, self.batch_size, self.seed = x, y, batch_size, seed
-        self.start(0)
 
-    def start(self, epoch: int) -> None:
-        """Draw the order of an epoch, counted from 0."""
-        self.epoch = epoch
-        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.y))
+def order_of(epoch: int, count: int, seed: int) -> NDArray[np.int64]:
+    """The order of the samples in an epoch, counted from 0; it depends on the seed and the epoch alone.
 
-    def __len__(self) -> int:
-        return -(-len(self.y) // self.batch_size)
+    So a resumed run sees the same batches as one that was never interrupted.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.x[rows], self.y[rows]
 
-    def on_epoch_end(self) -> None:
-        """Keras calls this between epochs."""
-        self.start(self.epoch + 1)
+def stream(x: NDArray[np.float32], y: NDArray[np.int64], batch_size: int, seed: int, epochs: range) -> tf.data.Dataset:
+    """The batches of some epochs, one after the other; the last batch of each may be smaller."""
+    orders = tf.constant([order_of(epoch, len(y), seed) for epoch in epochs])
+    samples, labels = tf.constant(x), tf.constant(y)
+    rows = tf.data.Dataset.from_tensor_slices(orders).flat_map(
+        lambda order: tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+    )
+    return rows.map(lambda batch: (tf.gather(samples, batch), tf.gather(labels, batch))).prefetch(2)
 
 
 class _Keeper(keras.callbacks.Callback):
@@ -118,21 +115,15 @@ class _Keeper(keras.callbacks.Callback):
     def __init__(self, plan: FitPlan, settings: Fitted, steps: int, identity: str) -> None:
         super().__init__()
         self.plan, self.settings, self.steps, self.identity = plan, settings, steps, identity
-        self.rate = 0.0
         self.history: list[Epoch] = []
         self.best: Epoch | None = None
         self.best_weights: list[NDArray[Any]] = []
         self.saved = time.monotonic()
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        # After the step the optimizer would tell the rate of the next one, which may be of the next epoch.
-        if batch == self.steps - 1:
-            self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         line = Epoch(
             epoch=epoch + 1,
-            learning_rate=self.rate,
+            learning_rate=self._rate(),
             **{key: float((logs or {})[key]) for key in COLUMNS[1:-1]},
         )
         self.history.append(line)
@@ -147,6 +138,11 @@ class _Keeper(keras.callbacks.Callback):
         if self.plan.state and due and epoch + 1 < self.settings.epochs:
             self._save(self.plan.state)
         self.plan.progress(epoch + 1)
+
+    def _rate(self) -> float:
+        """The rate of the epoch's last step; after it the optimizer would tell the one of the next."""
+        rate, last = schedule(self.settings, self.steps), int(self.model.optimizer.iterations) - 1
+        return float(rate(last)) if callable(rate) else rate
 
     def _save(self, folder: Path) -> None:
         arrays = {f"best_{i}": value for i, value in enumerate(self.best_weights)}
@@ -230,19 +226,20 @@ def fit(
     Raises:
         SteelbenchError: if the loss is no longer a number.
     """
-    data = Shuffled(x, y, settings.batch_size, plan.seed)
+    steps = -(-len(y) // settings.batch_size)
     identity = _identity(model, settings, plan.seed, x, y, *validation) if plan.state else ""
-    keeper = _Keeper(plan, settings, len(data), identity)
+    keeper = _Keeper(plan, settings, steps, identity)
     keeper.set_model(model)
     done = keeper.resume()
-    data.start(done)
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if plan.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(plan.tensorboard, write_graph=False, profile_batch=0))
     if done < settings.epochs:
+        data = stream(x, y, settings.batch_size, plan.seed, range(done, settings.epochs))
+        held_out = tf.data.Dataset.from_tensor_slices(validation).batch(1024).cache()
         model.fit(
-            data, validation_data=validation, validation_batch_size=1024,
-            epochs=settings.epochs, initial_epoch=done, callbacks=callbacks, shuffle=False, verbose=0,
+            data, steps_per_epoch=steps, validation_data=held_out, epochs=settings.epochs, initial_epoch=done,
+            callbacks=callbacks, shuffle=False, verbose=0,
         )  # fmt: skip
     model.set_weights(keeper.best_weights)
     # The first of equals, as the keeper keeps it.

@@ -81,7 +81,12 @@ def _softmax_model(dim: int, num_classes: int, settings: Softmax, steps: int) ->
         ]
     )
     model.compile(
-        adam(settings, steps), loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+        adam(settings, steps),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,
+        # A whole epoch in one call: between steps of a few milliseconds Python would take as long again.
+        steps_per_execution=steps,
     )
     model.optimizer.build(model.trainable_variables)
     model.blank_optimizer = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]

@@ -22,8 +22,11 @@ def images(n, size=24):
     return RNG.uniform(0, 255, (n, size, size, 3)).astype(np.float32)
 
 
-def build_small(size=24, dim=11):
-    """Convolutions, a depthwise one, BatchNorm with statistics that are not 0 and 1, dropout, a residual."""
+def build_small(size=24, dim=16):
+    """Convolutions, a depthwise one, BatchNorm with statistics that are not 0 and 1, dropout, a residual.
+
+    With 11 channels, which no backbone has, a feature's last bit depends on its place in TensorFlow's batch.
+    """
     keras.utils.set_random_seed(0)
     layers = keras.layers
     image = keras.Input((None, None, 3), name="image")
@@ -70,7 +73,7 @@ def test_engine_agrees_with_the_whole_model_in_inference(name, small, runs):
 
     got = through(runs[name], pixels, ENGINES[name].batch)
 
-    assert got.shape == (21, 11) and got.dtype == np.float32
+    assert got.shape == (21, 16) and got.dtype == np.float32
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
 
 
@@ -79,21 +82,9 @@ def test_feature_does_not_depend_on_neighbours_or_padding(name, runs):
     pixels, others, size = images(1), images(60), ENGINES[name].batch
     alone = through(runs[name], pixels, size)
 
-    for before, after in ((0, 3), (0, 60), (size, 0), (size, 5)):
+    for before, after in ((0, 3), (1, 0), (2, 60), (size - 1, 5), (size + 3, 0)):
         crowd = np.concatenate([others[:before], pixels, others[:after]])
         assert np.array_equal(through(runs[name], crowd, size)[before], alone[0])
-
-
-@pytest.mark.parametrize("name", EACH)
-def test_feature_hardly_depends_on_its_place_in_the_batch(name, runs):
-    pixels, others, size = images(1), images(60), ENGINES[name].batch
-    alone = through(runs[name], pixels, size)
-
-    for before in (1, 2, size - 1, size + 3):
-        crowd = np.concatenate([others[:before], pixels])
-        # To the last bit only by OpenVINO: TensorFlow computes the last images of a batch in other steps.
-        tolerance = 0 if name == "openvino" else 1e-6
-        np.testing.assert_allclose(through(runs[name], crowd, size)[before], alone[0], rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -103,7 +94,7 @@ def test_order_is_kept_over_many_batches(name, runs):
     once = through(runs[name], pixels, size)
     steps = np.linalg.norm(np.diff(once, axis=0), axis=1)
 
-    np.testing.assert_allclose(through(runs[name], pixels[::-1], size)[::-1], once, atol=1e-5)
+    np.testing.assert_array_equal(through(runs[name], pixels[::-1], size)[::-1], once)
     assert steps.min() > 1e-4
 
 
@@ -127,7 +118,7 @@ def test_sound_engine_is_used_and_its_difference_told(small):
     assert (check.engine, check.fell_back) == ("openvino", False)
     assert 0 <= check.difference < 1e-3
     assert check.cosine > 0.999
-    assert next(iter(run([images(8)]))).shape == (8, 11)
+    assert next(iter(run([images(8)]))).shape == (8, 16)
 
 
 @pytest.mark.parametrize("wrong", [lambda x: x * 1.01, lambda x: x[::-1], lambda x: x * np.nan, lambda x: 0 * x])
@@ -240,6 +231,5 @@ def test_feature_of_a_real_network_does_not_depend_on_neighbours(name, mobilenet
     pixels = images(size + 2, 96)
     found = through(run, pixels, size)
 
-    assert np.array_equal(found[0], through(run, pixels[:1], size)[0])
-    assert np.array_equal(found[size], through(run, pixels[size:], size)[0])
-    np.testing.assert_allclose(found[3], through(run, pixels[3:4], size)[0], atol=1e-4 * np.abs(found[3]).max())
+    for row in (0, 3, size - 1, size + 1):
+        assert np.array_equal(found[row], through(run, pixels[row : row + 1], size)[0])

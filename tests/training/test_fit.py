@@ -14,7 +14,7 @@ import pytest
 
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Softmax
-from steelbench.training.fit import COLUMNS, Epoch, FitPlan, Shuffled, adam, fit, write_history
+from steelbench.training.fit import COLUMNS, Epoch, FitPlan, adam, fit, order_of, stream, write_history
 
 
 def data(n=90, dim=6, classes=3, seed=0):
@@ -69,7 +69,7 @@ class Scripted:
 
     def __init__(self, epochs):
         self.script, self.state = epochs, [np.zeros(2)]
-        self.optimizer = SimpleNamespace(learning_rate=0.1, variables=[])
+        self.optimizer = SimpleNamespace(iterations=1, variables=[])
         self.variables, self.metrics_variables, self.weights = [], [], []
 
     def fit(self, rows, *, epochs, initial_epoch, callbacks, **_):
@@ -77,8 +77,6 @@ class Scripted:
             self.state = [np.full(2, epoch + 1.0)]
             accuracy, loss = self.script[epoch]
             for callback in callbacks:
-                for batch in range(len(rows)):
-                    callback.on_train_batch_begin(batch)
                 callback.on_epoch_end(
                     epoch, {"loss": loss, "accuracy": 0.5, "val_loss": loss, "val_accuracy": accuracy}
                 )
@@ -313,40 +311,35 @@ def test_tensorboard_files_are_written_on_request_only(tmp_path):
 @pytest.mark.parametrize(("n", "batch_size"), [(1, 4), (8, 4), (10, 4), (3, 100)])
 def test_every_sample_comes_once_an_epoch(n, batch_size):
     x, y = np.arange(n, dtype=np.float32)[:, None], np.arange(n)
-    rows = Shuffled(x, y, batch_size, seed=3)
+    steps = -(-n // batch_size)
 
-    for _ in range(3):
-        seen = [rows[i] for i in range(len(rows))]
+    batches = list(stream(x, y, batch_size, 3, range(3)).as_numpy_iterator())
+
+    assert len(batches) == 3 * steps
+    for epoch in range(3):
+        seen = batches[epoch * steps : (epoch + 1) * steps]
         assert sorted(np.concatenate([labels for _, labels in seen])) == list(range(n))
         assert all(np.array_equal(values[:, 0], labels) for values, labels in seen)
         assert all(len(labels) == batch_size for _, labels in seen[:-1])
-        rows.on_epoch_end()
 
 
 def test_order_depends_on_seed_and_epoch_alone():
     x, y = np.zeros((50, 1), np.float32), np.arange(50)
-    rows, again, other = (Shuffled(x, y, 50, seed) for seed in (0, 0, 1))
-    rows.on_epoch_end()
-    rows.on_epoch_end()
-    again.start(2)
+    every = [labels for _, labels in stream(x, y, 50, 0, range(3)).as_numpy_iterator()]
+    later = [labels for _, labels in stream(x, y, 50, 0, range(2, 3)).as_numpy_iterator()]
 
-    assert np.array_equal(rows[0][1], again[0][1])
-    assert not np.array_equal(rows[0][1], other[0][1])
-    other.start(2)
-    assert not np.array_equal(rows[0][1], other[0][1])
+    assert np.array_equal(every[2], later[0])
+    assert np.array_equal(every[2], order_of(2, 50, 0))
+    assert not np.array_equal(order_of(2, 50, 0), order_of(2, 50, 1))
+    assert not np.array_equal(order_of(2, 50, 0), order_of(1, 50, 0))
 
 
 @pytest.mark.slow
 def test_order_is_the_same_in_another_process():
-    code = (
-        "import numpy as np; from steelbench.training.fit import Shuffled;"
-        "s = Shuffled(np.zeros((20, 1)), np.arange(20), 20, 5); s.start(1); print(s[0][1].tolist())"
-    )
+    code = "from steelbench.training.fit import order_of; print(order_of(1, 20, 5).tolist())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    rows = Shuffled(np.zeros((20, 1), np.float32), np.arange(20), 20, 5)
-    rows.start(1)
 
-    assert told.strip() == str(rows[0][1].tolist())
+    assert told.strip() == str(order_of(1, 20, 5).tolist())
 
 
 def test_epochs_are_compared_by_rank():

@@ -1,0 +1,380 @@
+"""Encoders see images as Keras's own networks do, with weights from any of the files that there are."""
+
+import dataclasses
+import hashlib
+import subprocess
+import sys
+
+import cv2
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras.src.applications import efficientnet
+from keras.src.legacy.saving import legacy_h5_format
+
+from steelbench.errors import SteelbenchError
+from steelbench.models import artifact
+from steelbench.models.backbones import BACKBONES, WeightsFile, build_encoder
+from steelbench.models.head import Dense, Head
+from steelbench.models.pour import calibrate, digest, encoder_with_weights
+from steelbench.models.weights import Origin, resolve
+
+APPLICATIONS = keras.applications
+# Name: the module with the family's `preprocess_input`, further arguments, a small image that it takes.
+FAMILIES = {
+    "vgg19": (APPLICATIONS.vgg19, {}, 48),
+    "efficientnet_b0": (APPLICATIONS.efficientnet, {}, 48),
+    "xception": (APPLICATIONS.xception, {}, 75),
+    "inception_v3": (APPLICATIONS.inception_v3, {}, 75),
+    "resnet50": (APPLICATIONS.resnet50, {}, 48),
+    "efficientnet_b3": (APPLICATIONS.efficientnet, {}, 48),
+    "efficientnet_v2_b0": (APPLICATIONS.efficientnet_v2, {}, 48),
+    "mobilenet_v2": (APPLICATIONS.mobilenet_v2, {}, 48),
+    "mobilenet_v2_035": (APPLICATIONS.mobilenet_v2, {"alpha": 0.35}, 48),
+    "densenet121": (APPLICATIONS.densenet, {}, 48),
+}
+CALIBRATIONS = 16
+RNG = np.random.default_rng(0)
+
+
+def images(n=2, height=61, width=90):
+    """Smooth random pictures, uint8."""
+    coarse = RNG.uniform(0, 255, (n, 5, 7, 3)).astype(np.float32)
+    return np.stack([np.rint(cv2.resize(image, (width, height))) for image in coarse]).clip(0, 255).astype(np.uint8)
+
+
+def resized(pixels, size):
+    return np.stack([cv2.resize(image.astype(np.float32), (size, size)) for image in pixels])
+
+
+def pooled(network, inputs):
+    return np.asarray(network(inputs, training=False)).mean(axis=(1, 2))
+
+
+def far(one, other):
+    """Largest distance of two tables of features, relative to the first."""
+    return float((np.linalg.norm(one - other, axis=1) / np.linalg.norm(one, axis=1)).max())
+
+
+def apart(features):
+    """How far the images of a table are from each other: 0 for a network that is dead."""
+    return far(features[:1], features[1:2])
+
+
+def liven(network, inputs):
+    """Scales, biases and statistics as a trained network has them: nothing is 0, 1 or dead."""
+    norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in network.layers:
+        for variable in layer.trainable_variables:
+            if variable.path.endswith(("bias", "beta")):
+                variable.assign(0.1 * RNG.standard_normal(variable.shape))
+            if variable.path.endswith("gamma"):
+                variable.assign(RNG.uniform(0.7, 1.3, variable.shape))
+    for layer in norms:
+        layer.momentum = 0.0
+    network(inputs, training=True)
+
+
+def plain_network(name, size, **arguments):
+    _, more, _ = FAMILIES[name]
+    constructor = getattr(APPLICATIONS, BACKBONES[name].constructor)
+    return constructor(include_top=False, input_shape=(size, size, 3), **{"weights": None, **arguments, **more})
+
+
+def write_legacy(network, path):
+    """The format of the files that Keras publishes, which Keras 3 still reads and no longer writes."""
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, network)
+
+
+def write_new(network, path):
+    network.save_weights(path)
+
+
+def write_whole(network, path):
+    network.save(path)
+
+
+FORMATS = {"notop.h5": write_legacy, "notop.weights.h5": write_new, "whole.h5": write_whole}
+
+
+def md5(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def keras_models(tmp_path, monkeypatch):
+    """Keras's folder of downloads, empty; files in it are not held against Keras's hashes."""
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path / "keras"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.delenv("STEELBENCH_WEIGHTS_DIR", raising=False)
+    (tmp_path / "keras" / "models").mkdir(parents=True)
+    return tmp_path / "keras" / "models"
+
+
+def published_efficientnet(name, size, inputs, folder, monkeypatch):
+    """A file under Keras's name, and the network that Keras makes of it with `weights="imagenet"`."""
+    variant = name.removeprefix("efficientnet_")
+    source = plain_network(name, size)
+    statistics = next(layer for layer in source.layers if isinstance(layer, keras.layers.Normalization))
+    statistics.set_weights([np.float32([0.4, 0.5, 0.6]), np.float32([0.2, 0.3, 0.4]), np.int32(0)])
+    path = folder / f"efficientnet{variant}_notop.h5"
+    write_legacy(source, path)
+    monkeypatch.setitem(efficientnet.WEIGHTS_HASHES, variant, ("", md5(path)))
+    network = plain_network(name, size, weights="imagenet")
+    # Made usable as the network that has the further step, like the one that was trained.
+    liven(network, inputs)
+    write_legacy(network, path)
+    return path, network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKBONES)
+def test_encoder_sees_what_keras_own_network_sees(name, tmp_path, keras_models, monkeypatch):
+    module, _, size = FAMILIES[name]
+    row, pixels = BACKBONES[name], images()
+    small = resized(pixels, size)
+    inputs, calibration = (module.preprocess_input(x.copy()) for x in (small, resized(images(CALIBRATIONS), size)))
+    if row.preprocessing == "efficientnet":
+        path, network = published_efficientnet(name, size, calibration, keras_models, monkeypatch)
+    else:
+        network = plain_network(name, size)
+        liven(network, calibration)
+        ending, write = list(FORMATS.items())[list(BACKBONES).index(name) % 3]
+        path = tmp_path / ending
+        write(network, path)
+    expected = pooled(network, inputs)
+
+    encoder = encoder_with_weights(name, Origin("file", path=str(path)), image_size=size)
+    got = np.asarray(encoder(pixels.astype(np.float32), training=False))
+
+    assert network.count_params() == encoder.count_params() == row.params
+    assert got.shape == (2, row.feature_dim)
+    # The comparison can fail: the network is alive, and looks at the order of the channels and at the range.
+    assert apart(expected) > 0.01
+    assert far(expected, pooled(network, module.preprocess_input(small[..., ::-1].copy()))) > 0.01
+    assert far(expected, pooled(network, inputs / 2)) > 0.01
+    assert far(expected, got) < 1e-4
+    assert not encoder.trainable_weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", FORMATS)
+def test_every_format_of_a_file_is_taken(ending, tmp_path):
+    network = plain_network("mobilenet_v2_035", 48)
+    liven(network, RNG.uniform(-1, 1, (8, 48, 48, 3)))
+    FORMATS[ending](network, tmp_path / ending)
+    pixels = images()
+
+    origin = resolve("mobilenet_v2_035", str(tmp_path / ending))
+    encoder = encoder_with_weights("mobilenet_v2_035", origin, image_size=48)
+
+    expected = pooled(network, resized(pixels, 48) / 127.5 - 1)
+    assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < 1e-4
+
+
+@pytest.mark.slow
+def test_efficientnet_found_by_word_or_by_path_is_keras_imagenet_network(keras_models, monkeypatch):
+    name, size, pixels = "efficientnet_b0", 48, images()
+    path, network = published_efficientnet(name, size, resized(images(CALIBRATIONS), size), keras_models, monkeypatch)
+    row = BACKBONES[name]
+    monkeypatch.setitem(
+        BACKBONES, name, dataclasses.replace(row, imagenet=dataclasses.replace(row.imagenet, md5=md5(path)))
+    )
+    expected = pooled(network, resized(pixels, size))
+    other = plain_network(name, size, weights=str(path))
+
+    origins = [
+        resolve(name, "imagenet", path.parent),
+        resolve(name, "auto"),
+        resolve(name, str(path)),
+    ]
+
+    assert [origin.kind for origin in origins] == ["imagenet", "imagenet", "file"]
+    # The trap: Keras makes another network of the same file when it is named by its path.
+    assert far(expected, pooled(other, resized(pixels, size))) > 0.01
+    for origin in origins[::2]:
+        encoder = encoder_with_weights(name, origin, image_size=size)
+        assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < 1e-4
+
+
+ALONE = """
+import sys
+sys.modules["steelbench"] = sys.modules["efficientnet"] = None
+import keras, numpy as np
+model = keras.models.load_model(sys.argv[1], compile=False)
+features = keras.Model(model.input, model.get_layer("embedding").output)
+np.save(sys.argv[3], features(np.load(sys.argv[2]), training=False))
+"""
+
+
+@pytest.mark.slow
+def test_noisy_student_sees_what_the_efficientnet_package_sees(tmp_path, monkeypatch):
+    package = pytest.importorskip("efficientnet.tfkeras")
+    name, size, pixels = "efficientnet_b0", 48, images()
+    source = package.EfficientNetB0(weights=None, include_top=False, input_shape=(size, size, 3))
+    liven(source, package.preprocess_input(resized(images(CALIBRATIONS), size)))
+    wanted = BACKBONES[name].noisy_student
+    write_legacy(source, tmp_path / wanted.name)
+    row = dataclasses.replace(
+        BACKBONES[name], noisy_student=dataclasses.replace(wanted, md5=md5(tmp_path / wanted.name))
+    )
+    monkeypatch.setitem(BACKBONES, name, row)
+    expected = pooled(source, package.preprocess_input(resized(pixels, size)))
+    wrong = pooled(source, package.preprocess_input(resized(pixels, size)) / 2)
+
+    encoder = encoder_with_weights(name, resolve(name, "noisy-student", tmp_path), image_size=size)
+
+    assert apart(expected) > 0.01
+    assert far(expected, wrong) > 0.01
+    assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < 1e-4
+
+    head = Head((Dense(RNG.standard_normal((1280, 3)).astype("f4"), np.zeros(3, "f4"), "softmax"),))
+    artifact.save(artifact.stitch(encoder, head, "noisy"), tmp_path / "noisy.h5")
+    np.save(tmp_path / "images.npy", pixels.astype("f4"))
+    subprocess.run(
+        [sys.executable, "-c", ALONE, tmp_path / "noisy.h5", tmp_path / "images.npy", tmp_path / "out.npy"],
+        check=True, cwd=tmp_path, timeout=120,
+    )  # fmt: skip
+    assert far(expected, np.load(tmp_path / "out.npy")) < 1e-4
+
+
+@pytest.mark.slow
+def test_genuine_weights_know_pictures_apart(weights_folder):
+    encoder = encoder_with_weights(
+        "mobilenet_v2_035", resolve("mobilenet_v2_035", "imagenet", weights_folder), image_size=96
+    )
+    plain = plain_network("mobilenet_v2_035", 96, weights=None)
+    plain.load_weights(weights_folder / BACKBONES["mobilenet_v2_035"].imagenet.also[0])
+    pixels = images()
+
+    expected = pooled(plain, APPLICATIONS.mobilenet_v2.preprocess_input(resized(pixels, 96)))
+
+    assert apart(expected) > 0.1
+    assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < 1e-4
+
+
+def test_families_of_this_test_are_the_table():
+    assert FAMILIES.keys() == BACKBONES.keys()
+
+
+def test_files_of_the_table_have_names_of_their_own():
+    files = [file for row in BACKBONES.values() for file in (row.imagenet, row.noisy_student) if file]
+    names = [name for file in files for name in (file.name, *file.also)]
+
+    assert len(names) == len(set(names))
+    for file in files:
+        assert isinstance(file, WeightsFile)
+        assert file.url.startswith("https://") and file.url.endswith("/")
+        assert file.md5 is None or len(file.md5) == 32
+
+
+def test_too_small_an_image_is_told_with_the_usual_size():
+    with pytest.raises(SteelbenchError, match=r"inception_v3 cannot take images of 32 pixels .*usual for it is 299"):
+        build_encoder("inception_v3", 32)
+
+
+def test_file_that_does_not_fit_is_told(tmp_path):
+    """As many numbers as the network has, in other shapes."""
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["numbers"] = np.zeros(BACKBONES["mobilenet_v2_035"].params, "f4")
+
+    with pytest.raises(SteelbenchError, match=r"other\.h5 does not fit mobilenet_v2_035: .*include_top=False"):
+        encoder_with_weights("mobilenet_v2_035", Origin("file", path=str(tmp_path / "other.h5")), image_size=32)
+
+
+def small_encoder(norm=True):
+    """Two convolutions with BatchNorm and dropout between, fresh; the second's statistics depend on the first's."""
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    image = keras.Input((None, None, 3))
+    x = layers.Resizing(12, 12, name="resizing")(image)
+    for number in range(2):
+        x = layers.Conv2D(6, 3)(x)
+        x = layers.BatchNormalization(name=f"norm{number}", momentum=0.9)(x) if norm else x
+        x = layers.Dropout(0.5)(layers.Activation("relu")(x))
+    return keras.Model(image, layers.GlobalAveragePooling2D(name="embedding")(x))
+
+
+def around(encoder, inputs):
+    """What goes into and comes out of every BatchNorm in inference, by name."""
+    norms = [layer for layer in encoder.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    taps = keras.Model(encoder.input, [[layer.input, layer.output] for layer in norms])
+    found = taps(inputs, training=False)
+    return {layer: [np.asarray(x, np.float64) for x in pair] for layer, pair in zip(norms, found, strict=True)}
+
+
+def check_calibrated(encoder, batch):
+    for layer, (before, after) in around(encoder, batch).items():
+        beta = np.asarray(layer.beta)
+        gamma = np.asarray(layer.gamma) if layer.scale else np.ones_like(beta)
+        variance = before.var(axis=(0, 1, 2))
+        spread = np.abs(before).max()
+        np.testing.assert_allclose(layer.moving_mean, before.mean(axis=(0, 1, 2)), atol=1e-3 * spread)
+        np.testing.assert_allclose(layer.moving_variance, variance, rtol=1e-2, atol=1e-5 * spread**2)
+        np.testing.assert_allclose(after.mean(axis=(0, 1, 2)), beta, atol=0.02)
+        # `epsilon` keeps channels that hardly vary smaller.
+        expected = gamma**2 * variance / (variance + layer.epsilon)
+        np.testing.assert_allclose(after.var(axis=(0, 1, 2)), expected, rtol=0.02, atol=1e-3)
+
+
+def test_after_calibration_every_norm_gives_mean_beta_and_variance_gamma_squared():
+    encoder, batch = small_encoder(), images(20, 12, 12).astype(np.float32)
+    for layer in encoder.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.gamma.assign(RNG.uniform(0.5, 2, 6))
+            layer.beta.assign(RNG.standard_normal(6))
+
+    calibrate(encoder, batch)
+
+    check_calibrated(encoder, batch)
+
+
+def test_calibration_leaves_momentum_and_dropout_as_they_were():
+    encoder = small_encoder()
+    kernels = [weight.numpy() for weight in encoder.trainable_weights]
+
+    calibrate(encoder, images(4, 12, 12).astype(np.float32))
+
+    assert {layer.momentum for layer in encoder.layers if hasattr(layer, "momentum")} == {0.9}
+    assert {layer.rate for layer in encoder.layers if isinstance(layer, keras.layers.Dropout)} == {0.5}
+    assert all(np.array_equal(a, b.numpy()) for a, b in zip(kernels, encoder.trainable_weights, strict=True))
+
+
+def test_network_without_norms_is_not_changed_by_calibration():
+    encoder = small_encoder(norm=False)
+    before = digest(encoder)
+
+    calibrate(encoder, images(4, 12, 12).astype(np.float32))
+
+    assert digest(encoder) == before
+
+
+def test_digest_changes_with_any_weight():
+    encoder = small_encoder()
+    before = digest(encoder)
+    variance = encoder.get_layer("norm1").moving_variance
+    variance.assign(np.nextafter(variance.numpy(), np.float32(2)))
+
+    assert digest(encoder) != before
+    assert digest(small_encoder()) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenet_v2_035", "efficientnet_b0"])
+def test_fresh_network_is_alive_once_calibrated_and_a_matter_of_its_seed(name):
+    batch, pixels = resized(images(24), 48), images(3).astype(np.float32)
+
+    def fresh(seed, calibration):
+        return encoder_with_weights(name, Origin("random"), image_size=48, seed=seed, calibration=calibration)
+
+    encoder = fresh(0, batch)
+    features = np.asarray(encoder(pixels))
+
+    check_calibrated(encoder, batch)
+    assert np.abs(features).mean() > 0.01
+    assert apart(features) > 0.01
+    assert np.abs(np.asarray(fresh(0, None)(pixels))).mean() < np.abs(features).mean() / 10
+    assert digest(fresh(0, batch)) == digest(encoder)
+    assert digest(fresh(1, batch)) != digest(encoder)

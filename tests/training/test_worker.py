@@ -1,0 +1,49 @@
+"""A real worker: how it ends, well and not."""
+
+import stat
+import sys
+
+import pytest
+
+from steelbench.__main__ import main
+from steelbench.results import Summary, read_record
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def exit_codes(monkeypatch, tmp_path):
+    """A file with the exit code of every worker that was started."""
+    codes, script = tmp_path / "codes", tmp_path / "python"
+    script.write_text(f'#!/bin/sh\n{sys.executable} "$@"\ncode=$?\necho $code >> {codes}\nexit $code\n')
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(sys, "executable", str(script))
+    return codes
+
+
+def run(data, results, *more):
+    options = ["--weights", "random", "--backbones", "mobilenet_v2_035", "--image-size", "32", "--epochs", "1"]
+    return main(["run", "--data", str(data), "--results", str(results), *options, *more])
+
+
+def test_a_worker_that_has_done_all_ends_with_0_and_leaves_no_log(tiny_images, tmp_path, exit_codes):
+    assert run(tiny_images(images=6), tmp_path / "results") == 0
+
+    # The thread that listens to the parent must not make Python abort at its end.
+    assert exit_codes.read_text().split() == ["0"]
+    assert not (tmp_path / "results" / "unfinished").exists()
+
+
+def test_a_worker_that_fails_before_its_first_task_gives_its_error_as_the_reason(
+    tiny_images, tmp_path, exit_codes, monkeypatch
+):
+    (tmp_path / "cache").write_text("not a folder")
+    monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / "cache"))
+
+    assert run(tiny_images(images=6), tmp_path / "results") == 1
+
+    row = next(
+        row for row in read_record(tmp_path / "results" / "results.json", Summary).rows if row.backbone != "none"
+    )
+    assert "NotADirectoryError" in row.reason and str(tmp_path / "cache") in row.reason
+    assert exit_codes.read_text().split() == ["1"]
