@@ -125,6 +125,10 @@ class Experiment:
             raise SteelbenchError(
                 f"variant '{self.variant}' is not a slug; use lower-case letters, digits, '_', '.' and '=' only."
             )
+        if self.image_size is not None and not 32 <= self.image_size <= 2048:
+            raise SteelbenchError(
+                f"image_size is {self.image_size}; expected 32 to 2048 pixels, or None for the usual."
+            )
 
     @property
     def name(self) -> str:

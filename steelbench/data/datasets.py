@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from steelbench.data.images import is_image
+from steelbench.data.samples import Dataset, Sample, clean_text, count_loose, image_files, make_sample, visible_folders
 from steelbench.errors import SteelbenchError
 from steelbench.storage import cache_folder
 
@@ -25,25 +24,6 @@ NEU_CLASSES = {
 }
 NEU_NAME = re.compile(r"(Cr|In|Pa|PS|RS|Sc)_\d+")
 SPLIT_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One labelled image. `path` is relative to the data folder, with '/'; `split` and `group` may be empty."""
-
-    path: str
-    label: str
-    split: str = ""
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What a reader found; nothing is decoded yet. `left_out` counts images by the reason they are not used."""
-
-    root: Path
-    samples: tuple[Sample, ...]
-    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,7 +61,8 @@ def read_dataset(data: str, include_none: bool = False) -> tuple[str, Dataset]:
         if (name == "demo") == (data == "demo") and reader.matches(path):
             found = reader.read(path.resolve(), include_none)
             left_out = {reason: count for reason, count in found.left_out.items() if count}
-            return name, Dataset(found.root, tuple(sorted(found.samples, key=lambda s: s.path)), left_out)
+            ordered = tuple(sorted(found.samples, key=lambda sample: sample.path))
+            return name, Dataset(found.root, ordered, left_out, found.empty)
     layouts = "; ".join(reader.layout for reader in DATASETS.values())
     raise SteelbenchError(f"--data {data} holds no layout that is known. Known: {layouts}.")
 
@@ -95,77 +76,43 @@ def _existing(data: str) -> Path | None:
         return None
 
 
-def _folders(root: Path) -> list[Path]:
-    """The visible folders, without links to a folder above: every image would be read again under another label."""
-    real = root.resolve()
-    return sorted(
-        path
-        for path in root.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and not real.is_relative_to(path.resolve())
-    )
-
-
-def _images(folder: Path) -> Iterator[Path]:
-    # Not rglob, which passes over a folder that may not be read without a word.
-    for place, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (path for path in (Path(place, name) for name in names) if is_image(path))
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _loose(folder: Path) -> int:
-    return sum(is_image(path) and not path.is_dir() for path in folder.iterdir())
-
-
-def _text(name: str, what: str) -> str:
-    """The name as it may stand in a CSV: the same characters however a file system composed them."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        raise SteelbenchError(f"the {what} {name!r} is not valid UTF-8; rename it and run again.") from None
-    return unicodedata.normalize("NFC", name)
-
-
-def _sample(root: Path, path: Path, label: str, split: str = "") -> Sample:
-    relative = path.relative_to(root).as_posix()
-    _text(relative, "file name")
-    return Sample(relative, _text(label, "class folder"), split)
-
-
 def _class_folders(root: Path, _include_none: bool) -> Dataset:
-    samples = [_sample(root, path, folder.name) for folder in _folders(root) for path in _images(folder)]
-    return Dataset(root, tuple(samples), {"in no class folder": _loose(root)})
+    samples = [make_sample(root, path, folder.name) for folder in visible_folders(root) for path in image_files(folder)]
+    filled = {sample.path.split("/")[0] for sample in samples}
+    empty = tuple(folder.name for folder in visible_folders(root) if folder.name not in filled)
+    return Dataset(root, tuple(samples), {"in no class folder": count_loose(root)}, empty)
 
 
 def _split_folders(root: Path, _include_none: bool) -> Dataset:
-    parts = [(part, SPLIT_NAMES[part.name.lower()]) for part in _folders(root) if part.name.lower() in SPLIT_NAMES]
-    samples = [
-        _sample(root, path, folder.name, split)
-        for part, split in parts
-        for folder in _folders(part)
-        for path in _images(folder)
+    parts = [
+        (part, SPLIT_NAMES[part.name.lower()]) for part in visible_folders(root) if part.name.lower() in SPLIT_NAMES
     ]
-    others = [folder for folder in _folders(root) if folder.name.lower() not in SPLIT_NAMES]
-    left_out = {f"in {folder.name}, neither train, val nor test": sum(1 for _ in _images(folder)) for folder in others}
-    left_out["in no class folder"] = _loose(root) + sum(_loose(part) for part, _ in parts)
+    samples = [
+        make_sample(root, path, folder.name, split)
+        for part, split in parts
+        for folder in visible_folders(part)
+        for path in image_files(folder)
+    ]
+    others = [folder for folder in visible_folders(root) if folder.name.lower() not in SPLIT_NAMES]
+    left_out = {
+        f"in {folder.name}, neither train, val nor test": sum(1 for _ in image_files(folder)) for folder in others
+    }
+    left_out["in no class folder"] = count_loose(root) + sum(count_loose(part) for part, _ in parts)
     return Dataset(root, tuple(samples), left_out)
 
 
 def _has_split_folders(root: Path) -> bool:
     if not root.is_dir():
         return False
-    parts = [folder for folder in _folders(root) if folder.name.lower() in SPLIT_NAMES]
+    parts = [folder for folder in visible_folders(root) if folder.name.lower() in SPLIT_NAMES]
     # The others may hold unlabelled images only; classes called train and test they are not.
-    return len(parts) > 1 and any(SPLIT_NAMES[part.name.lower()] == "train" and _folders(part) for part in parts)
+    return len(parts) > 1 and any(SPLIT_NAMES[part.name.lower()] == "train" and visible_folders(part) for part in parts)
 
 
 def _neu_names(root: Path, _include_none: bool) -> Dataset:
     images = [path for path in sorted(root.iterdir()) if is_image(path) and not path.is_dir()]
     named = [path for path in images if NEU_NAME.fullmatch(path.stem)]
-    samples = [_sample(root, path, NEU_CLASSES[path.stem.split("_")[0]]) for path in named]
+    samples = [make_sample(root, path, NEU_CLASSES[path.stem.split("_")[0]]) for path in named]
     return Dataset(root, tuple(samples), {"no NEU-CLS name": len(images) - len(named)})
 
 
@@ -205,7 +152,7 @@ def _csv(path: Path, _include_none: bool) -> Dataset:
         seen[relative] += 1
         if seen[relative] > 1:
             raise SteelbenchError(f"{path}, line {number}: {name} is listed twice; keep one line for each image.")
-        samples.append(Sample(relative, _text(label, "label"), SPLIT_NAMES.get(split, ""), row.get("group", "")))
+        samples.append(Sample(relative, clean_text(label, "label"), SPLIT_NAMES.get(split, ""), row.get("group", "")))
     return Dataset(root, tuple(samples))
 
 
@@ -228,7 +175,7 @@ def _severstal(root: Path, include_none: bool) -> Dataset:
         if len(classes) > 1:
             left_out["several classes in one image"] += 1
         elif classes or include_none:
-            samples.append(_sample(root, path, f"defect_{classes.pop()}" if classes else "none"))
+            samples.append(make_sample(root, path, f"defect_{classes.pop()}" if classes else "none"))
         else:
             left_out["no defect marked (--include-none uses them)"] += 1
     if labels:
@@ -254,6 +201,8 @@ DATASETS = {
         "NEU-CLS names (Cr_1.bmp, In_1.bmp, ...) in one folder",
     ),
     "class_folders": Reader(
-        lambda path: path.is_dir() and bool(_folders(path)), _class_folders, "one folder of images for each class"
+        lambda path: path.is_dir() and bool(visible_folders(path)),
+        _class_folders,
+        "one folder of images for each class",
     ),
 }

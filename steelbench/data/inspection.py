@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from steelbench.data.datasets import Dataset, Sample
 from steelbench.data.images import UnreadableImageError, decode, read_bytes
+from steelbench.data.samples import Dataset, Sample
 from steelbench.errors import SteelbenchError
 
 MAX_UNREADABLE = 0.05
@@ -125,7 +125,7 @@ def _refuse_unreadable(dataset: Dataset, skipped: list[tuple[str, str]]) -> None
 
 
 def _refuse_classes(dataset: Dataset, counts: Counter[str]) -> None:
-    for name in sorted({sample.label for sample in dataset.samples}):
+    for name in sorted({*dataset.empty, *(sample.label for sample in dataset.samples)}):
         if counts[name] < MIN_PER_CLASS:
             raise SteelbenchError(
                 f"class '{name}' has {counts[name]} readable image{'' if counts[name] == 1 else 's'}; at least "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import http.client
 import os
@@ -170,8 +171,10 @@ def resolve(name: str, source: str, weights_dir: Path | None = None, progress: P
         return Origin(source, path.name, verify_file(path, name, wanted), str(path))
     path = Path(source).expanduser()
     if not path.is_file():
+        close = difflib.get_close_matches(source, KINDS, n=1)
+        hint = f"; did you mean '{close[0]}'? It" if close else ""
         raise SteelbenchError(
-            f"--weights {source} is neither a file nor one of {', '.join(KINDS)}; "
+            f"--weights {source}{hint} is neither a file nor one of {', '.join(KINDS)}; "
             "name an .h5 file of weights, or one of these words."
         )
     return Origin("file", path.name, verify_file(path, name, None), str(path))

@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from steelbench.data.datasets import Dataset
 from steelbench.data.inspection import Inspection
+from steelbench.data.samples import Dataset
 from steelbench.data.splits import Split
 from steelbench.experiment import RunOptions
 from steelbench.models.weights import Origin

@@ -113,11 +113,12 @@ def is_done(experiment: Experiment, options: RunOptions, parts: dict[str, Any]) 
     if options.force or not path.is_file():
         return False
     record = read_record(path, RunRecord)
-    if record.fingerprint == fingerprint(parts):
+    engine = record.engine if options.engine == "auto" else options.engine
+    if record.fingerprint == fingerprint(parts) and record.engine == engine:
         return True
+    difference = _difference(record, {**parts, "engine": engine})
     raise SteelbenchError(
-        f"{path.parent} holds a run with {_difference(record, parts)}. Use --force to replace it, or --results to "
-        "keep both."
+        f"{path.parent} holds a run with {difference}. Use --force to replace it, or --results to keep both."
     )
 
 
@@ -127,7 +128,7 @@ def _difference(record: RunRecord, parts: dict[str, Any]) -> str:
             return f"{key}={record.settings.get(key)}, this experiment asks for {key}={value}"
     origin = {key: record.weights.get(key, "") for key in ("kind", "file", "md5") if record.weights.get(key)}
     pairs = [("weights", _words(origin), _words(parts["weights"]))]
-    pairs += [(key, str(getattr(record, key)), str(parts[key])) for key in ("image_size", "precision")]
+    pairs += [(key, str(getattr(record, key)), str(parts[key])) for key in ("image_size", "precision", "engine")]
     for key, old, new in pairs:
         if old != new:
             return f"{key} {old}, this experiment asks for {new}"

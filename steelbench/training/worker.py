@@ -171,7 +171,8 @@ def _listen_to_parent() -> threading.Event:
     turn = threading.Event()
 
     def watch() -> None:
-        while sys.stdin.buffer.readline():
+        # Not `sys.stdin`: its lock, held by a thread, would abort the interpreter at the end of a good run.
+        while os.read(0, 64):
             turn.set()
         # Nobody would read what we go on to write.
         os._exit(1)

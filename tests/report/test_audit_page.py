@@ -11,9 +11,9 @@ import pytest
 from steelbench.data.audit_looks import Look
 from steelbench.data.audit_pictures import PairPicture
 from steelbench.data.audit_tables import AuditResult, Doubt
-from steelbench.data.datasets import Sample
 from steelbench.data.inspection import Inspected, Inspection
 from steelbench.data.overlaps import Pair, group_files
+from steelbench.data.samples import Sample
 from steelbench.data.shortcuts import Brightness, Shortcut
 from steelbench.report.audit_page import summary_sentences, write_audit_page
 
