@@ -1,0 +1,128 @@
+"""Seconds and peak memory of `steelbench run` against images, epochs, heads (folds x seeds) and backbones; curves as PNG.
+
+Run:      python benchmarks/cost_of_growth.py [--images 180,360,720,1440] [--out DIR]
+Takes:    about 10 minutes on 2 cores with the sizes that are set.
+Expect:   images cost linearly, once; epochs and heads cost next to nothing beside the pass; memory stays.
+Each point is a `steelbench run` on demo images in a process of its own, with random weights. Only the curve of the images
+starts with an empty cache; the others share one that is full, as the pass is not what they measure.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+
+def memory_of(pid: int) -> float:
+    """Resident GiB of a process and its children, from /proc."""
+    total = 0.0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+            if int(path.parent.name) == pid or int(fields[1]) == pid:
+                total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**30
+        except (OSError, ValueError, IndexError):
+            continue
+    return total
+
+
+def run(data: Path, cache: Path, *options: str) -> dict[str, float]:
+    """Seconds and peak memory of one run."""
+    with tempfile.TemporaryDirectory() as results:
+        command = [sys.executable, "-m", "steelbench", "run", "--data", str(data), "--weights", "random"]
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [*command, *options, "--results", results],
+            env={**os.environ, "STEELBENCH_CACHE": str(cache)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        peak, ended = [0.0], threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(0.2):
+                peak[0] = max(peak[0], memory_of(process.pid))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        code = process.wait()
+        seconds = time.perf_counter() - start
+        ended.set()
+        watcher.join()
+        if code:
+            raise SystemExit(f"{' '.join(command)} ended with {code}")
+        return {"seconds": seconds, "peak_gib": peak[0]}
+
+
+def curves(images: list[int], folder: Path) -> dict[str, list[dict[str, float]]]:
+    """All four curves."""
+    from steelbench.data.demo import cached_demo
+
+    small = ("--backbones", "mobilenet_v2_035")
+    largest = cached_demo(folder, max(images))
+    full = folder / "full"
+    found: dict[str, list[dict[str, float]]] = {"images": [], "epochs": [], "heads": [], "backbones": []}
+
+    def point(curve: str, x: int, data: Path, cache: Path, *options: str) -> None:
+        found[curve].append({"x": x, **run(data, cache, *options)})
+        last = found[curve][-1]
+        print(f"{curve:10}{x:8}{last['seconds']:10.1f} s{last['peak_gib']:8.2f} GiB", flush=True)
+
+    for count in images:
+        point("images", count, cached_demo(folder, count), folder / f"cache-{count}", *small)
+    names = ["mobilenet_v2_035", "mobilenet_v2", "efficientnet_b0", "densenet121"]
+    run(largest, full, "--backbones", ",".join(names))
+    for epochs in (5, 10, 20, 40):
+        point("epochs", epochs, largest, full, *small, "--epochs", str(epochs))
+    for folds, seeds in ((1, 1), (3, 1), (5, 1), (5, 3)):
+        point("heads", folds * seeds, largest, full, *small, "--folds", str(folds), "--seeds", str(seeds))
+    for count in range(1, len(names) + 1):
+        point("backbones", count, largest, full, "--backbones", ",".join(names[:count]))
+    return found
+
+
+def draw(found: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """The curves: seconds and memory side by side."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import seaborn
+
+    seaborn.set_theme(style="whitegrid", palette="colorblind")
+    figure, axes = plt.subplots(2, 4, figsize=(13, 5.5), sharex="col")
+    titles = {"images": "images", "epochs": "epochs", "heads": "heads (folds x seeds)", "backbones": "backbones"}
+    for column, (curve, title) in enumerate(titles.items()):
+        for row, (key, label) in enumerate((("seconds", "seconds"), ("peak_gib", "peak memory, GiB"))):
+            axis = axes[row][column]
+            axis.plot([p["x"] for p in found[curve]], [p[key] for p in found[curve]], marker="o")
+            axis.set_ylim(bottom=0)
+            axis.set_ylabel(label if column == 0 else "")
+            axis.set_xlabel(title if row == 1 else "")
+    figure.suptitle("steelbench run: cost against size")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Measure, print, draw, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", default="180,360,720,1440")
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    options = parser.parse_args()
+    from steelbench.results import write_json
+    from steelbench.training.environment import describe
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = curves([int(word) for word in options.images.split(",")], Path(folder))
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_json(options.out / "cost_of_growth.json", {"curves": found, "machine": describe()})
+    draw(found, options.out / "cost_of_growth.png")
+    print(json.dumps({curve: [round(p["seconds"], 1) for p in points] for curve, points in found.items()}))
+
+
+if __name__ == "__main__":
+    main()
