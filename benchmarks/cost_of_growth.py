@@ -1,10 +1,11 @@
-"""Seconds and peak memory of `steelbench run` against images, epochs, heads (folds x seeds) and backbones; curves as PNG.
+"""Seconds and peak memory of `steelbench run` against images, epochs, heads (folds x seeds) and backbones.
 
 Run:      python benchmarks/cost_of_growth.py [--images 180,360,720,1440] [--out DIR]
 Takes:    about 10 minutes on 2 cores with the sizes that are set.
 Expect:   images cost linearly, once; epochs and heads cost next to nothing beside the pass; memory stays.
-Each point is a `steelbench run` on demo images in a process of its own, with random weights. Only the curve of the images
-starts with an empty cache; the others share one that is full, as the pass is not what they measure.
+Each point is a `steelbench run` on demo images in a process of its own, with random weights. Only the curve of the
+images starts with an empty cache; the others share one that is full, as the pass is not what they measure.
+The curves are drawn as PNG beside the JSON.
 """
 
 import argparse

@@ -1,0 +1,107 @@
+"""The forecast: from measured rates and what the cache holds, without starting anything where both are known."""
+
+import numpy as np
+import pytest
+
+from steelbench.errors import SteelbenchError
+from steelbench.training import forecast as module
+from steelbench.training.cache import Space
+from steelbench.training.forecast import forecast
+from steelbench.training.job import ImageRef, Job, SplitRef, Task
+
+NAME, DIM = "mobilenet_v2_035", 1280
+WEIGHTS = {"kind": "imagenet", "md5": "abc", "digest": "whatever"}
+
+
+def make_job(cache, images=10, tasks=2, kind="imagenet", **more):
+    task = Task(method="softmax", variant="", seed=0, fold=0, settings={}, fingerprint="f", name="n", run_name="r",
+                offered=True)  # fmt: skip
+    every = list(range(images))
+    fields = {
+        "results": "r", "cache": str(cache), "data_root": "d", "bit_depth": None, "backbone": NAME, "image_size": 32,
+        "origin": {"kind": kind, "md5": "abc" if kind == "imagenet" else ""}, "engine": "keras",
+        "precision": "float32", "verify": "sample", "track": False, "classes": ["a", "b"],
+        "images": [ImageRef(path=f"{i}.png", label=i % 2, digest=f"{i:064}") for i in every],
+        "splits": [SplitRef(seed=0, fold=0, train=every, validation=[], test=[])], "tasks": [task] * tasks,
+    }  # fmt: skip
+    return Job(**{**fields, **more})
+
+
+def fill(cache, digests, weights, rate=20.0, **more):
+    space = Space(
+        cache, NAME, DIM,
+        {"weights": weights, "image_size": 32, "bit_depth": None, "engine": "keras", "precision": "float32", **more},
+    )  # fmt: skip
+    with space.locked(), space.writer() as write:
+        write(digests, np.zeros((len(digests), DIM), np.float32))
+    space.write_check({"images_per_second": rate, "load_seconds": 7.0, "memory_gib": 1.5})
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_started(monkeypatch):
+    def refuse(jobs, results, on_event):
+        assert not jobs, "a worker was started"
+
+    monkeypatch.setattr(module, "run_jobs", refuse)
+
+
+def ask(job, tmp_path):
+    return forecast([job], tmp_path, lambda job, event: None)[0]
+
+
+def test_missing_images_cost_their_time(tmp_path):
+    fill(tmp_path, [f"{i:064}" for i in range(4)], WEIGHTS, rate=20.0)
+    few, many = (ask(make_job(tmp_path, images=count), tmp_path) for count in (10, 2010))
+
+    assert (few.images, few.missing, few.rate) == (10, 6, 20.0)
+    assert many.missing == 2006
+    # 2000 images more at 20 per second, and up to 64 instead of 10 for the saved models at half that rate.
+    assert many.seconds - few.seconds == pytest.approx(2000 / 20 + 2 * (64 - 10) / 20 * 2)
+    assert few.memory_gib > 1.5
+
+
+def test_a_full_cache_of_other_weights_does_not_count(tmp_path):
+    fill(tmp_path, [f"{i:064}" for i in range(10)], {**WEIGHTS, "md5": "other"})
+
+    assert ask(make_job(tmp_path), tmp_path).missing == 10
+
+
+@pytest.mark.parametrize("other", [{"precision": "bfloat16"}, {"image_size": 64}, {"engine": "openvino"}])
+def test_another_way_of_computing_does_not_count(tmp_path, other):
+    fill(tmp_path, [f"{i:064}" for i in range(10)], WEIGHTS)
+    fill(tmp_path, [f"{i:064}" for i in range(10)], {**WEIGHTS, "md5": "other"}, **other)
+
+    job = make_job(tmp_path, **other)
+    assert ask(job, tmp_path).missing == 10
+
+
+def test_fresh_weights_count_only_with_their_calibration(tmp_path):
+    job = make_job(tmp_path, kind="random")
+    digests = [image.digest for image in job.images]
+    fill(tmp_path, digests, {"kind": "random", "calibration": "of other images"})
+    assert ask(job, tmp_path).missing == 10
+
+    fill(tmp_path, digests, {"kind": "random", "calibration": job.calibration_digest})
+    assert ask(job, tmp_path).missing == 0
+
+
+def test_a_backbone_that_was_never_measured_is_measured(tmp_path, monkeypatch):
+    started = []
+
+    def run_jobs(jobs, results, on_event):
+        started.extend(jobs)
+        fill(tmp_path, ["0" * 64], WEIGHTS)
+
+    monkeypatch.setattr(module, "run_jobs", run_jobs)
+
+    found = ask(make_job(tmp_path), tmp_path)
+
+    assert [(job.limit, job.tasks) for job in started] == [(module.PROBE_IMAGES, [])]
+    assert found.missing == 9
+
+
+def test_a_backbone_that_cannot_be_measured_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "run_jobs", lambda jobs, results, on_event: {})
+
+    with pytest.raises(SteelbenchError, match="could not be measured"):
+        ask(make_job(tmp_path), tmp_path)

@@ -1,0 +1,100 @@
+"""Extraction that is killed at random moments leaves no wrong feature behind, and what it left is used."""
+
+import hashlib
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steelbench.training.cache import Space
+
+pytestmark = pytest.mark.slow
+
+DIM, IMAGES, KILLS = 64, 400, 30
+# A network that needs no TensorFlow: the features are a digest of the pixels, a few milliseconds a batch.
+CODE = f"""
+import hashlib, sys, time
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np
+from steelbench.training import cache
+from steelbench.training.features import Source, extract
+
+cache.SHARD_SECONDS = 0.02
+encoder = SimpleNamespace(get_layer=lambda name: SimpleNamespace(height=16))
+
+def run(batches):
+    for batch in batches:
+        time.sleep(0.01)
+        yield np.stack([np.resize(image.ravel(), {DIM}) for image in batch])
+
+sources = [Source(path, hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(Path(sys.argv[1]).iterdir())]
+space = cache.Space(Path(sys.argv[2]), "tiny", {DIM}, {{}})
+print("ready", flush=True)
+print(extract(sources, space, encoder, run, 4))
+"""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    import cv2
+
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for number in range(IMAGES):
+        cv2.imwrite(str(folder / f"{number:04}.png"), rng.integers(0, 256, (20, 20, 3), dtype=np.uint8))
+    return folder
+
+
+def start(pictures, cache):
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(pictures), str(cache)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def features(pictures, cache):
+    space = Space(Path(cache), "tiny", DIM, {})
+    space.read()
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(pictures.iterdir())]
+    return {digest: space.gather([digest])[0] for digest in digests if digest in space}
+
+
+def test_killed_at_random_moments_it_never_leaves_a_wrong_feature(pictures, tmp_path):
+    clean, killed = tmp_path / "clean", tmp_path / "killed"
+    with start(pictures, clean) as process:
+        assert process.communicate()[0].strip() == str(IMAGES)
+    expected = features(pictures, clean)
+    assert len(expected) == IMAGES
+
+    moments = random.Random(0)
+    grown = [0]
+    for _ in range(KILLS):
+        with start(pictures, killed) as process:
+            time.sleep(moments.uniform(0, 0.12))
+            process.send_signal(signal.SIGKILL)
+        found = features(pictures, killed)
+        assert all(np.array_equal(value, expected[digest]) for digest, value in found.items())
+        grown.append(len(found))
+
+    assert grown == sorted(grown), "something that was there is gone"
+    assert grown[-1] > 0
+    with start(pictures, killed) as process:
+        assert int(process.communicate()[0]) == IMAGES - grown[-1]
+    after = features(pictures, killed)
+    assert after.keys() == expected.keys()
+    assert all(np.array_equal(value, expected[digest]) for digest, value in after.items())
+
+
+def test_two_at_once_compute_each_image_once(pictures, tmp_path):
+    with start(pictures, tmp_path) as one, start(pictures, tmp_path) as two:
+        counts = [int(process.communicate()[0]) for process in (one, two)]
+
+    assert sum(counts) == IMAGES
+    assert len(features(pictures, tmp_path)) == IMAGES
