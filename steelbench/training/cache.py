@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,9 +86,9 @@ class Space:
             return None
         return shard
 
-    def write_check(self, check: dict[str, float]) -> None:
+    def write_check(self, check: Mapping[str, float | None]) -> None:
         """Keep how the engine compared with Keras, for runs that find everything here."""
-        write_json(self.folder / "check.json", check)
+        write_json(self.folder / "check.json", dict(check))
 
     def check(self) -> dict[str, float]:
         """What `write_check` kept; empty if nothing."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from steelbench.data.inspection import Inspection
 from steelbench.data.samples import Dataset
-from steelbench.data.splits import Split
 from steelbench.experiment import RunOptions
 from steelbench.models.weights import Origin
 from steelbench.results import Notice, whole_file
+from steelbench.training.division import Division
 
 
 def describe_data(
@@ -29,21 +29,24 @@ def describe_data(
     }
 
 
-def describe_split(options: RunOptions, splits: dict[tuple[int, int], Split], groups: int) -> dict[str, Any]:
+def describe_split(options: RunOptions, division: Division) -> dict[str, Any]:
     """`Summary.split`; the numbers of images are those of seed 0, fold 0."""
-    first = splits[0, 0]
+    first = division.splits[0, 0]
     return {
         "kind": options.split,
         "folds": options.folds,
         "seeds": options.seeds,
-        "groups": groups,
+        "groups": division.groups,
+        "leaking": division.leaking,
         "train": len(first.train),
         "validation": len(first.validation),
         "test": len(first.test),
     }
 
 
-def first_notices(inspection: Inspection, origins: dict[str, Origin], options: RunOptions) -> list[Notice]:
+def first_notices(
+    inspection: Inspection, origins: dict[str, Origin], options: RunOptions, division: Division
+) -> list[Notice]:
     """What must be said of the images and the weights."""
     notices = [Notice(level="caution", text=text) for text in inspection.warnings]
     untrained = [name for name, origin in origins.items() if origin.kind == "random"]
@@ -53,6 +56,15 @@ def first_notices(inspection: Inspection, origins: dict[str, Origin], options: R
                 level="serious",
                 text=f"No ImageNet weights were found for {', '.join(untrained)}, and none could be fetched; they run "
                 "with random weights. Put the files that `steelbench weights list` names into --weights-dir.",
+            )
+        )
+    if division.leaking:
+        notices.append(
+            Notice(
+                level="serious",
+                text=f"The test set leaks: {division.leaking:.1%} of the test images have a copy, or an image of their "
+                "group, among the training images. The accuracies below are too high; use --split grouped, or mend "
+                "the split that the data brings.",
             )
         )
     if inspection.skipped:

@@ -29,12 +29,26 @@ class Source:
 
 @dataclass(frozen=True)
 class EngineCheck:
-    """The engine that computes, and how its first batch compares with plain Keras in float32."""
+    """The engine that computes, and how its first batch compares with plain Keras in float32.
+
+    `problem` says why the engine that was asked for is not the one that computes.
+    """
 
     engine: str
     difference: float
     cosine: float
-    fell_back: bool
+    problem: str = ""
+
+    @property
+    def record(self) -> dict[str, float | None]:
+        """Difference and cosine for a record; None where they are no numbers."""
+        found = {"difference": self.difference, "cosine": self.cosine}
+        return {key: value if np.isfinite(value) else None for key, value in found.items()}
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether Keras took over."""
+        return bool(self.problem)
 
 
 def checked_engine(name: str, encoder: Any, precision: str, first: NDArray[np.float32]) -> tuple[Run, EngineCheck]:
@@ -49,13 +63,21 @@ def checked_engine(name: str, encoder: Any, precision: str, first: NDArray[np.fl
     Returns:
         The engine to use, which is `keras` where float32 features differ by more than `TOLERANCE`, and the check.
     """
-    run = open_engine(name, encoder, precision)
     expected = np.asarray(trunk(encoder)(first, training=False))
-    got = next(iter(run([first])))
+    try:
+        run = open_engine(name, encoder, precision)
+        got = next(iter(run([first])))
+    except Exception as error:
+        # Whatever a conversion stumbles over, plain Keras can run what Keras built.
+        if name == "keras":
+            raise
+        problem = f"{name} cannot run it ({type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]})"
+        return open_engine("keras", encoder, precision), EngineCheck("keras", 0.0, 1.0, problem)
     difference, cosine = compare(got, expected)
     if name != "keras" and precision == "float32" and not difference <= TOLERANCE:
-        return open_engine("keras", encoder, precision), EngineCheck("keras", difference, cosine, True)
-    return run, EngineCheck(name, difference, cosine, False)
+        problem = f"{name} differs from Keras by {difference:.1e} (relative), more than {TOLERANCE:g}"
+        return open_engine("keras", encoder, precision), EngineCheck("keras", difference, cosine, problem)
+    return run, EngineCheck(name, difference, cosine)
 
 
 def compare(got: NDArray[np.float32], expected: NDArray[np.float32]) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from filelock import FileLock, Timeout
 
 from steelbench.data.datasets import Dataset, read_dataset
 from steelbench.data.inspection import Inspection, inspect_dataset
-from steelbench.data.splits import Split, group_numbers, make_splits
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.models.backbones import find_backbone
@@ -26,6 +26,7 @@ from steelbench.models.weights import Origin, resolve
 from steelbench.results import Notice, write_json
 from steelbench.training.baseline import run_majority
 from steelbench.training.describe import describe_data, describe_split, first_notices, write_skipped
+from steelbench.training.division import Division, divide
 from steelbench.training.engines import choose_engine
 from steelbench.training.environment import describe
 from steelbench.training.forecast import Forecast, forecast
@@ -86,6 +87,8 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
     ready = _prepare(options, experiments, command, progress)
     with _alone(options.results):
         if options.force:
+            # A split that cannot be drawn is found before anything is deleted.
+            _ = ready.division
             clear(options.results, ready.config, ready.everything)
         else:
             refuse_other_results(options.results, ready.config)
@@ -101,7 +104,9 @@ def preview(
     if not options.force:
         refuse_other_results(options.results, ready.config)
     todo = unfinished(ready.everything, options, ready.origins, ready.config)
-    jobs = make_jobs(todo, options, ready.origins, ready.config, ready.inspection, ready.dataset.root, ready.splits)
+    jobs = make_jobs(
+        todo, options, ready.origins, ready.config, ready.inspection, ready.dataset.root, ready.division.splits
+    )
     with tempfile.TemporaryDirectory() as folder:
         found = forecast(jobs, Path(folder), _listen(progress, Outcome({}, {})))
     return found, {"to do": len(todo), "in all": len(ready.everything)}
@@ -114,10 +119,14 @@ class _Ready:
     everything: list[Experiment]
     dataset: Dataset
     inspection: Inspection
-    splits: dict[tuple[int, int], Split]
-    groups: int
+    options: RunOptions
     config: dict[str, Any]
     origins: dict[str, Origin]
+
+    @cached_property
+    def division(self) -> Division:
+        """The splits; drawn when they are first needed, which for a run that is done they are not."""
+        return divide(self.options, self.inspection)
 
 
 def _prepare(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> _Ready:
@@ -135,10 +144,7 @@ def _prepare(options: RunOptions, experiments: Sequence[Experiment], command: st
         "reader": reader,
         "data_digest": inspection.digest,
     }
-    # Before the weights, which may have to be fetched, and before --force makes room.
-    splits, groups = _splits(options, inspection)
-    origins = _weights(everything, options, progress)
-    return _Ready(everything, dataset, inspection, splits, groups, config, origins)
+    return _Ready(everything, dataset, inspection, options, config, _weights(everything, options, progress))
 
 
 def _refuse_place(results: Path, reader: str, root: Path) -> None:
@@ -186,15 +192,15 @@ def _locked(options: RunOptions, ready: _Ready, progress: Progress) -> Outcome |
     todo = unfinished(ready.everything, options, origins, config)
     if not todo and _complete(options.results):
         return None
-    splits = ready.splits
+    splits = ready.division.splits
     jobs = make_jobs(todo, options, origins, config, inspection, dataset.root, splits)
     write_json(options.results / "config.json", config)
     write_json(options.results / "environment.json", describe())
     write_skipped(options.results / "skipped_images.csv", inspection)
     outcome = Outcome(
         describe_data(options, dataset, inspection, config),
-        describe_split(options, splits, ready.groups),
-        notices=first_notices(inspection, origins, options),
+        describe_split(options, ready.division),
+        notices=first_notices(inspection, origins, options, ready.division),
         weights={name: origin.kind for name, origin in origins.items()},
     )
     run_majority(options.results, inspection, splits)
@@ -219,27 +225,6 @@ def _weights(everything: Sequence[Experiment], options: RunOptions, progress: Pr
         )
         for name in names
     }
-
-
-def _splits(options: RunOptions, inspection: Inspection) -> tuple[dict[tuple[int, int], Split], int]:
-    import numpy as np
-
-    number = {name: index for index, name in enumerate(inspection.classes)}
-    labels = np.array([number[image.sample.label] for image in inspection.images], np.int64)
-    keys = [
-        [f"pixels {image.pixels_digest}", *([f"group {image.sample.group}"] if image.sample.group else [])]
-        for image in inspection.images
-    ]
-    groups = group_numbers(keys) if options.split == "grouped" else np.arange(len(labels))
-    fixed = [image.sample.split for image in inspection.images]
-    splits = {
-        (seed, fold): split
-        for seed in range(options.seeds)
-        for fold, split in enumerate(
-            make_splits(labels, groups, fixed, folds=options.folds, seed=seed, classes=inspection.classes)
-        )
-    }
-    return splits, int(groups.max()) + 1
 
 
 def _listen(progress: Progress, outcome: Outcome) -> Callable[[Job, Event], None]:

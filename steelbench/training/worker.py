@@ -126,16 +126,13 @@ class Worker:
         first = self.pictures.resized(np.arange(ENGINES[self.engine].batch) % len(job.images), job.image_size)
         run, check = checked_engine(self.engine, self.encoder, job.precision, first)
         if check.fell_back:
-            text = (
-                f"{job.backbone}: {self.engine} differs from Keras by {check.difference:.1e} (relative), more than "
-                "1e-3; its features were computed by Keras instead."
-            )
+            text = f"{job.backbone}: {check.problem}; its features were computed by Keras instead."
             self.emit(Event(kind="note", text=text))
         if job.precision != "float32":
             text = f"{job.backbone}: {job.precision} features have cosine {check.cosine:.5f} to float32 (first batch)."
             self.emit(Event(kind="note", text=text))
         self.engine = check.engine
-        self._space().write_check({"difference": check.difference, "cosine": check.cosine})
+        self._space().write_check(check.record)
         return run
 
     def _task(self, task: Task) -> None:

@@ -121,6 +121,20 @@ def test_sound_engine_is_used_and_its_difference_told(small):
     assert next(iter(run([images(8)]))).shape == (8, 16)
 
 
+def test_engine_that_cannot_be_opened_is_replaced_by_keras_and_told(small, monkeypatch):
+    def open_broken(encoder, precision, batch):
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(engines, "open_broken", open_broken, raising=False)
+    monkeypatch.setitem(ENGINES, "broken", dataclasses.replace(ENGINES["keras"], open="open_broken"))
+
+    run, check = checked_engine("broken", small, "float32", images(8))
+
+    assert (check.engine, check.fell_back) == ("keras", True)
+    assert "no such operation" in check.problem
+    assert next(iter(run([images(8)]))).shape == (8, 16)
+
+
 @pytest.mark.parametrize("wrong", [lambda x: x * 1.01, lambda x: x[::-1], lambda x: x * np.nan, lambda x: 0 * x])
 def test_engine_that_computes_something_else_is_replaced_by_keras(small, monkeypatch, wrong):
     true = open_engine("keras", small, "float32")
@@ -136,6 +150,7 @@ def test_engine_that_computes_something_else_is_replaced_by_keras(small, monkeyp
 
     assert (check.engine, check.fell_back) == ("keras", True)
     assert not check.difference <= features.TOLERANCE
+    assert all(value is None or np.isfinite(value) for value in check.record.values())
     np.testing.assert_allclose(next(iter(run([pixels]))), small(pixels, training=False), rtol=1e-4, atol=1e-5)
 
 
