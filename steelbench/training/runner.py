@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import importlib.util
 import os
 import re
 import shutil
@@ -133,6 +134,11 @@ def _prepare(options: RunOptions, experiments: Sequence[Experiment], command: st
     for experiment in experiments:
         find_backbone(experiment.backbone)
     choose_engine(options.engine, options.precision, gpus=0)
+    if options.track == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
+        raise SteelbenchError(
+            "--track tensorboard needs the package tensorboard, which is not installed; "
+            "pip install 'steelbench[tensorboard]', or leave --track out."
+        )
     everything = expand(experiments, options.seeds, options.folds)
     reader, dataset = read_dataset(options.data, options.include_none)
     _refuse_place(options.results.resolve(), reader, dataset.root)

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import importlib.util
 import json
 import os
 
@@ -9,9 +10,9 @@ import pytest
 
 from steelbench.__main__ import main
 from steelbench.errors import SteelbenchError
-from steelbench.experiment import Experiment, Softmax
+from steelbench.experiment import Experiment, RunOptions, Softmax
 from steelbench.results import Summary, read_record
-from steelbench.training.runner import expand
+from steelbench.training.runner import expand, run
 
 HOSTILE = ('a,"b" <i>', "=1+1", "<script>alert(1)</script>".replace("/", "\u2215"), "rißig 锈")
 
@@ -49,6 +50,13 @@ def test_every_experiment_runs_for_every_seed_and_fold():
     names = [experiment.run_name for experiment in expand(experiments, seeds=2, folds=3)]
 
     assert names == [f"{b}-softmax-s{s}-f{f}" for b in ("vgg19", "xception") for s in range(2) for f in range(3)]
+
+
+def test_tensorboard_that_is_not_installed_is_told_before_anything_is_read(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else object())
+
+    with pytest.raises(SteelbenchError, match=r"steelbench\[tensorboard\]"):
+        run(RunOptions(data="nowhere", track="tensorboard", engine="keras"), [], "", lambda *_: None)
 
 
 def test_two_experiments_of_one_name_are_refused():
