@@ -12,7 +12,8 @@ from steelbench.__main__ import main
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, Softmax
 from steelbench.results import Summary, read_record
-from steelbench.training.runner import expand, run
+from steelbench.training import runner
+from steelbench.training.runner import expand
 
 HOSTILE = ('a,"b" <i>', "=1+1", "<script>alert(1)</script>".replace("/", "\u2215"), "rißig 锈")
 
@@ -56,7 +57,7 @@ def test_tensorboard_that_is_not_installed_is_told_before_anything_is_read(monke
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else object())
 
     with pytest.raises(SteelbenchError, match=r"steelbench\[tensorboard\]"):
-        run(RunOptions(data="nowhere", track="tensorboard", engine="keras"), [], "", lambda *_: None)
+        runner.run(RunOptions(data="nowhere", track="tensorboard", engine="keras"), [], "", lambda *_: None)
 
 
 def test_two_experiments_of_one_name_are_refused():
