@@ -30,6 +30,8 @@ def start(steel, results, *more, backbones=NAME):
     return subprocess.Popen(
         [sys.executable, "-m", "steelbench", "run", "--data", steel, "--results", results, *options, *more],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # A shell's background job, as these tests may be, is born deaf to Ctrl-C, and so would its children be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 

@@ -123,11 +123,12 @@ class _Ready:
     options: RunOptions
     config: dict[str, Any]
     origins: dict[str, Origin]
+    drawn: Division | None
 
     @cached_property
     def division(self) -> Division:
-        """The splits; drawn when they are first needed, which for a run that is done they are not."""
-        return divide(self.options, self.inspection)
+        """The splits; where everything was done before they are drawn only if they are asked for."""
+        return self.drawn or divide(self.options, self.inspection)
 
 
 def _prepare(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> _Ready:
@@ -150,7 +151,9 @@ def _prepare(options: RunOptions, experiments: Sequence[Experiment], command: st
         "reader": reader,
         "data_digest": inspection.digest,
     }
-    return _Ready(everything, dataset, inspection, options, config, _weights(everything, options, progress))
+    division = None if _complete(options.results) else divide(options, inspection)
+    # After the splits: weights may have to be fetched, and a mistake should not cost that.
+    return _Ready(everything, dataset, inspection, options, config, _weights(everything, options, progress), division)
 
 
 def _refuse_place(results: Path, reader: str, root: Path) -> None:
