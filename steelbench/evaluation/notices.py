@@ -16,7 +16,8 @@ def doubts(rows: Sequence[Row], split: dict[str, Any]) -> Iterator[Notice]:
         yield Notice(
             level="serious",
             text=f"{', '.join(untrained)}: the weights are random. These networks never saw a picture before; the "
-            "numbers say nothing about the backbones as people use them.",
+            "numbers say nothing about the backbones as people use them. With the files that `steelbench weights list` "
+            "names in --weights-dir, run again with --weights imagenet.",
         )
     for row in rows:
         if row.status != "done" or row.backbone == "none":

@@ -9,7 +9,6 @@ from typing import Any
 from steelbench.data.inspection import Inspection
 from steelbench.data.samples import Dataset
 from steelbench.experiment import RunOptions
-from steelbench.models.weights import Origin
 from steelbench.results import Notice, whole_file
 from steelbench.training.division import Division
 
@@ -44,20 +43,9 @@ def describe_split(options: RunOptions, division: Division) -> dict[str, Any]:
     }
 
 
-def first_notices(
-    inspection: Inspection, origins: dict[str, Origin], options: RunOptions, division: Division
-) -> list[Notice]:
-    """What must be said of the images and the weights."""
+def first_notices(inspection: Inspection, division: Division) -> list[Notice]:
+    """What must be said of the images and the splits."""
     notices = [Notice(level="caution", text=text) for text in inspection.warnings]
-    untrained = [name for name, origin in origins.items() if origin.kind == "random"]
-    if untrained and options.weights == "auto":
-        notices.append(
-            Notice(
-                level="serious",
-                text=f"No ImageNet weights were found for {', '.join(untrained)}, and none could be fetched; they run "
-                "with random weights. Put the files that `steelbench weights list` names into --weights-dir.",
-            )
-        )
     if division.leaking:
         notices.append(
             Notice(

@@ -209,7 +209,7 @@ def _locked(options: RunOptions, ready: _Ready, progress: Progress) -> Outcome |
     outcome = Outcome(
         describe_data(options, dataset, inspection, config),
         describe_split(options, ready.division),
-        notices=first_notices(inspection, origins, options, ready.division),
+        notices=first_notices(inspection, ready.division),
         weights={name: origin.kind for name, origin in origins.items()},
     )
     run_majority(options.results, inspection, splits)

@@ -56,7 +56,7 @@ def test_random_splits_leak_and_say_how_much():
     assert division.groups == 120
     assert division.leaking == pytest.approx(leaks_by_loops(division, found))
     assert division.leaking > 0.5
-    notice = next(n for n in first_notices(found, {}, options(), division) if "leaks" in n.text)
+    notice = next(n for n in first_notices(found, division) if "leaks" in n.text)
     assert notice.level == "serious" and f"{division.leaking:.1%}" in notice.text
 
 
@@ -83,7 +83,7 @@ def test_a_group_column_ties_images_that_differ():
 
 def test_no_leak_is_no_notice():
     found = inspection()
-    assert not first_notices(found, {}, options(), divide(options(), found))
+    assert not first_notices(found, divide(options(), found))
 
 
 def test_share_of_a_case_counted_by_hand():
