@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: bench test fast lint clean
+.PHONY: bench test fast lint parity clean
 
 # The four main backbones on the embedded demo data; the report is results/demo/report.html.
 bench: .venv/bench
@@ -21,6 +21,21 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The losses against tensorflow-addons and pytorch-metric-learning, each in an environment of its own.
+# PARITY_PIP_ARGS is handed to pip, such as an index with builds of torch for the CPU alone.
+PARITY_PYTHON ?= python3.11
+PARITY_PIP_ARGS ?=
+
+parity: .venv/parity-tfa/made .venv/parity-pml/made .venv/dev
+	.venv/parity-tfa/bin/python tests/parity/write_tfa.py
+	.venv/parity-pml/bin/python tests/parity/write_pml.py
+	$(BIN)/python -m pytest -q tests/models/test_losses_parity.py
+
+.venv/parity-%/made: tests/parity/requirements-%.txt
+	$(PARITY_PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PARITY_PIP_ARGS) -r $<
+	touch $@
 
 .venv/bench: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

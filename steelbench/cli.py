@@ -47,6 +47,8 @@ def run(
     engine: Annotated[str | None, typer.Option(help="auto (default), keras or openvino.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 (default), bfloat16 or float16.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side that the backbone sees; default its own.")] = None,
+    augment: Annotated[str | None, typer.Option(help="none (default), light or heavy; for training on images.")] = None,
+    homogenize: Annotated[str | None, typer.Option(help="Brightness: none (default), global or image.")] = None,
     verify: Annotated[str | None, typer.Option(help="sample (default) or full: test images for the .h5.")] = None,
     include_none: Annotated[bool, typer.Option("--include-none", help="Severstal: images without a defect.")] = False,
     bit_depth: Annotated[int | None, typer.Option(help="Used bits of 16-bit files, e.g. 12.")] = None,
@@ -66,6 +68,7 @@ def run(
     given: dict[str, Any] = {
         "weights": weights, "weights_dir": weights_dir, "seeds": seeds, "folds": folds, "split": split,
         "engine": engine, "precision": precision, "image_size": image_size, "verify": verify, "track": track,
+        "augment": augment, "homogenize": homogenize,
         "bit_depth": bit_depth, "results": results or Path("results") / (Path(data).resolve().stem or "run"),
     }  # fmt: skip
     fields = {key: value for key, value in preset.items() if key in RunOptions.model_fields}

@@ -6,103 +6,31 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field
 
 from steelbench.errors import SteelbenchError, choose
+from steelbench.methods import (
+    METHODS,
+    Arcface,
+    Checked,
+    Finetune,
+    Fitted,
+    Knn,
+    Linear,
+    Method,
+    Softmax,
+    Supcon,
+    Triplet,
+    method_of,
+)
 from steelbench.results import row_name
 
-
-class Checked(BaseModel):
-    """A frozen value whose fields are checked when it is made; a bad field is a `SteelbenchError`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
-    kind: ClassVar[str] = "options"
-
-    def __init__(self, **fields: Any) -> None:
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise SteelbenchError(self._explain(error, fields)) from None
-
-    @classmethod
-    def _explain(cls, error: ValidationError, fields: dict[str, Any]) -> str:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        if first["type"] == "extra_forbidden":
-            try:
-                choose(f"field of {cls.kind}", name, cls.model_fields)
-            except SteelbenchError as unknown:
-                return str(unknown)
-        if first["type"] == "value_error":
-            return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
-        wanted = first["msg"][0].lower() + first["msg"][1:]
-        if name not in fields:
-            return f"{cls.kind}.{name} is missing; {wanted}."
-        return f"{cls.kind}.{name} is {fields[name]!r}; {wanted}. The default is {cls.model_fields[name].default!r}."
-
-
-class Fitted(Checked):
-    """What every method that runs epochs has in common."""
-
-    epochs: int = Field(10, ge=1, le=10_000)
-    batch_size: int = Field(64, ge=1, le=4096)
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="of Adam, at its highest")
-    schedule: Literal["constant", "exponential", "warmup_cosine"] = Field(
-        "constant", description="exponential: times `decay` after each epoch; warmup_cosine: linear rise, then cosine"
-    )
-    decay: float = Field(0.9, gt=0, le=1)
-    warmup_epochs: int = Field(2, ge=0)
-
-
-class Softmax(Fitted):
-    """Global average pooling, Dense relu, Dropout, softmax on a frozen backbone; cross-entropy."""
-
-    kind: ClassVar[str] = "softmax"
-    hidden: int = Field(512, ge=1, le=65_536, description="units of the hidden Dense layer")
-    dropout: float = Field(0.2, ge=0, lt=1)
-
-
-class Linear(Checked):
-    """Multinomial logistic regression on a frozen backbone; C is chosen on the validation images."""
-
-    kind: ClassVar[str] = "linear"
-    c: tuple[float, ...] = Field(
-        (0.001, 0.01, 0.1, 1.0, 10.0), min_length=1, description="inverse L2 strengths to choose from"
-    )
-
-    @model_validator(mode="after")
-    def _positive(self) -> Self:
-        if min(self.c) <= 0:
-            raise ValueError(f"linear.c is {self.c}; every value must be positive. Usual values are 0.001 to 10.")
-        return self
-
-
-@dataclass(frozen=True)
-class Method:
-    """A row of `METHODS`: its settings, the function that trains it (by name), one line for people."""
-
-    settings: type[Checked]
-    train: str
-    summary: str
-
-
-METHODS = {
-    "softmax": Method(
-        Softmax, "steelbench.training.heads:train_softmax", "Dense 512 relu, Dropout 0.2, softmax on frozen features"
-    ),
-    "linear": Method(
-        Linear,
-        "steelbench.training.heads:train_linear",
-        "logistic regression on frozen features, C chosen on validation",
-    ),
-}
-
-
-def method_of(settings: Checked) -> str:
-    """The name in `METHODS` whose settings these are."""
-    return next(name for name, row in METHODS.items() if type(settings) is row.settings)
+__all__ = [
+    "METHODS", "Arcface", "Checked", "Experiment", "Finetune", "Fitted", "Knn", "Linear", "Method", "RunOptions",
+    "Softmax", "Supcon", "Triplet", "method_of", "parse_assignments", "with_fields",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +83,8 @@ class RunOptions(Checked):
     engine: Literal["auto", "keras", "openvino"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     image_size: int | None = Field(None, ge=32, le=2048)
+    augment: Literal["none", "light", "heavy"] = "none"
+    homogenize: Literal["none", "global", "image"] = "none"
     verify: Literal["sample", "full"] = "sample"
     include_none: bool = False
     bit_depth: int | None = Field(None, ge=8, le=16)

@@ -60,6 +60,8 @@ class RunRecord(Record):
     n_validation: int
     n_test: int
     image_size: int
+    augment: str = "none"
+    homogenize: str = "none"
     weights: dict[str, Any]
     engine: str
     precision: str
@@ -91,6 +93,8 @@ class ClassScore(Record):
     recall: float
     f1: float
     support: int
+    recall_low: float | None = None
+    recall_high: float | None = None
 
 
 class Row(Record):
@@ -107,7 +111,14 @@ class Row(Record):
     accuracy_low: float | None = None
     accuracy_high: float | None = None
     macro_f1: float | None = None
+    macro_f1_low: float | None = None
+    macro_f1_high: float | None = None
+    balanced_accuracy: float | None = None
     n_test: int | None = Field(None, description="distinct test images")
+    n_effective: float | None = Field(None, description="independent images that would tell as much")
+    naive_accuracy: float | None = Field(None, description="of one random split that ignores what images share")
+    tied: bool | None = Field(None, description="not shown to be worse than the most accurate row")
+    p_value: float | None = Field(None, description="of the difference from the most accurate row, after Holm")
     engine: str = ""
     precision: str = ""
     params: int | None = None
@@ -142,6 +153,7 @@ class Summary(Record):
     split: dict[str, Any] = Field(description="kind, folds, seeds, groups, train, validation, test (images)")
     rows: list[Row] = Field(description="best first; the majority class is one of them, failed rows are last")
     warnings: list[Notice] = []
+    judgement: dict[str, Any] = Field({}, description="what the comparison of the rows allows to say")
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

@@ -14,7 +14,7 @@ from filelock import FileLock
 from steelbench.__main__ import main
 from steelbench.data import images as image_reading
 
-PROGRESS = ("steelbench: reading images", "steelbench: fetching ")
+PROGRESS = ("steelbench: reading images", "steelbench: looking for shared pixels", "steelbench: fetching ")
 IMPORT = "from steelbench.experiment import Experiment, Softmax"
 SMALL = ("--backbones", "mobilenet_v2_035", "--weights", "random", "--image-size", "32")
 

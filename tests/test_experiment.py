@@ -32,7 +32,7 @@ def test_every_method_has_settings_with_defaults_of_its_own(name):
 
     assert settings.kind == name == method_of(settings)
     assert type(settings)(**settings.model_dump()) == settings
-    assert METHODS[name].summary and ":" in METHODS[name].train
+    assert METHODS[name].summary and ":" in METHODS[name].train + METHODS[name].train_images
     assert issubclass(METHODS[name].settings, Checked)
 
 

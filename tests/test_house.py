@@ -27,10 +27,11 @@ LAYERS = {
     "errors": (),
     "storage": ("errors",),
     "results": ("errors", "storage"),
-    "experiment": ("errors", "storage", "results"),
-    "data": ("errors", "storage", "results", "experiment"),
-    "models": ("errors", "storage", "results", "experiment", "data"),
-    "training": ("errors", "storage", "results", "experiment", "data", "models"),
+    "methods": ("errors",),
+    "experiment": ("errors", "storage", "results", "methods"),
+    "data": ("errors", "storage", "results", "methods", "experiment"),
+    "models": ("errors", "storage", "results", "methods", "experiment", "data"),
+    "training": ("errors", "storage", "results", "methods", "experiment", "data", "models"),
     "evaluation": ("errors", "results"),
     "report": ("errors", "results", "evaluation"),
     "deploy": ("errors", "storage", "results", "data", "models"),
@@ -154,17 +155,20 @@ def defined(module):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_name_functions_that_exist(name):
-    module, _, function = METHODS[name].train.partition(":")
+    row = METHODS[name]
+    named = [text.partition(":") for text in (row.train, row.train_images) if text]
 
-    assert function in defined(module)
+    assert named
+    assert all(function in defined(module) for module, _, function in named)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_name_functions_that_can_be_imported(name):
-    module, _, function = METHODS[name].train.partition(":")
+    for text in filter(None, (METHODS[name].train, METHODS[name].train_images)):
+        module, _, function = text.partition(":")
 
-    assert callable(getattr(importlib.import_module(module), function))
+        assert callable(getattr(importlib.import_module(module), function))
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -126,6 +126,7 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str) ->
 def foresee(options: RunOptions, experiments: list[Experiment]) -> int:
     """Print what would run, what is cached, and what it will take; returns the exit code."""
     from steelbench.commands.tables import show
+    from steelbench.training.pipeline import most_alive
     from steelbench.training.runner import preview
 
     with Terminal() as terminal:
@@ -143,8 +144,8 @@ def foresee(options: RunOptions, experiments: list[Experiment]) -> int:
         right=("pixels", "runs", "images", "cached", "images/s", "minutes", "memory GiB"),
     )  # fmt: skip
     total = sum(item.seconds for item in forecasts) / 60
-    # Two workers are alive at a time: one computes, the other gets ready or saves.
-    memory = sum(sorted(item.memory_gib for item in forecasts)[-2:])
+    # So many workers are alive at a time: one computes, the others get ready or save.
+    memory = sum(sorted(item.memory_gib for item in forecasts)[-most_alive() :])
     print(
         f"{counts['to do']} of {counts['in all']} runs to do, at most about {total:.1f} minutes and "
         f"{memory:.1f} GiB of memory. Nothing was run."

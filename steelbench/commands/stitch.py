@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from steelbench.errors import SteelbenchError
+from steelbench.methods import METHODS
 from steelbench.models.card import Card, card_fields
 from steelbench.models.quiet import start_tensorflow
 from steelbench.results import RunRecord, read_record
@@ -32,14 +33,16 @@ def stitch_run(results: Path, run_name: str) -> Path:
         raise SteelbenchError(
             f"{source} is missing, whose encoder {run_name} shares; run the row again with --force to make it anew."
         )
+    if METHODS[record.method].settings(**record.settings).on_images or record.homogenize != "none":
+        raise SteelbenchError(
+            f"{run_name} has an encoder of its own, which was kept for seed 0, fold 0 only; {source} is that model."
+        )
     start_tensorflow()
-    import keras
-
     from steelbench.models import artifact
     from steelbench.models.head import Head
 
     offered = artifact.load(source)
-    encoder = keras.Model(offered.input, offered.get_layer("embedding").output)
+    encoder = artifact.encoder_of(offered)
     path = results / "models" / f"{run_name}.h5"
     artifact.save(artifact.stitch(encoder, Head.load(folder / "head.npz"), run_name), path)
     card = read_record(source.with_suffix(".json"), Card).model_dump(mode="json")

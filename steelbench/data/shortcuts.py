@@ -19,6 +19,9 @@ _GAIN = 0.05
 _SIGMAS = 2.6
 
 
+OUTSIDE = ("file format", "image size", "JPEG quality")
+
+
 @dataclass(frozen=True)
 class Shortcut:
     """How well a small decision tree names the class from one attribute alone, on images it was not fitted to.
@@ -32,6 +35,11 @@ class Shortcut:
     majority: float
     images: int
     facts: tuple[str, ...] = ()
+
+    @property
+    def outside(self) -> bool:
+        """Whether nothing of the surface is in the attribute; what the others tell may partly be the defect itself."""
+        return self.attribute in OUTSIDE
 
     @property
     def notable(self) -> bool:

@@ -15,25 +15,47 @@ from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
 from steelbench.models.card import INPUT_CONTRACT
-from steelbench.models.head import Head
+from steelbench.models.head import Head, Unit
 from steelbench.results import Verification, whole_file, write_json
 
 # Largest difference of a probability between the saved model on raw images and the run that was scored.
 TOLERANCE = 1e-4
 BATCH = 16
+# Name of the pooled features where a method has an embedding of its own.
+FEATURES = "features"
 Pixels = NDArray[Any]
 
 
 def stitch(encoder: keras.Model, head: Head, name: str) -> keras.Model:
     """One flat model of built-in layers: raw pixels in, probabilities out."""
     x = encoder.output
+    if head.embedding is not None:
+        # The method's own embedding gets the name; the pooled features need another.
+        x = _renamed_pooling(encoder)
     for number, layer in enumerate(head.layers):
-        last = number == len(head.layers) - 1
-        title = "probabilities" if last else f"hidden_{number + 1}"
+        title = f"hidden_{number + 1}"
+        if number == head.embedding:
+            title = "embedding"
+        elif number == len(head.layers) - 1:
+            title = "probabilities"
+        if isinstance(layer, Unit):
+            x = layers.UnitNormalization(name=title)(x)
+            continue
         dense = layers.Dense(layer.kernel.shape[1], activation=layer.activation, name=title)
         x = dense(x)
         dense.set_weights([layer.kernel, layer.bias])
     return keras.Model(encoder.input, x, name=name.replace("=", "_"))
+
+
+def _renamed_pooling(encoder: keras.Model) -> keras.KerasTensor:
+    pooling = encoder.layers[-1]
+    return type(pooling)(name=FEATURES)(pooling.input)
+
+
+def encoder_of(model: keras.Model) -> keras.Model:
+    """The encoder of a stitched model: raw pixels to pooled features."""
+    names = {layer.name for layer in model.layers}
+    return keras.Model(model.input, model.get_layer(FEATURES if FEATURES in names else "embedding").output)
 
 
 def save(model: keras.Model, path: Path) -> None:

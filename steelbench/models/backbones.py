@@ -161,12 +161,16 @@ def preprocess(images: keras.KerasTensor, preprocessing: Preprocessing) -> keras
     return images
 
 
-def build_encoder(name: str, image_size: int | None = None) -> keras.Model:
-    """Raw images to features: resizing, preprocessing, backbone, global average pooling, in one flat graph.
+def build_encoder(
+    name: str, image_size: int | None = None, homogenization: str = "none", brightness: float = 0.0
+) -> keras.Model:
+    """Raw images to features: resizing, homogenisation, preprocessing, backbone, global average pooling, flat.
 
     Args:
         name: a row of `BACKBONES`.
         image_size: side of the square that the backbone sees, pixels; None for its usual one.
+        homogenization: a key of `homogenize.MODES`.
+        brightness: mean of the training images, 0..255, that homogenisation goes by.
 
     Returns:
         A model from float32 [B, H, W, 3] (RGB, 0..255, any H and W) to float32 [B, feature_dim]; its last layer is
@@ -178,16 +182,34 @@ def build_encoder(name: str, image_size: int | None = None) -> keras.Model:
     import keras
     from keras import layers
 
+    from steelbench.models.homogenize import homogenize
+
     row = find_backbone(name)
     size = image_size or row.image_size
     images = keras.Input((None, None, 3), name="image")
     resized = layers.Resizing(size, size, name="resizing")(images)
     try:
-        network = build_network(name, preprocess(resized, row.preprocessing))
+        even = homogenize(resized, homogenization, brightness)
+        network = build_network(name, preprocess(even, row.preprocessing))
     except ValueError as error:
         raise SteelbenchError(
             f"{name} cannot take images of {size} pixels ({str(error).splitlines()[0]}); "
             f"raise --image-size, usual for it is {row.image_size}."
         ) from None
     pooled = layers.GlobalAveragePooling2D(name="embedding")(network.output)
-    return keras.Model(images, pooled, name=name)
+    encoder = keras.Model(images, pooled, name=name)
+    encoder.recipe = (name, size, homogenization, brightness)
+    return encoder
+
+
+def rebuild(encoder: keras.Model) -> keras.Model:
+    """An encoder of `build_encoder` again, with the same weights, under the present precision policy."""
+    from keras import layers
+
+    again = build_encoder(*encoder.recipe)
+    again.set_weights(encoder.get_weights())
+    for layer in again.layers:
+        if isinstance(layer, layers.Normalization) and layer.weights:
+            # It computes with what it derived from its weights when they were last finalised.
+            layer.finalize_state()
+    return again

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from steelbench.errors import SteelbenchError
 from steelbench.results import whole_file
 
 Array = NDArray[np.float32]
+# As in `keras.layers.UnitNormalization`: below it a row is taken for zero.
+UNIT_EPSILON = 1e-12
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,28 @@ class Dense:
     kernel: Array
     bias: Array
     activation: Literal["linear", "relu", "softmax"]
+
+    def __call__(self, x: Array) -> Array:
+        """From float32 [N, D] to float32 [N, U]."""
+        x = x @ self.kernel + self.bias
+        if self.activation == "relu":
+            x = np.maximum(x, 0)
+        elif self.activation == "softmax":
+            x = np.exp(x - x.max(axis=1, keepdims=True))
+            x /= x.sum(axis=1, keepdims=True)
+        return x
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Each row divided by its Euclidean norm, as Keras's `UnitNormalization` does it."""
+
+    activation: ClassVar[str] = "unit"
+
+    def __call__(self, x: Array) -> Array:
+        """From float32 [N, D] to rows of norm 1."""
+        norms = np.linalg.norm(x, axis=1, keepdims=True)
+        return (x / np.maximum(norms, np.float32(UNIT_EPSILON))).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -53,33 +77,43 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Head:
-    """Features float32 [N, D] to probabilities float32 [N, C]."""
+    """Features float32 [N, D] to probabilities float32 [N, C].
 
-    layers: tuple[Dense, ...]
+    Attributes:
+        layers: in order; the last one gives the probabilities.
+        embedding: which layer's output is the method's embedding; None if it is the features themselves.
+    """
+
+    layers: tuple[Dense | Unit, ...]
+    embedding: int | None = None
 
     def __call__(self, features: Array) -> Array:
         """Probabilities, computed in float32 as the saved model will."""
-        x = features
-        for layer in self.layers:
-            x = x @ layer.kernel + layer.bias
-            if layer.activation == "relu":
-                x = np.maximum(x, 0)
-            elif layer.activation == "softmax":
-                x = np.exp(x - x.max(axis=1, keepdims=True))
-                x /= x.sum(axis=1, keepdims=True)
+        return self._through(features, self.layers)
+
+    def embed(self, features: Array) -> Array:
+        """The embeddings, float32 [N, E]."""
+        return features if self.embedding is None else self._through(features, self.layers[: self.embedding + 1])
+
+    def _through(self, x: Array, layers: tuple[Dense | Unit, ...]) -> Array:
+        for layer in layers:
+            x = layer(x)
         return x
 
     @property
     def params(self) -> int:
         """Number of weights."""
-        return sum(layer.kernel.size + layer.bias.size for layer in self.layers)
+        return sum(layer.kernel.size + layer.bias.size for layer in self.layers if isinstance(layer, Dense))
 
     def save(self, path: Path) -> None:
         """Write as `.npz`, whole or not at all."""
         arrays: dict[str, NDArray[Any]] = {}
+        if self.embedding is not None:
+            arrays["embedding"] = np.array(self.embedding)
         for number, layer in enumerate(self.layers):
-            arrays |= {f"kernel_{number}": layer.kernel, f"bias_{number}": layer.bias}
             arrays[f"activation_{number}"] = np.frombuffer(layer.activation.encode(), np.uint8)
+            if isinstance(layer, Dense):
+                arrays |= {f"kernel_{number}": layer.kernel, f"bias_{number}": layer.bias}
         with whole_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
@@ -92,13 +126,18 @@ class Head:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                count = sum(name.startswith("kernel_") for name in arrays.files)
-                layers = tuple(
-                    Dense(arrays[f"kernel_{i}"], arrays[f"bias_{i}"], arrays[f"activation_{i}"].tobytes().decode())
-                    for i in range(count)
-                )
+                count = sum(name.startswith("activation_") for name in arrays.files)
+                layers = tuple(_read_layer(arrays, number) for number in range(count))
+                embedding = int(arrays["embedding"]) if "embedding" in arrays.files else None
             if not layers:
                 raise ValueError("no layers")
-            return cls(layers)
+            return cls(layers, embedding)
         except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise SteelbenchError(f"{path} holds no head ({error}); run its experiment again with --force.") from None
+
+
+def _read_layer(arrays: Any, number: int) -> Dense | Unit:
+    activation = arrays[f"activation_{number}"].tobytes().decode()
+    if activation == Unit.activation:
+        return Unit()
+    return Dense(arrays[f"kernel_{number}"], arrays[f"bias_{number}"], activation)

@@ -32,6 +32,8 @@ def encoder_with_weights(
     image_size: int | None = None,
     seed: int = 0,
     calibration: NDArray[np.float32] | None = None,
+    homogenization: str = "none",
+    brightness: float = 0.0,
 ) -> keras.Model:
     """Build an encoder and pour its weights.
 
@@ -42,6 +44,9 @@ def encoder_with_weights(
         seed: of fresh weights.
         calibration: float32 [N, S, S, 3], 0..255, training images at the encoder's size; for fresh weights only.
 
+        homogenization: as for `build_encoder`.
+        brightness: as for `build_encoder`.
+
     Returns:
         The encoder of `build_encoder`, not trainable.
 
@@ -49,7 +54,7 @@ def encoder_with_weights(
         SteelbenchError: if the file does not fit.
     """
     keras.utils.set_random_seed(seed)
-    encoder = build_encoder(name, image_size)
+    encoder = build_encoder(name, image_size, homogenization, brightness)
     if origin.kind == "random":
         if calibration is not None:
             calibrate(encoder, calibration)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from steelbench.data.inspection import Inspection
 from steelbench.data.samples import Dataset
+from steelbench.data.shortcuts import Shortcut
 from steelbench.experiment import RunOptions
 from steelbench.results import Notice, whole_file
 from steelbench.training.division import Division
@@ -28,8 +32,11 @@ def describe_data(
     }
 
 
-def describe_split(options: RunOptions, division: Division) -> dict[str, Any]:
-    """`Summary.split`; the numbers of images are those of seed 0, fold 0."""
+def describe_split(options: RunOptions, division: Division, audit_seconds: float) -> dict[str, Any]:
+    """`Summary.split`; the numbers of images are those of seed 0, fold 0.
+
+    The audit's seconds are those that it took when it was done; kept by content, it is not done again.
+    """
     first = division.splits[0, 0]
     return {
         "kind": options.split,
@@ -37,24 +44,28 @@ def describe_split(options: RunOptions, division: Division) -> dict[str, Any]:
         "seeds": options.seeds,
         "groups": division.groups,
         "leaking": division.leaking,
+        "naive_leaking": division.naive_leaking if division.naive else None,
+        "audit_seconds": audit_seconds,
         "train": len(first.train),
         "validation": len(first.validation),
         "test": len(first.test),
     }
 
 
-def first_notices(inspection: Inspection, division: Division) -> list[Notice]:
+def first_notices(inspection: Inspection, division: Division, shortcuts: Sequence[Shortcut] = ()) -> list[Notice]:
     """What must be said of the images and the splits."""
     notices = [Notice(level="caution", text=text) for text in inspection.warnings]
+    notices += [_shortcut_notice(shortcut) for shortcut in shortcuts if shortcut.notable and shortcut.outside]
     if division.leaking:
         notices.append(
             Notice(
                 level="serious",
-                text=f"The test set leaks: {division.leaking:.1%} of the test images have a copy, or an image of their "
-                "group, among the training images. The accuracies below are too high; use --split grouped, or mend "
-                "the split that the data brings.",
+                text=f"The test set leaks: {division.leaking:.1%} of the test images share pixels, or a group, with a "
+                "training image. The accuracies below are too high; use --split grouped, or mend the split that the "
+                "data brings.",
             )
         )
+    notices += _missing_classes(inspection, division)
     if inspection.skipped:
         notices.append(
             Notice(
@@ -63,6 +74,33 @@ def first_notices(inspection: Inspection, division: Division) -> list[Notice]:
             )
         )
     return notices
+
+
+def _missing_classes(inspection: Inspection, division: Division) -> list[Notice]:
+    labels = np.array([image.sample.label for image in inspection.images])
+    gone: dict[str, set[str]] = {}
+    for split in division.splits.values():
+        for part in ("training", "validation", "test"):
+            rows = split.train if part == "training" else getattr(split, part)
+            gone.setdefault(part, set()).update(set(inspection.classes) - set(labels[rows]))
+    return [
+        Notice(
+            level="serious",
+            text=f"Some split has no {part} image of {', '.join(sorted(names))}; too few images or groups of images "
+            "share nothing. Add some, or remove the class.",
+        )
+        for part, names in gone.items()
+        if names
+    ]
+
+
+def _shortcut_notice(shortcut: Shortcut) -> Notice:
+    facts = f" {' '.join(shortcut.facts)}" if shortcut.facts else ""
+    return Notice(
+        level="caution",
+        text=f"A shortcut: {shortcut.attribute} alone names the class of {shortcut.accuracy:.1%} of the images (the "
+        f"largest class: {shortcut.majority:.1%}). A network can learn that instead of the defect.{facts}",
+    )
 
 
 def write_skipped(path: Path, inspection: Inspection) -> None:

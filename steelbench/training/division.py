@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from steelbench.data.inspection import Inspection
+from steelbench.data.overlaps import Pair
 from steelbench.data.splits import Indices, Split, group_numbers, make_splits
 from steelbench.experiment import RunOptions
+
+NO_LINKS = np.zeros((0, 2), np.int64)
 
 
 @dataclass(frozen=True)
@@ -18,42 +22,78 @@ class Division:
     Attributes:
         splits: by (seed, fold).
         groups: number of groups that stay on one side; with random splits every image is one.
-        leaking: largest share, over the splits, of test images of which the training images hold a copy or another
-            image of the same group. 0 unless the data brings its own split, or the user asked for a random one.
+        leaking: largest share, over the splits, of test images that share pixels or a group with a training image.
+            0 unless the data brings its own split, or the user asked for a random one.
+        group_of: int64 [N], images that share something, directly or along a chain, have one number.
+        naive: a random split that ignores what images share; None where that changes nothing.
+        naive_leaking: share of its test images that leak.
     """
 
     splits: dict[tuple[int, int], Split]
     groups: int
     leaking: float
+    group_of: Indices
+    naive: Split | None = None
+    naive_leaking: float = 0.0
 
 
-def divide(options: RunOptions, inspection: Inspection) -> Division:
+def divide(options: RunOptions, inspection: Inspection, pairs: Sequence[Pair] = ()) -> Division:
     """Draw every split.
+
+    Args:
+        options: kind of split, folds, seeds.
+        inspection: the images.
+        pairs: files that share pixels, as the audit found them.
 
     Raises:
         SteelbenchError: as `make_splits` does.
     """
     number = {name: index for index, name in enumerate(inspection.classes)}
     labels = np.array([number[image.sample.label] for image in inspection.images], np.int64)
-    # A group column and equal pixels tie images together.
+    # A group column and equal pixels tie images together; so do the audit's pairs.
     keys = [
         [f"pixels {image.pixels_digest}", *([f"group {image.sample.group}"] if image.sample.group else [])]
         for image in inspection.images
     ]
-    shared = group_numbers(keys)
-    groups = shared if options.split == "grouped" else np.arange(len(labels))
+    place = {image.sample.path: row for row, image in enumerate(inspection.images)}
+    links = np.array([(place[pair.file_a], place[pair.file_b]) for pair in pairs], np.int64).reshape(-1, 2)
+    tied = group_numbers(keys)
+    for link, ends in enumerate(links):
+        for row in ends:
+            keys[row].append(f"pair {link}")
+    shared, single = group_numbers(keys), np.arange(len(labels))
     fixed = [image.sample.split for image in inspection.images]
+
+    def draw(groups: Indices, seed: int) -> list[Split]:
+        return make_splits(labels, groups, fixed, folds=options.folds, seed=seed, classes=inspection.classes)
+
+    groups = shared if options.split == "grouped" else single
     splits = {
-        (seed, fold): split
-        for seed in range(options.seeds)
-        for fold, split in enumerate(
-            make_splits(labels, groups, fixed, folds=options.folds, seed=seed, classes=inspection.classes)
-        )
-    }
-    leaking = max(leaking_share(split, shared) for split in splits.values())
-    return Division(splits, int(groups.max()) + 1, leaking)
+        (seed, fold): split for seed in range(options.seeds) for fold, split in enumerate(draw(groups, seed))
+    }  # fmt: skip
+    tells = options.split == "grouped" and shared.max() + 1 < len(labels) and not any(fixed)
+    naive = draw(single, 0)[0] if tells else None
+    return Division(
+        splits,
+        int(groups.max()) + 1,
+        max(leaking_share(split, tied, links) for split in splits.values()),
+        shared,
+        naive,
+        leaking_share(naive, tied, links) if naive else 0.0,
+    )
 
 
-def leaking_share(split: Split, groups: Indices) -> float:
-    """Share of the test images whose group has an image in training, 0..1."""
-    return float(np.isin(groups[split.test], groups[split.train]).mean())
+def leaking_share(split: Split, tied: Indices, links: Indices = NO_LINKS) -> float:
+    """Share of the test images that share something with a training image, 0..1.
+
+    Args:
+        split: the parts.
+        tied: int64 [N], one number for images of equal pixels or of one group.
+        links: int64 [M, 2], images that share pixels.
+    """
+    trained, leaks = np.zeros(len(tied), bool), np.zeros(len(tied), bool)
+    trained[split.train] = True
+    for here, there in ((0, 1), (1, 0)):
+        leaks[links[trained[links[:, there]], here]] = True
+    leaks |= np.isin(tied, tied[split.train])
+    return float(leaks[split.test].mean())

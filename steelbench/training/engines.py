@@ -102,15 +102,13 @@ def open_keras(encoder: Any, precision: str, batch: int) -> Run:
     import tensorflow as tf
 
     if precision != "float32":
-        from steelbench.models.backbones import build_encoder
+        from steelbench.models.backbones import rebuild
 
         keras.config.set_dtype_policy(f"mixed_{precision}")
         try:
-            lower = build_encoder(encoder.name, encoder.get_layer("resizing").height)
+            lower = rebuild(encoder)
         finally:
             keras.config.set_dtype_policy("float32")
-        lower.set_weights(encoder.get_weights())
-        _renew_normalization(lower)
         encoder = lower
     network = trunk(encoder)
 
@@ -119,14 +117,6 @@ def open_keras(encoder: Any, precision: str, batch: int) -> Run:
         return tf.cast(network(images, training=False), "float32")
 
     return lambda batches: (compute(tf.constant(batch)).numpy() for batch in batches)
-
-
-def _renew_normalization(model: Any) -> None:
-    from keras import layers
-
-    for layer in model.layers:
-        if isinstance(layer, layers.Normalization) and layer.weights:
-            layer.finalize_state()
 
 
 def open_openvino(encoder: Any, precision: str, batch: int) -> Run:

@@ -24,15 +24,21 @@ from steelbench.training.fit import write_history
 from steelbench.training.heads import Trained
 from steelbench.training.job import Job, Task
 from steelbench.training.pictures import Pictures
-from steelbench.training.predictions import score, write_predictions
+from steelbench.training.predictions import Metrics, score, write_predictions
 
-VERIFY_IMAGES = 64
+VERIFY_IMAGES = 32
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finisher:
-    """What finishing a task needs; `check` is how the engine compared with Keras, `weights` goes into the record."""
+    """What finishing a task needs.
+
+    Attributes:
+        check: how the engine compared with Keras; None where Keras itself computed.
+        weights: where the backbone's came from, for the record.
+        naive: what the same head scores on a random split.
+    """
 
     job: Job
     task: Task
@@ -42,9 +48,10 @@ class Finisher:
     labels: NDArray[np.int64]
     pictures: Pictures
     engine: str
-    check: dict[str, float]
+    check: dict[str, float] | None
     weights: dict[str, Any]
     step: Callable[[str], None]
+    naive: Metrics | None = None
 
     def finish(self, folder: Path, features: Array, seconds: dict[str, float]) -> None:
         """Write the run's files into `folder`, the record last, and move it to `runs/`.
@@ -57,7 +64,9 @@ class Finisher:
         # The test images are looked at here, once, with what validation chose.
         probabilities = self.trained.head(features)
         self.trained.head.save(folder / "head.npz")
-        stages, notes = self._histories(folder), {**self.trained.notes, "engine_check": self.check}
+        stages, notes = self._histories(folder), dict(self.trained.notes)
+        if self.check is not None:
+            notes["engine_check"] = self.check
         saved: dict[str, Any] = {}
         if self.task.offered:
             path, start = self._save(), time.perf_counter()
@@ -77,7 +86,8 @@ class Finisher:
             artifact.write_card(path, self._card(record))
             record = record.model_copy(update={"seconds": {**seconds, "save": time.perf_counter() - start}})
         write_json(folder / "result.json", record)
-        (folder / "state.npz").unlink(missing_ok=True)
+        for state in folder.glob("state*.npz"):
+            state.unlink()
         final = Path(self.job.results) / "runs" / self.task.run_name
         final.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(final, ignore_errors=True)
@@ -86,15 +96,19 @@ class Finisher:
     def _record(self, probabilities: Array, **more: Any) -> RunRecord:
         job, task, split = self.job, self.task, self.split
         parts = {"train": split.train, "validation": split.validation, "test": split.test}
+        metrics = {
+            name: score(probabilities[rows], self.labels[rows], len(job.classes)) for name, rows in parts.items()
+        }
+        if self.naive:
+            metrics["naive"] = self.naive
         return RunRecord(
             backbone=job.backbone, method=task.method, variant=task.variant, seed=task.seed, fold=task.fold,
             settings=task.settings, fingerprint=task.fingerprint, classes=job.classes, n_train=len(split.train),
             n_validation=len(split.validation), n_test=len(split.test), image_size=job.image_size,
+            augment=task.augment, homogenize=job.homogenize,
             weights=self.weights, engine=self.engine, precision=job.precision,
             params=self.encoder.count_params() + self.trained.head.params,
-            metrics={
-                name: score(probabilities[rows], self.labels[rows], len(job.classes)) for name, rows in parts.items()
-            },
+            metrics=metrics,
             **more,
         )  # fmt: skip
 

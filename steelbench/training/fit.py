@@ -10,19 +10,22 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
-from steelbench.experiment import Fitted
+from steelbench.methods import Fitted
 from steelbench.results import whole_file, write_text
+from steelbench.training.optimizer import schedule
+from steelbench.training.stream import Batches, Lazy, plain_batches, stream
 
+# Accuracies of the training and the validation images, for a stage whose loss knows no classes.
+Judge = Callable[[], tuple[float, float]]
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 
@@ -58,6 +61,7 @@ class FitPlan:
     Attributes:
         seed: of the order of the batches.
         state: folder of the checkpoint that a killed run goes on from; None keeps none.
+        stage: of a method that has several; each has a checkpoint of its own, which is kept when the stage is done.
         save_seconds: a checkpoint is written at the end of an epoch, at most this often.
         tensorboard: folder of TensorBoard's event files; None writes none.
         progress: called after each epoch with the epochs done.
@@ -65,78 +69,51 @@ class FitPlan:
 
     seed: int = 0
     state: Path | None = None
+    stage: str = ""
     save_seconds: float = 5.0
     tensorboard: Path | None = None
     progress: Callable[[int], None] = field(default=lambda done: None)
 
+    def of(self, stage: str) -> Self:
+        """The plan of one stage."""
+        return replace(self, stage=stage, tensorboard=self.tensorboard and self.tensorboard / stage)
 
-def schedule(settings: Fitted, steps_per_epoch: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate that the settings name; it changes by the epoch or, warming up, by the step."""
-    schedules = keras.optimizers.schedules
-    total, rate = settings.epochs * steps_per_epoch, settings.learning_rate
-    if settings.schedule == "exponential":
-        # Once per epoch; stepping it every batch, as a copied tutorial does, ends training after one epoch.
-        return schedules.ExponentialDecay(rate, steps_per_epoch, settings.decay, staircase=True)
-    if settings.schedule == "warmup_cosine":
-        warmup = min(settings.warmup_epochs * steps_per_epoch, total - 1)
-        return schedules.CosineDecay(
-            0.0 if warmup else rate, max(total - warmup, 1), alpha=1e-3,
-            warmup_target=rate if warmup else None, warmup_steps=warmup,
-        )  # fmt: skip
-    return rate
-
-
-def adam(settings: Fitted, steps_per_epoch: int) -> keras.optimizers.Adam:
-    """Adam with the schedule that the settings name."""
-    return keras.optimizers.Adam(schedule(settings, steps_per_epoch))
-
-
-def order_of(epoch: int, count: int, seed: int) -> NDArray[np.int64]:
-    """The order of the samples in an epoch, counted from 0; it depends on the seed and the epoch alone.
-
-    So a resumed run sees the same batches as one that was never interrupted.
-    """
-    return np.random.default_rng([seed, epoch]).permutation(count)
-
-
-def stream(x: NDArray[np.float32], y: NDArray[np.int64], batch_size: int, seed: int, epochs: range) -> tf.data.Dataset:
-    """The batches of some epochs, one after the other; the last batch of each may be smaller."""
-    orders = tf.constant([order_of(epoch, len(y), seed) for epoch in epochs])
-    samples, labels = tf.constant(x), tf.constant(y)
-    rows = tf.data.Dataset.from_tensor_slices(orders).flat_map(
-        lambda order: tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-    )
-    return rows.map(lambda batch: (tf.gather(samples, batch), tf.gather(labels, batch))).prefetch(2)
+    @property
+    def checkpoint(self) -> Path | None:
+        """The file of the checkpoint."""
+        return self.state and self.state / f"state{self.stage and '-'}{self.stage}.npz"
 
 
 class _Keeper(keras.callbacks.Callback):
     """Writes the history, keeps the best epoch's weights, and saves what a resumed run needs."""
 
-    def __init__(self, plan: FitPlan, settings: Fitted, steps: int, identity: str) -> None:
+    def __init__(self, plan: FitPlan, settings: Fitted, steps: int, identity: str, judge: Judge | None) -> None:
         super().__init__()
-        self.plan, self.settings, self.steps, self.identity = plan, settings, steps, identity
+        self.plan, self.settings, self.steps, self.identity, self.judge = plan, settings, steps, identity, judge
         self.history: list[Epoch] = []
         self.best: Epoch | None = None
         self.best_weights: list[NDArray[Any]] = []
         self.saved = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        line = Epoch(
-            epoch=epoch + 1,
-            learning_rate=self._rate(),
-            **{key: float((logs or {})[key]) for key in COLUMNS[1:-1]},
-        )
-        self.history.append(line)
-        if not np.isfinite([line.loss, line.val_loss]).all():
+        found = dict(logs or {})
+        if not np.isfinite([found["loss"], found["val_loss"]]).all():
             raise SteelbenchError(
-                f"the loss became {line.loss} in epoch {line.epoch} (validation {line.val_loss}); "
+                f"the loss became {found['loss']} in epoch {epoch + 1} (validation {found['val_loss']}); "
                 f"lower learning_rate, now {self.settings.learning_rate:g}."
             )
+        if self.judge:
+            found["accuracy"], found["val_accuracy"] = self.judge()
+        line = Epoch(
+            epoch=epoch + 1, learning_rate=self._rate(), **{key: float(found[key]) for key in COLUMNS[1:-1]}
+        )  # fmt: skip
+        self.history.append(line)
         if self.best is None or line.rank > self.best.rank:
             self.best, self.best_weights = line, self.model.get_weights()
         due = time.monotonic() - self.saved >= self.plan.save_seconds
-        if self.plan.state and due and epoch + 1 < self.settings.epochs:
-            self._save(self.plan.state)
+        last = epoch + 1 == self.settings.epochs
+        if self.plan.checkpoint and (bool(self.plan.stage) if last else due):
+            self._save(self.plan.checkpoint)
         self.plan.progress(epoch + 1)
 
     def _rate(self) -> float:
@@ -144,18 +121,18 @@ class _Keeper(keras.callbacks.Callback):
         rate, last = schedule(self.settings, self.steps), int(self.model.optimizer.iterations) - 1
         return float(rate(last)) if callable(rate) else rate
 
-    def _save(self, folder: Path) -> None:
+    def _save(self, path: Path) -> None:
         arrays = {f"best_{i}": value for i, value in enumerate(self.best_weights)}
         arrays |= {f"now_{i}": value for i, value in enumerate(snapshot(self.model))}
         text = json.dumps({"identity": self.identity, "history": [asdict(e) for e in self.history]})
         arrays["record"] = np.frombuffer(text.encode(), np.uint8)
-        with whole_file(folder / "state.npz") as temporary, temporary.open("wb") as file:
+        with whole_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         self.saved = time.monotonic()
 
     def resume(self) -> int:
         """Go on from the checkpoint, if there is one of the same fit; returns the epochs that are done."""
-        path = self.plan.state / "state.npz" if self.plan.state else None
+        path = self.plan.checkpoint
         if path is None or not path.is_file():
             return 0
         try:
@@ -177,13 +154,16 @@ def _numbered(arrays: Any, prefix: str) -> list[NDArray[Any]]:
     return [arrays[f"{prefix}{i}"] for i in range(sum(name.startswith(prefix) for name in arrays.files))]
 
 
-def _identity(model: keras.Model, settings: Fitted, seed: int, *arrays: NDArray[Any]) -> str:
+def _identity(model: keras.Model, settings: Fitted, seed: int, *arrays: NDArray[Any] | Lazy) -> str:
     """Digest of what a fit depends on, so that no checkpoint of another one is gone on from."""
     shapes = [(list(variable.shape), str(variable.dtype)) for variable in model.weights]
     found = hashlib.sha256(json.dumps([settings.model_dump(), seed, shapes]).encode())
     for array in arrays:
-        found.update(f"{array.dtype} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).data)
+        if isinstance(array, np.ndarray):
+            found.update(f"{array.dtype} {array.shape}".encode())
+            found.update(np.ascontiguousarray(array).data)
+        else:
+            found.update(array.digest.encode())
     return found.hexdigest()
 
 
@@ -207,36 +187,44 @@ def restore(model: keras.Model, values: list[NDArray[Any]]) -> None:
 
 def fit(
     model: keras.Model,
-    x: NDArray[np.float32],
+    x: NDArray[np.float32] | Lazy,
     y: NDArray[np.int64],
-    validation: tuple[NDArray[np.float32], NDArray[np.int64]],
+    validation: tuple[NDArray[np.float32] | Lazy, NDArray[np.int64]],
     settings: Fitted,
     plan: FitPlan,
+    batches: Batches | None = None,
+    judge: Judge | None = None,
 ) -> Fit:
     """Train a compiled model and leave it with the weights of its best epoch.
 
     Args:
         model: compiled with a built optimizer and the metric "accuracy".
-        x: float32 [N, ...].
+        x: float32 [N, ...], or what gives them.
         y: int64 [N], class numbers.
         validation: the same for the validation images.
         settings: epochs, batch size and what else the method fixes.
         plan: seed, checkpoint, logs.
+        batches: which samples stand in which batch; None for all of them once in every epoch.
+        judge: called after each epoch of a stage without classes; its accuracies stand in for Keras's.
 
     Raises:
         SteelbenchError: if the loss is no longer a number.
     """
-    steps = -(-len(y) // settings.batch_size)
+    batches = batches or plain_batches(len(y), len(validation[1]), settings.batch_size, plan.seed)
+    steps = len(batches.train(0))
     identity = _identity(model, settings, plan.seed, x, y, *validation) if plan.state else ""
-    keeper = _Keeper(plan, settings, steps, identity)
+    keeper = _Keeper(plan, settings, steps, identity, judge)
     keeper.set_model(model)
     done = keeper.resume()
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if plan.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(plan.tensorboard, write_graph=False, profile_batch=0))
     if done < settings.epochs:
-        data = stream(x, y, settings.batch_size, plan.seed, range(done, settings.epochs))
-        held_out = tf.data.Dataset.from_tensor_slices(validation).batch(1024).cache()
+        todo = [rows for epoch in range(done, settings.epochs) for rows in batches.train(epoch)]
+        data = stream(x, y, todo, first=done * steps)
+        held_out = stream(*validation, batches.validation)
+        if isinstance(validation[0], np.ndarray):
+            held_out = held_out.cache()
         model.fit(
             data, steps_per_epoch=steps, validation_data=held_out, epochs=settings.epochs, initial_epoch=done,
             callbacks=callbacks, shuffle=False, verbose=0,

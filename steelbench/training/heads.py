@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -14,20 +15,31 @@ from numpy.typing import NDArray
 
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
-from steelbench.experiment import Linear, Softmax
+from steelbench.methods import Linear, Softmax
 from steelbench.models.head import Dense, Head, Scaling
-from steelbench.training.fit import Fit, FitPlan, adam, fit, restore
+from steelbench.training.fit import Fit, FitPlan, fit, restore
+from steelbench.training.optimizer import adam
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A head with what its training left: the fits of its stages by name, and what else is worth a record."""
+    """A head with what its training left.
+
+    Attributes:
+        head: features to probabilities.
+        fits: of its stages, by name, in order.
+        notes: what else is worth a record.
+        encoder: the one that was trained with it; None if it works on the job's frozen encoder.
+        features: float32 [N, D] of all images by that encoder.
+    """
 
     head: Head
     fits: dict[str, Fit] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    encoder: keras.Model | None = None
+    features: Array | None = None
 
 
 def train_softmax(
@@ -43,13 +55,13 @@ def train_softmax(
         settings: of the method.
         plan: seed, checkpoint, logs.
     """
-    _refuse_nan(features, split)
+    refuse_nan(features, split)
     scaling = Scaling.fit(features[split.train])
     standardised = scaling.apply(features)
     x, y = standardised[split.train], labels[split.train]
     steps = -(-len(y) // settings.batch_size)
     model = _softmax_model(features.shape[1], num_classes, settings, steps)
-    _start(model, plan.seed)
+    start(model, plan.seed)
     result = fit(model, x, y, (standardised[split.validation], labels[split.validation]), settings, plan)
     hidden, output = model.get_layer("hidden"), model.get_layer("probabilities")
     kernel, bias = scaling.fold(*hidden.get_weights())
@@ -58,7 +70,12 @@ def train_softmax(
     return Trained(head, {"classifier": result})
 
 
-def _refuse_nan(features: Array, split: Split) -> None:
+def refuse_nan(features: Array, split: Split) -> None:
+    """Stop at features that are no numbers.
+
+    Raises:
+        SteelbenchError: says how many images have such.
+    """
     # relu turns NaN to 0: the loss looks sound, and the head stays at chance.
     rows = np.concatenate([split.train, split.validation])
     bad = int(np.sum(~np.isfinite(features[rows]).all(axis=1)))
@@ -75,6 +92,7 @@ def _softmax_model(dim: int, num_classes: int, settings: Softmax, steps: int) ->
     model = keras.Sequential(
         [
             keras.Input((dim,)),
+            layers.Dropout(settings.input_dropout),
             layers.Dense(settings.hidden, activation="relu", name="hidden"),
             layers.Dropout(settings.dropout),
             layers.Dense(num_classes, activation="softmax", name="probabilities"),
@@ -88,15 +106,21 @@ def _softmax_model(dim: int, num_classes: int, settings: Softmax, steps: int) ->
         # A whole epoch in one call: between steps of a few milliseconds Python would take as long again.
         steps_per_execution=steps,
     )
+    return ready(model)
+
+
+def ready(model: keras.Model) -> keras.Model:
+    """Build the optimizer of a compiled model, and keep how it starts, for `start`."""
     model.optimizer.build(model.trainable_variables)
     model.blank_optimizer = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
     return model
 
 
-def _start(model: keras.Model, seed: int) -> None:
-    """Give a model that was used before the start that a new one with this seed would have."""
+def start(model: keras.Model, seed: int) -> None:
+    """Give a model of `ready` that was used before the start that a new one with this seed would have."""
     keras.utils.set_random_seed(seed)
-    fresh = keras.models.clone_model(model)
+    # Not `clone_model`: it would compile the copy, too.
+    fresh = type(model).from_config(model.get_config())
     restore(model, [*map(keras.ops.convert_to_numpy, fresh.variables), *model.blank_optimizer])
 
 
@@ -109,27 +133,38 @@ def train_linear(
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import log_loss
 
-    _refuse_nan(features, split)
+    refuse_nan(features, split)
     scaling = Scaling.fit(features[split.train])
     standardised = scaling.apply(features)
     x, y = standardised[split.train], labels[split.train]
     model = LogisticRegression(max_iter=1000, warm_start=True)
-    tried: list[tuple[tuple[float, float], float, Head]] = []
+    heads: dict[float, Head] = {}
     for done, c in enumerate(sorted(settings.c), start=1):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.set_params(C=c).fit(x, y)
-        head = _as_head(model, scaling, num_classes)
-        guess = head(features[split.validation])
-        truth = labels[split.validation]
-        rank = float(np.mean(guess.argmax(axis=1) == truth)), -log_loss(truth, guess, labels=range(num_classes))
-        tried.append((rank, c, head))
+        heads[c] = _as_head(model, scaling, num_classes)
         plan.progress(done)
     # The first of equals: the strongest regularisation.
-    _, c, head = max(tried, key=lambda trial: trial[0])
-    return Trained(head, notes={"c": c})
+    c = best_on_validation(heads, features, labels, split, num_classes)
+    return Trained(heads[c], notes={"c": c})
+
+
+def best_on_validation(
+    heads: Mapping[float, Head], features: Array, labels: NDArray[np.int64], split: Split, num_classes: int
+) -> float:
+    """The key of the head with the best validation accuracy, ties by log loss, then the first."""
+    from sklearn.metrics import log_loss
+
+    truth = labels[split.validation]
+
+    def rank(key: float) -> tuple[float, float]:
+        guess = heads[key](features[split.validation]).astype(np.float64)
+        guess /= guess.sum(axis=1, keepdims=True)
+        return float(np.mean(guess.argmax(axis=1) == truth)), -log_loss(truth, guess, labels=range(num_classes))
+
+    return max(heads, key=rank)
 
 
 def _as_head(model: Any, scaling: Scaling, num_classes: int) -> Head:

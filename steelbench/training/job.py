@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
+from steelbench.data.splits import Split
 from steelbench.results import Record
 
-CALIBRATION_IMAGES = 64
+CALIBRATION_IMAGES = 32
 
 
 class ImageRef(Record):
@@ -30,6 +31,17 @@ class SplitRef(Record):
     validation: list[int]
     test: list[int]
 
+    @classmethod
+    def of(cls, split: Split, seed: int, fold: int) -> Self:
+        """A split as plain lists."""
+        parts = {name: getattr(split, name).tolist() for name in ("train", "validation", "test")}
+        return cls(seed=seed, fold=fold, **parts)
+
+    @property
+    def split(self) -> Split:
+        """As arrays."""
+        return Split(*(np.array(part, np.int64) for part in (self.train, self.validation, self.test)))
+
 
 class Task(Record):
     """One experiment of the job; `offered` ones are saved as a whole `.h5`."""
@@ -43,6 +55,7 @@ class Task(Record):
     name: str
     run_name: str
     offered: bool
+    augment: str = "none"
 
 
 class Job(Record):
@@ -62,8 +75,17 @@ class Job(Record):
     classes: list[str]
     images: list[ImageRef]
     splits: list[SplitRef]
+    naive: SplitRef | None = Field(None, description="a random split, to show what leaking does to accuracy")
     tasks: list[Task]
+    homogenize: str = "none"
     limit: int | None = Field(None, description="see only so many images, to measure the rate")
+
+    @property
+    def own_split(self) -> Split:
+        """The split of its tasks; where brightness is homogenised they all have one, because it sets the mean."""
+        return next(
+            ref for ref in self.splits if (ref.seed, ref.fold) == (self.tasks[0].seed, self.tasks[0].fold)
+        ).split
 
     @property
     def calibration_rows(self) -> list[int]:

@@ -1,11 +1,13 @@
 """Jobs one behind the other, the next one getting ready while the present one computes.
 
 A worker spends seconds on importing, building and converting, and again on saving and verifying, mostly on one core.
-Only seeing the images keeps every core busy: that is done by one worker at a time, and at most two are alive.
+Only seeing the images keeps every core busy: that is done by one worker at a time. One gets ready meanwhile, and one
+that has seen its images trains heads, saves and verifies.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,15 @@ from pathlib import Path
 
 from steelbench.training.job import Event, Job
 from steelbench.training.processes import Workers, run_job
+
+# A worker holds 1 to 3 GiB; a machine with less memory than this has two at a time instead of three.
+THREE_FROM_GIB = 12
+
+
+def most_alive() -> int:
+    """How many workers may be alive on this machine."""
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return 3 if gib >= THREE_FROM_GIB else 2
 
 
 class _Stages:
@@ -40,18 +51,22 @@ def run_jobs(jobs: Sequence[Job], results: Path, on_event: Callable[[Job, Event]
         results: the results folder.
         on_event: called with every event, by one thread at a time.
     """
-    before = _Stages()
+    alive, before = most_alive(), _Stages()
     before.reach("ended")
-    stages = [before, before, *(_Stages() for _ in jobs)]
+    # A job has `alive` others before it in this list, which for the first ones have ended before they began.
+    stages = [*[before] * alive, *(_Stages() for _ in jobs)]
     speaking, workers = threading.Lock(), Workers()
 
     def one(number: int) -> dict[str, str]:
-        second_last, last, own = stages[number : number + 3]
-        last.computing.wait()
-        second_last.ended.wait()
+        window = stages[number : number + alive + 1]
+        *earlier, own = window
+        window[-3].computing.wait()
+        window[0].ended.wait()
 
         def turn() -> None:
-            last.extracted.wait()
+            # Of all, not only of the last: that one may have failed while another still computes.
+            for stage in earlier:
+                stage.extracted.wait()
             own.reach("computing")
 
         def hear(event: Event) -> None:

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from steelbench.data.inspection import Inspection
-from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, method_of
 from steelbench.models.backbones import find_backbone
 from steelbench.models.weights import Origin
 from steelbench.results import RunRecord, read_record
 from steelbench.storage import cache_folder
+from steelbench.training.division import Division
 from steelbench.training.job import ImageRef, Job, SplitRef, Task
 
 # What must be the same for all runs of a results folder, with the words for it.
-FIXED = {"data_digest": "data", "split": "split (--split)", "folds": "folds (--folds)", "seeds": "seeds (--seeds)"}
+FIXED = {
+    "data_digest": "data", "audit": "versions of the audit that ties images together", "split": "split (--split)",
+    "folds": "folds (--folds)", "seeds": "seeds (--seeds)",
+}  # fmt: skip
 
 
 def refuse_other_results(results: Path, config: dict[str, Any]) -> None:
@@ -90,8 +93,11 @@ def identity(experiment: Experiment, options: RunOptions, origin: Origin, config
         "image_size": size_of(experiment, options),
         "weights": origin.record,
         "precision": options.precision,
+        "homogenize": options.homogenize,
+        "augment": options.augment if experiment.method.on_images else "none",
         "data": config["data_digest"],
         "split": config["split"],
+        "audit": config["audit"],
         "folds": config["folds"],
         "seed": experiment.seed,
         "fold": experiment.fold,
@@ -122,13 +128,16 @@ def is_done(experiment: Experiment, options: RunOptions, parts: dict[str, Any]) 
     )
 
 
+ALIKE = ("image_size", "precision", "engine", "augment", "homogenize")
+
+
 def _difference(record: RunRecord, parts: dict[str, Any]) -> str:
     for key, value in parts["settings"].items():
         if record.settings.get(key) != value:
             return f"{key}={record.settings.get(key)}, this experiment asks for {key}={value}"
     origin = {key: record.weights.get(key, "") for key in ("kind", "file", "md5") if record.weights.get(key)}
     pairs = [("weights", _words(origin), _words(parts["weights"]))]
-    pairs += [(key, str(getattr(record, key)), str(parts[key])) for key in ("image_size", "precision", "engine")]
+    pairs += [(key, str(getattr(record, key)), str(parts[key])) for key in ALIKE]
     for key, old, new in pairs:
         if old != new:
             return f"{key} {old}, this experiment asks for {new}"
@@ -137,6 +146,13 @@ def _difference(record: RunRecord, parts: dict[str, Any]) -> str:
 
 def _words(origin: dict[str, Any]) -> str:
     return " ".join(str(value) for value in origin.values())
+
+
+def is_complete(results: Path) -> bool:
+    """Whether everything that is made from the runs was made after the last of them."""
+    made = [results / name for name in ("results.json", "leaderboard.csv", "report.html")]
+    runs = [path.stat().st_mtime for path in (results / "runs").glob("*/result.json")]
+    return all(path.is_file() and path.stat().st_mtime >= max(runs) for path in made) if runs else False
 
 
 def unfinished(
@@ -161,13 +177,16 @@ def make_jobs(
     config: dict[str, Any],
     inspection: Inspection,
     root: Path,
-    splits: dict[tuple[int, int], Split],
+    division: Division,
 ) -> list[Job]:
-    """One job for each backbone and image size."""
-    tasks: dict[tuple[str, int], list[Task]] = {}
+    """One job for each backbone and image size; where brightness is homogenised, one for each split, too."""
+    tasks: dict[tuple[str, int, tuple[int, int]], list[Task]] = {}
+    even = options.homogenize != "none"
     for experiment in experiments:
         parts = identity(experiment, options, origins[experiment.backbone], config)
-        tasks.setdefault((experiment.backbone, size_of(experiment, options)), []).append(
+        # The training images' mean brightness is another one for each split, so are all features.
+        part = (experiment.seed, experiment.fold) if even else (0, 0)
+        tasks.setdefault((experiment.backbone, size_of(experiment, options), part), []).append(
             Task(
                 method=method_of(experiment.method),
                 variant=experiment.variant,
@@ -178,6 +197,7 @@ def make_jobs(
                 name=experiment.name,
                 run_name=experiment.run_name,
                 offered=experiment.seed == 0 and experiment.fold == 0,
+                augment=parts["augment"],
             )
         )
     number = {name: index for index, name in enumerate(inspection.classes)}
@@ -185,17 +205,16 @@ def make_jobs(
         ImageRef(path=image.sample.path, label=number[image.sample.label], digest=image.bytes_digest)
         for image in inspection.images
     ]
-    references = [
-        SplitRef(seed=seed, fold=fold, train=s.train.tolist(), validation=s.validation.tolist(), test=s.test.tolist())
-        for (seed, fold), s in splits.items()
-    ]
+    references = [SplitRef.of(split, seed, fold) for (seed, fold), split in division.splits.items()]
+    naive = SplitRef.of(division.naive, 0, 0) if division.naive else None
     return [
         Job(
             results=str(options.results.resolve()), cache=str(cache_folder().resolve()), data_root=str(root),
             bit_depth=options.bit_depth, backbone=backbone, image_size=size, origin=vars(origins[backbone]),
             engine=options.engine, precision=options.precision, verify=options.verify,
             track=options.track == "tensorboard", classes=list(inspection.classes), images=images,
-            splits=references, tasks=todo,
+            splits=references, naive=None if even else naive, tasks=todo,
+            homogenize=options.homogenize,
         )
-        for (backbone, size), todo in tasks.items()
+        for (backbone, size, _), todo in tasks.items()
     ]  # fmt: skip

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from steelbench.results import whole_file
 
+Metrics = dict[str, float | None]
 
-def score(probabilities: NDArray[np.float32], labels: NDArray[np.int64], num_classes: int) -> dict[str, float | None]:
+
+def score(probabilities: NDArray[np.float32], labels: NDArray[np.int64], num_classes: int) -> Metrics:
     """Accuracy, macro-F1 and cross-entropy of one part, for the record; None where the part is empty.
 
     Args:

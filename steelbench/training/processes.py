@@ -81,6 +81,8 @@ def run_job(
     """
     folder = results / "unfinished"
     label = f"{job.backbone}-{job.image_size}"
+    if job.homogenize != "none" and job.tasks:
+        label += f"-s{job.tasks[0].seed}-f{job.tasks[0].fold}"
     path, log = folder / f"{label}.job.json", folder / f"{label}.log"
     write_json(path, job)
     open_tasks = {task.run_name for task in job.tasks}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
-from steelbench.models.head import Dense, Head, Scaling
+from steelbench.models.head import Dense, Head, Scaling, Unit
 
 RNG = np.random.default_rng(0)
 
@@ -110,3 +110,35 @@ def test_other_arrays_are_refused(tmp_path):
     for path in (tmp_path / "other.npz", tmp_path / "array.npy", tmp_path / "absent.npz"):
         with pytest.raises(SteelbenchError, match="holds no head"):
             Head.load(path)
+
+
+def with_embedding():
+    return Head(
+        (Dense(random(6, 4), random(4), "linear"), Unit(), Dense(random(4, 3), random(3), "softmax")), embedding=1
+    )
+
+
+def test_unit_layer_equals_keras_and_leaves_zero_alone():
+    x = np.concatenate([features(), np.zeros((1, 6), np.float32), np.full((1, 6), 1e-9, np.float32)])
+
+    np.testing.assert_allclose(Unit()(x), keras.layers.UnitNormalization()(x), rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(Unit()(x)[:40], axis=1), 1, rtol=1e-6)
+
+
+def test_embedding_is_what_stands_before_the_classifier():
+    head, x = with_embedding(), features()
+    dense, _, last = head.layers
+
+    np.testing.assert_array_equal(head.embed(x), Unit()(x @ dense.kernel + dense.bias))
+    np.testing.assert_array_equal(head(x), last(head.embed(x)))
+    assert two_layers().embed(x) is x
+
+
+def test_head_with_an_embedding_comes_back_from_its_file(tmp_path):
+    head, x = with_embedding(), features()
+    head.save(tmp_path / "head.npz")
+    again = Head.load(tmp_path / "head.npz")
+
+    assert again.embedding == 1
+    np.testing.assert_array_equal(again(x), head(x))
+    assert again.params == head.params == 6 * 4 + 4 + 4 * 3 + 3

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from steelbench.data.inspection import Inspected, Inspection
+from steelbench.data.overlaps import Pair
 from steelbench.data.samples import Sample
 from steelbench.data.splits import Split
 from steelbench.experiment import RunOptions
@@ -90,3 +91,62 @@ def test_share_of_a_case_counted_by_hand():
     split = Split(np.array([0, 1, 2]), np.array([3]), np.array([4, 5, 6, 7]))
     # Of the test images, 4 and 7 are of groups that stand in training.
     assert leaking_share(split, np.array([0, 1, 2, 3, 0, 4, 3, 2])) == 0.5
+
+
+def test_share_counts_images_that_share_pixels_with_a_training_image():
+    split = Split(np.array([0, 1]), np.array([2]), np.array([3, 4, 5]))
+    alone = np.arange(6)
+
+    # 3 lies on 0, 4 only on 2, which validates; 5 lies on 3, not on a training image.
+    assert leaking_share(split, alone, np.array([[3, 0], [2, 4], [5, 3]])) == pytest.approx(1 / 3)
+    assert leaking_share(split, alone, np.array([[0, 3], [4, 1]])) == pytest.approx(2 / 3)
+
+
+def overlapping(found, step=4):
+    """Neighbouring crops along a strip: each image lies on the next but at the strips' ends."""
+    files = [image.sample.path for image in found.images]
+    return [
+        Pair(a, b, "overlap", 0.5, 0, 4, True)
+        for place, (a, b) in enumerate(zip(files[::2], files[2::2], strict=False))
+        if place % step != step - 1
+    ] + [Pair(a, b, "overlap", 0.5, 0, 4, True) for a, b in zip(files[1::8], files[3::8], strict=False)]
+
+
+@pytest.mark.parametrize("folds", [1, 4])
+def test_no_pair_of_the_audit_crosses_a_grouped_split(folds):
+    found = inspection(count=80)
+    pairs = overlapping(found)
+    division = divide(options(folds=folds, seeds=2), found, pairs)
+    place = {image.sample.path: row for row, image in enumerate(found.images)}
+
+    for split in division.splits.values():
+        for part in (split.train, split.validation, split.test):
+            assert all((place[p.file_a] in part) == (place[p.file_b] in part) for p in pairs)
+    assert division.leaking == 0
+    # A strip of four is one group, though its ends share nothing with each other.
+    assert division.group_of[place["0-0.png"]] == division.group_of[place["6-0.png"]]
+
+
+def test_naive_splits_ignore_what_images_share_and_say_how_much_leaks():
+    found = inspection(count=80)
+    pairs = overlapping(found)
+    division = divide(options(folds=4, seeds=2), found, pairs)
+
+    place = {image.sample.path: row for row, image in enumerate(found.images)}
+    split = division.naive
+    train, ends = set(split.train), [(place[p.file_a], place[p.file_b]) for p in pairs]
+    leaks = {a for a, b in ends if b in train} | {b for a, b in ends if a in train}
+    assert sorted([*split.train, *split.validation, *split.test]) == list(range(80))
+    assert division.naive_leaking == pytest.approx(len(leaks & set(split.test)) / len(split.test))
+    assert division.naive_leaking > 0.3
+
+
+@pytest.mark.parametrize("more", [{"split": "random"}, {}])
+def test_where_nothing_is_shared_or_splits_are_random_there_is_no_second_split(more):
+    found = inspection(copies=2 if more else 1)
+
+    assert not divide(options(**more), found).naive
+
+
+def test_a_split_of_the_data_has_no_second_one():
+    assert not divide(options(), inspection(copies=2, splits=["train", "test"] * 40)).naive

@@ -14,7 +14,9 @@ import pytest
 
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Softmax
-from steelbench.training.fit import COLUMNS, Epoch, FitPlan, adam, fit, order_of, stream, write_history
+from steelbench.training.fit import COLUMNS, Epoch, FitPlan, fit, write_history
+from steelbench.training.optimizer import adam
+from steelbench.training.stream import Batches, order_of, plain_batches, stream
 
 
 def data(n=90, dim=6, classes=3, seed=0):
@@ -313,7 +315,8 @@ def test_every_sample_comes_once_an_epoch(n, batch_size):
     x, y = np.arange(n, dtype=np.float32)[:, None], np.arange(n)
     steps = -(-n // batch_size)
 
-    batches = list(stream(x, y, batch_size, 3, range(3)).as_numpy_iterator())
+    order = plain_batches(n, 1, batch_size, seed=3)
+    batches = list(stream(x, y, [rows for epoch in range(3) for rows in order.train(epoch)]).as_numpy_iterator())
 
     assert len(batches) == 3 * steps
     for epoch in range(3):
@@ -324,19 +327,17 @@ def test_every_sample_comes_once_an_epoch(n, batch_size):
 
 
 def test_order_depends_on_seed_and_epoch_alone():
-    x, y = np.zeros((50, 1), np.float32), np.arange(50)
-    every = [labels for _, labels in stream(x, y, 50, 0, range(3)).as_numpy_iterator()]
-    later = [labels for _, labels in stream(x, y, 50, 0, range(2, 3)).as_numpy_iterator()]
+    batches = plain_batches(50, 10, 50, seed=0)
 
-    assert np.array_equal(every[2], later[0])
-    assert np.array_equal(every[2], order_of(2, 50, 0))
+    assert np.array_equal(batches.train(2)[0], order_of(2, 50, 0))
+    assert np.array_equal(batches.train(2)[0], plain_batches(50, 20, 50, seed=0).train(2)[0])
     assert not np.array_equal(order_of(2, 50, 0), order_of(2, 50, 1))
     assert not np.array_equal(order_of(2, 50, 0), order_of(1, 50, 0))
 
 
 @pytest.mark.slow
 def test_order_is_the_same_in_another_process():
-    code = "from steelbench.training.fit import order_of; print(order_of(1, 20, 5).tolist())"
+    code = "from steelbench.training.stream import order_of; print(order_of(1, 20, 5).tolist())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert told.strip() == str(order_of(1, 20, 5).tolist())
@@ -346,3 +347,40 @@ def test_epochs_are_compared_by_rank():
     better, worse = (Epoch(1, 0, 0, loss, accuracy, 0) for accuracy, loss in ((0.9, 2.0), (0.8, 1.0)))
 
     assert better.rank > worse.rank
+
+
+def test_the_batches_that_a_method_asks_for_are_those_it_gets():
+    x, y = np.arange(6, dtype=np.float32)[:, None], np.arange(6)
+    asked = [np.array([5, 0]), np.array([3]), np.array([1, 1, 2])]
+
+    got = list(stream(x, y, asked).as_numpy_iterator())
+
+    assert [labels.tolist() for _, labels in got] == [[5, 0], [3], [1, 1, 2]]
+    assert [values[:, 0].tolist() for values, _ in got] == [[5, 0], [3], [1, 1, 2]]
+
+
+def judged(script, state=None, progress=lambda done: None):
+    """A fit whose accuracies come from a judge, which says what the script says."""
+    x, y = data(24)
+    model = build(SETTINGS, 2)
+    said = iter(script)
+    plan = FitPlan(seed=1, state=state, stage="embedding", save_seconds=0, progress=progress)
+    settings = SETTINGS.model_copy(update={"epochs": len(script)})
+    batches = Batches(lambda epoch: [np.arange(8), np.arange(8, 24)], [np.arange(24)])
+    return fit(model, x, y, (x, y), settings, plan, batches, lambda: next(said)), model
+
+
+def test_a_judge_says_which_epoch_is_the_best():
+    done, _ = judged([(0.5, 0.6), (0.5, 0.9), (0.5, 0.7)])
+
+    assert done.best.epoch == 2
+    assert [(line.accuracy, line.val_accuracy) for line in done.history] == [(0.5, 0.6), (0.5, 0.9), (0.5, 0.7)]
+
+
+def test_a_stage_that_is_done_is_not_run_again(tmp_path):
+    first, model = judged([(0.5, 0.6), (0.5, 0.9), (0.5, 0.7)], tmp_path)
+    again, other = judged([(0.0, 0.0)] * 3, tmp_path, progress=pytest.fail)
+
+    assert again == first
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["state-embedding.npz"]

@@ -55,8 +55,8 @@ def test_missing_images_cost_their_time(tmp_path):
 
     assert (few.images, few.missing, few.rate) == (10, 6, 20.0)
     assert many.missing == 2006
-    # 2000 images more at 20 per second, and up to 64 instead of 10 for the saved models at half that rate.
-    assert many.seconds - few.seconds == pytest.approx(2000 / 20 + 2 * (64 - 10) / 20 * 2)
+    # 2000 images more at 20 per second, and up to 32 instead of 10 for the saved models at half that rate.
+    assert many.seconds - few.seconds == pytest.approx(2000 / 20 + 2 * (32 - 10) / 20 * 2)
     assert few.memory_gib > 1.5
 
 

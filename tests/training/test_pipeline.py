@@ -1,4 +1,4 @@
-"""Jobs one behind the other: one sees images at a time, at most two are alive, failures and faults reach the caller."""
+"""Jobs one behind the other: one sees images at a time, two or three are alive, failures reach the caller."""
 
 import threading
 import time
@@ -57,25 +57,37 @@ def fake_run_job(log, fail=(), cached=()):
 
 @pytest.mark.parametrize("fail", [(), ("b",), ("a", "b"), ("e",)])
 @pytest.mark.parametrize("cached", [(), ("c",), ("a", "d")])
-def test_one_sees_images_and_two_are_alive(monkeypatch, tmp_path, fail, cached):
+@pytest.mark.parametrize("most", [2, 3])
+def test_one_sees_images_and_few_are_alive(monkeypatch, tmp_path, fail, cached, most):
     log = Log()
+    monkeypatch.setattr(pipeline, "most_alive", lambda: most)
     monkeypatch.setattr(pipeline, "run_job", fake_run_job(log, fail, cached))
 
     failures = pipeline.run_jobs([make_job(name) for name in "abcde"], tmp_path, lambda job, event: None)
 
     assert log.order == [name for name in "abcde" if name not in fail and name not in cached]
     assert log.most_seeing <= 1
-    assert log.most_alive <= 2
+    assert log.most_alive <= most
     assert failures == {f"{name}-softmax-s0-f0": "it broke" for name in fail}
 
 
-def test_the_next_gets_ready_while_one_computes(monkeypatch, tmp_path):
+@pytest.mark.parametrize("most", [2, 3])
+def test_others_get_ready_or_finish_while_one_computes(monkeypatch, tmp_path, most):
     log = Log()
     monkeypatch.setattr(pipeline, "run_job", fake_run_job(log))
+    monkeypatch.setattr(pipeline, "most_alive", lambda: most)
 
-    pipeline.run_jobs([make_job(name) for name in "abc"], tmp_path, lambda job, event: None)
+    pipeline.run_jobs([make_job(name) for name in "abcd"], tmp_path, lambda job, event: None)
 
-    assert log.most_alive == 2
+    assert log.most_alive == most
+
+
+@pytest.mark.parametrize(("gib", "most"), [(4, 2), (11.9, 2), (12.1, 3), (64, 3)])
+def test_a_small_machine_has_two_workers_at_a_time(monkeypatch, gib, most):
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": int(gib * 2**30 / 4096)}
+    monkeypatch.setattr(pipeline.os, "sysconf", sizes.__getitem__)
+
+    assert pipeline.most_alive() == most
 
 
 def test_events_come_with_their_job(monkeypatch, tmp_path):

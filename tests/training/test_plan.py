@@ -142,7 +142,7 @@ def test_a_changed_setting_is_refused_with_both_values_and_changes_nothing(
 def test_other_weights_are_refused_by_name(steel, finished, capsys, monkeypatch):
     from steelbench.models.weights import Origin
 
-    monkeypatch.setattr("steelbench.training.runner.resolve", lambda *_: Origin("imagenet", "vgg.h5", "abc", "/x"))
+    monkeypatch.setattr("steelbench.training.prepare.resolve", lambda *_: Origin("imagenet", "vgg.h5", "abc", "/x"))
 
     assert run(steel, finished, "--seeds", "2", "--epochs", "5") == 2
 
@@ -217,6 +217,7 @@ def test_force_on_other_seeds_leaves_nothing_of_the_old_runs(steel, finished):
     assert run(steel, finished, "--epochs", "5", "--force", backbones="xception") == 0
 
     assert sorted(path.name for path in (finished / "runs").iterdir()) == [
+        "none-hog-s0-f0",
         "none-majority-s0-f0",
         "xception-softmax-s0-f0",
     ]

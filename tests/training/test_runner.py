@@ -13,7 +13,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, Softmax
 from steelbench.results import Summary, read_record
 from steelbench.training import runner
-from steelbench.training.runner import expand
+from steelbench.training.prepare import expand
 
 HOSTILE = ('a,"b" <i>', "=1+1", "<script>alert(1)</script>".replace("/", "\u2215"), "rißig 锈")
 
@@ -69,8 +69,9 @@ def test_failed_rows_still_give_a_report_and_exit_1(hostile, tmp_path, idle, cap
     assert run(hostile, tmp_path, "--backbones", "vgg19,xception") == 1
 
     board = table(tmp_path / "leaderboard.csv")
-    assert [line[:2] for line in board[1:]] == [["none", "majority"], ["vgg19", "softmax"], ["xception", "softmax"]]
-    assert all(line[board[0].index("reason")] == "it did not feel like it" for line in board[2:])
+    baselines = [["none", "hog"], ["none", "majority"]]
+    assert [line[:2] for line in board[1:]] == [*baselines, ["vgg19", "softmax"], ["xception", "softmax"]]
+    assert all(line[board[0].index("reason")] == "it did not feel like it" for line in board[3:])
     assert "it did not feel like it" in (tmp_path / "report.html").read_text(encoding="utf-8")
     printed = capsys.readouterr()
     assert "it did not feel like it" in printed.out + printed.err
@@ -107,7 +108,7 @@ def test_the_majority_row_is_the_share_of_the_largest_training_class(tmp_path, t
 
     run(folder, tmp_path / "r", "--folds", "2", "--backbones", "vgg19")
 
-    row = next(row for row in read_record(tmp_path / "r" / "results.json", Summary).rows if row.backbone == "none")
+    row = next(row for row in read_record(tmp_path / "r" / "results.json", Summary).rows if row.method == "majority")
     assert row.accuracy == pytest.approx(10 / 14) and row.n_test == 14
 
 

@@ -37,7 +37,8 @@ def test_a_worker_that_has_done_all_ends_with_0_and_leaves_no_log(tiny_images, t
 def test_a_worker_that_fails_before_its_first_task_gives_its_error_as_the_reason(
     tiny_images, tmp_path, exit_codes, monkeypatch
 ):
-    (tmp_path / "cache").write_text("not a folder")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "features").write_text("not a folder")
     monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / "cache"))
 
     assert run(tiny_images(images=6), tmp_path / "results") == 1

@@ -1,0 +1,166 @@
+"""Augmentation of training images, outside the model: the saved file never has it, and validation images never see it.
+
+Every image is drawn for by itself, from a seed and its position or its digest. So the same numbers give the same
+pixels whatever its neighbours are, in a resumed run as in one that was not interrupted, and a view can be kept.
+Done by OpenCV on the CPU, before the batch is handed to Keras; see `distort` for the steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.errors import choose
+from steelbench.training import distort
+
+Images = NDArray[np.float32]
+# To be raised when the same row and numbers give other pixels.
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """A row of `AUGMENTATIONS`: the largest amount of each step, 0 for none; each image draws its own amount.
+
+    Lengths are shares of the shorter side, gray levels are shares of 255, so that a row means the same at any size.
+
+    Attributes:
+        flips: left and right, up and down, each with a chance of 1/2.
+        smallest_crop: share of the area that a random crop keeps at least; 1 does not crop. Always done.
+        chance: of each of the steps below, for each image.
+        rotation: degrees, either way.
+        shear: shift of a row for each pixel between it and the centre; the same for columns.
+        perspective: shift of each corner.
+        elastic: standard deviation of the shift of the points of a coarse grid.
+        brightness: added or taken away.
+        contrast: c multiplies the differences from the image's mean by 1 - c to 1 + c.
+        sharpen: how often the difference from a blurred copy is added.
+        blur: standard deviation of a Gaussian.
+        motion: length of the path of a motion blur.
+        noise: standard deviation of Gaussian noise.
+        occlusion: share of the area under a rectangle.
+    """
+
+    flips: bool = False
+    smallest_crop: float = 1.0
+    chance: float = 0.0
+    rotation: float = 0.0
+    shear: float = 0.0
+    perspective: float = 0.0
+    elastic: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    sharpen: float = 0.0
+    blur: float = 0.0
+    motion: float = 0.0
+    noise: float = 0.0
+    occlusion: float = 0.0
+
+
+# Hue and saturation are left out: steel images are gray, where they change nothing. A crop stays above half of the
+# image, because a small one may miss the defect that the label names.
+AUGMENTATIONS = {
+    "none": Augmentation(),
+    "light": Augmentation(flips=True, smallest_crop=0.6),
+    "heavy": Augmentation(
+        flips=True, smallest_crop=0.5, chance=0.3, rotation=25, shear=0.15, perspective=0.1, elastic=0.02,
+        brightness=0.1, contrast=0.3, sharpen=1.5, blur=0.008, motion=0.06, noise=0.06, occlusion=0.15,
+    ),
+}  # fmt: skip
+
+
+def augment(preset: str, images: Images, seed: int | tuple[int, ...]) -> Images:
+    """Augment a batch; image i draws from the seed and i.
+
+    Args:
+        preset: a row of `AUGMENTATIONS`.
+        images: float32 [B, H, W, 3], 0..255.
+        seed: a number, or several, such as (seed, epoch, step); the same give the same.
+
+    Returns:
+        float32 [B, H, W, 3], 0..255.
+
+    Raises:
+        SteelbenchError: for an unknown preset.
+        ValueError: for pixels outside 0..255, or none at all.
+    """
+    row = AUGMENTATIONS[choose("augmentation", preset, AUGMENTATIONS)]
+    return np.stack([_augment_one(row, image, [*_numbers(seed), place]) for place, image in enumerate(images)])
+
+
+def views(preset: str, images: Images, seed: int | tuple[int, ...], count: int = 2) -> Images:
+    """Several augmented copies of a batch, float32 [count, B, H, W, 3]; arguments as for `augment`.
+
+    References:
+        Khosla et al. 2020, "Supervised Contrastive Learning", section 3.1 (two views of each image).
+        https://arxiv.org/abs/2004.11362
+    """
+    return np.stack([augment(preset, images, (*_numbers(seed), number)) for number in range(count)])
+
+
+def view(preset: str, image: NDArray[Any], number: int, key: str) -> Images:
+    """One of an image's numbered views, which can be kept: nothing but the arguments decides its pixels.
+
+    Args:
+        preset: a row of `AUGMENTATIONS`.
+        image: uint8 or float32 [H, W, 3], 0..255.
+        number: of the view, from 0.
+        key: what the image is known by, such as its digest.
+
+    Returns:
+        float32 [H, W, 3], 0..255.
+
+    Raises:
+        SteelbenchError: for an unknown preset.
+        ValueError: for pixels outside 0..255.
+    """
+    row = AUGMENTATIONS[choose("augmentation", preset, AUGMENTATIONS)]
+    return _augment_one(row, image, [number, int.from_bytes(hashlib.sha256(key.encode()).digest())])
+
+
+def identity(preset: str) -> str:
+    """What a kept view must be known by, beside its key and number: it changes where the pixels may."""
+    decides = [VERSION, cv2.__version__, np.__version__, asdict(AUGMENTATIONS[preset])]
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+
+
+def _numbers(seed: int | tuple[int, ...]) -> tuple[int, ...]:
+    return seed if isinstance(seed, tuple) else (seed,)
+
+
+def _augment_one(row: Augmentation, image: NDArray[Any], seed: list[int]) -> Images:
+    pixels = np.asarray(image, np.float32)
+    # Written so that NaN is refused, too.
+    if not (pixels.size and pixels.min() >= 0 and pixels.max() <= 255):
+        raise ValueError(f"images must lie in 0..255 to be augmented; these, of shape {pixels.shape}, do not")
+    rng = np.random.default_rng(seed)
+    if row != AUGMENTATIONS["none"]:
+        pixels = _move(row, pixels, rng)
+    for name, step in distort.STEPS.items():
+        if rng.random() < row.chance and (most := getattr(row, name)):
+            pixels = step(pixels, most, rng)
+    return np.clip(pixels, 0, 255)
+
+
+def _move(row: Augmentation, pixels: Images, rng: np.random.Generator) -> Images:
+    side = pixels.shape[0], pixels.shape[1]
+
+    def drawn(most: float, shape: tuple[int, ...] = ()) -> Any:
+        return rng.uniform(-most, most, shape) if rng.random() < row.chance else np.zeros(shape)
+
+    corners = distort.quad(
+        tuple(rng.choice([-1.0, 1.0], 2)) if row.flips else (1, 1),
+        drawn(row.rotation),
+        (drawn(row.shear), drawn(row.shear)),
+        drawn(row.perspective, (4, 2)),
+        side,
+    )
+    share, centre = distort.random_crop(row.smallest_crop, rng)
+    shifts = distort.bend(side, row.elastic, rng) if rng.random() < row.chance else None
+    return distort.move(pixels, corners, share, centre, shifts)

@@ -1,0 +1,100 @@
+"""`supcon` with an adapter: a contrastive stage on the cached features, then a classifier on the frozen encoder."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import NDArray
+
+from steelbench.data.batches import balanced_batches, validation_batches
+from steelbench.data.splits import Split
+from steelbench.methods import Softmax, Supcon
+from steelbench.models.head import Dense, Head, Scaling
+from steelbench.models.losses import NPairsLoss, SupConLoss
+from steelbench.training.fit import FitPlan
+from steelbench.training.heads import Trained, ready, refuse_nan, start, train_softmax
+from steelbench.training.metric_stage import fit_embedding
+from steelbench.training.optimizer import adam
+from steelbench.training.stream import Batches, Rows
+
+Array = NDArray[np.float32]
+
+
+def train_supcon(
+    features: Array, labels: Rows, num_classes: int, split: Split, settings: Supcon, plan: FitPlan
+) -> Trained:
+    """Stage 1: an adapter, a trainable layer on the frozen features, learns with a projection head and the loss.
+
+    Stage 2: the projection head is dropped, the adapter no longer learns, and a classifier is trained on it.
+
+    Arguments as for `train_softmax`.
+
+    References:
+        Khosla et al. 2020, "Supervised Contrastive Learning", section 3. https://arxiv.org/abs/2004.11362
+    """
+    refuse_nan(features, split)
+    scaling = Scaling.fit(features[split.train])
+    x = scaling.apply(features)
+    batches = contrastive_batches(labels[split.train], len(split.validation), settings, plan.seed)
+    model = _contrastive_model(x.shape[1], settings, len(batches.train(0)))
+    start(model, plan.seed)
+    layer = model.get_layer("adapter")
+
+    def embed(samples: Array) -> Array:
+        return Dense(ops.convert_to_numpy(layer.kernel), ops.convert_to_numpy(layer.bias), "relu")(samples)
+
+    stage = fit_embedding(model, embed, x, labels, split, settings, plan.of("contrastive"), batches)
+    adapter = Dense(*scaling.fold(*layer.get_weights()), "relu")
+    second = train_softmax(
+        adapter(features), labels, num_classes, split, classifier_settings(settings), plan.of("classifier")
+    )
+    return Trained(Head((adapter, *second.head.layers), embedding=0), {"contrastive": stage, **second.fits})
+
+
+def classifier_settings(settings: Supcon) -> Softmax:
+    """Of the second stage: Dropout, Dense relu, Dropout, softmax."""
+    return Softmax(
+        epochs=settings.classifier_epochs, batch_size=settings.batch_size, hidden=settings.hidden,
+        learning_rate=settings.classifier_learning_rate, dropout=settings.dropout, input_dropout=settings.dropout,
+    )  # fmt: skip
+
+
+def contrastive_batches(labels: Rows, held_out: int, settings: Supcon, seed: int) -> Batches:
+    """Every training batch holds every class; the validation images once, shuffled.
+
+    In class order a validation batch has positives alone, and its loss is a constant.
+    """
+    return Batches(
+        lambda epoch: balanced_batches(labels, settings.batch_size, seed, epoch),
+        validation_batches(held_out, settings.batch_size, seed),
+    )
+
+
+def projection_layers(settings: Supcon) -> list[keras.Layer]:
+    """The projection head, to unit vectors."""
+    last = layers.Dense(
+        settings.projection_dim, activation="relu" if settings.projection == "relu" else None, name="projection"
+    )
+    first = [layers.Dense(settings.adapter, activation="relu", name="projection_hidden")]
+    return [*(first if settings.projection == "mlp" else []), last, layers.UnitNormalization(name="unit")]
+
+
+def contrastive_loss(settings: Supcon) -> keras.losses.Loss:
+    """The loss that the settings name."""
+    return {"supcon": SupConLoss, "npairs": NPairsLoss}[settings.loss](settings.temperature)
+
+
+@cache
+def _contrastive_model(dim: int, settings: Supcon, steps: int) -> keras.Model:
+    model = keras.Sequential(
+        [
+            keras.Input((dim,)),
+            layers.Dense(settings.adapter, activation="relu", name="adapter"),
+            *projection_layers(settings),
+        ]
+    )
+    model.compile(adam(settings, steps), loss=contrastive_loss(settings), jit_compile=False, steps_per_execution=steps)
+    return ready(model)

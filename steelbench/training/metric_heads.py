@@ -1,0 +1,158 @@
+"""`triplet` and `arcface`: an embedding on the cached features of a frozen backbone, and a classifier on it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import NDArray
+
+from steelbench.data.batches import pk_batches, validation_batches
+from steelbench.data.splits import Split
+from steelbench.methods import Arcface, Triplet
+from steelbench.models.head import Dense, Head, Scaling, Unit
+from steelbench.models.losses import ArcFaceLoss, TripletLoss
+from steelbench.training.fit import FitPlan, fit
+from steelbench.training.heads import Trained, best_on_validation, ready, refuse_nan, start
+from steelbench.training.metric_stage import fit_embedding
+from steelbench.training.optimizer import adam
+from steelbench.training.stream import Batches, Rows
+
+Array = NDArray[np.float32]
+# Of the cosines to the class centroids, to choose from on validation.
+SCALES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+
+
+def train_triplet(
+    features: Array, labels: Rows, num_classes: int, split: Split, settings: Triplet, plan: FitPlan
+) -> Trained:
+    """Train a fully connected embedding with triplets; softmax of the cosines to the class centroids classifies.
+
+    Anchor, positive and negative go through one and the same layer: that is the Siamese network. The scale of the
+    cosines is the one with the best validation accuracy, ties by log loss.
+
+    Arguments as for `train_softmax`.
+    """
+    refuse_nan(features, split)
+    scaling = Scaling.fit(features[split.train])
+    x = scaling.apply(features)
+    batches = triplet_batches(labels[split.train], len(split.validation), settings, plan.seed)
+    model = _triplet_model(x.shape[1], settings, len(batches.train(0)))
+    start(model, plan.seed)
+    layer = model.get_layer("embedding_dense")
+
+    def embed(samples: Array) -> Array:
+        return Unit()(samples @ ops.convert_to_numpy(layer.kernel) + ops.convert_to_numpy(layer.bias))
+
+    done = fit_embedding(model, embed, x, labels, split, settings, plan.of("embedding"), batches)
+    embedding = (Dense(*scaling.fold(*layer.get_weights()), "linear"), Unit())
+    directions = centroids(Head(embedding)(features[split.train]), labels[split.train], num_classes)
+    bias = np.zeros(num_classes, np.float32)
+    heads = {
+        scale: Head((*embedding, Dense((directions * np.float32(scale)).T.copy(), bias, "softmax")), embedding=1)
+        for scale in SCALES
+    }
+    scale = best_on_validation(heads, features, labels, split, num_classes)
+    return Trained(heads[scale], {"embedding": done}, {"scale": scale})
+
+
+def triplet_batches(labels: Rows, held_out: int, settings: Triplet, seed: int) -> Batches:
+    """P classes x K images to train on; the validation images once, shuffled: in class order none has a negative."""
+    each = min(settings.images_per_class, settings.batch_size // 2)
+    classes = min(settings.batch_size // each, len(np.unique(labels)))
+    return Batches(
+        lambda epoch: pk_batches(labels, classes, each, seed, epoch),
+        validation_batches(held_out, settings.batch_size, seed),
+    )
+
+
+def centroids(embeddings: Array, labels: Rows, num_classes: int) -> Array:
+    """The mean direction of each class, float32 [C, E] of unit norm; zero for a class without images."""
+    means = np.zeros((num_classes, embeddings.shape[1]), np.float32)
+    for label in np.unique(labels):
+        means[label] = embeddings[labels == label].mean(axis=0, dtype=np.float64)
+    return Unit()(means)
+
+
+@cache
+def _triplet_model(dim: int, settings: Triplet, steps: int) -> keras.Model:
+    model = keras.Sequential(
+        [
+            keras.Input((dim,)),
+            layers.Dense(settings.embedding, name="embedding_dense"),
+            layers.UnitNormalization(name="embedding"),
+        ]
+    )
+    model.compile(
+        adam(settings, steps),
+        loss=TripletLoss(settings.mining, settings.margin, settings.soft),
+        jit_compile=False,
+        steps_per_execution=steps,
+    )
+    return ready(model)
+
+
+def train_arcface(
+    features: Array, labels: Rows, num_classes: int, split: Split, settings: Arcface, plan: FitPlan
+) -> Trained:
+    """Train an embedding and a unit vector for each class, with an additive margin on the angle between them.
+
+    The margin is in the loss alone, so that the model has one input and no label.
+
+    Arguments as for `train_softmax`.
+
+    References:
+        Deng et al. 2019, "ArcFace", eq. 3. https://arxiv.org/abs/1801.07698
+    """
+    refuse_nan(features, split)
+    scaling = Scaling.fit(features[split.train])
+    standardised = scaling.apply(features)
+    x, y = standardised[split.train], labels[split.train]
+    model = _arcface_model(x.shape[1], num_classes, settings, -(-len(y) // settings.batch_size))
+    start(model, plan.seed)
+    done = fit(model, x, y, (standardised[split.validation], labels[split.validation]), settings, plan)
+    kernel, bias = _fold_normalization(model.get_layer("embedding_dense"), model.get_layer("normalization"))
+    directions = model.get_layer("cosines").get_weights()[0] * np.float32(settings.scale)
+    head = Head(
+        (
+            Dense(*scaling.fold(kernel, bias), "linear"),
+            Unit(),
+            Dense(directions, np.zeros(num_classes, np.float32), "softmax"),
+        ),
+        embedding=1,
+    )
+    return Trained(head, {"classifier": done})
+
+
+@cache
+def _arcface_model(dim: int, num_classes: int, settings: Arcface, steps: int) -> keras.Model:
+    model = keras.Sequential(
+        [
+            keras.Input((dim,)),
+            layers.Dense(settings.embedding, use_bias=False, name="embedding_dense"),
+            layers.BatchNormalization(name="normalization"),
+            layers.UnitNormalization(name="embedding"),
+            layers.Dense(
+                num_classes, use_bias=False, kernel_constraint=keras.constraints.UnitNorm(axis=0), name="cosines"
+            ),
+        ]
+    )
+
+    model.compile(
+        adam(settings, steps),
+        loss=ArcFaceLoss(settings.scale, settings.margin, settings.crossentropy),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=False,
+        steps_per_execution=steps,
+    )
+    return ready(model)
+
+
+def _fold_normalization(dense: keras.Layer, normalization: keras.Layer) -> tuple[Array, Array]:
+    """Kernel and bias of one Dense that does what Dense and BatchNorm do together in inference."""
+    gamma, beta, mean, variance = (value.astype(np.float64) for value in normalization.get_weights())
+    factor = gamma / np.sqrt(variance + normalization.epsilon)
+    kernel = dense.get_weights()[0] * factor
+    return kernel.astype(np.float32), (beta - mean * factor).astype(np.float32)

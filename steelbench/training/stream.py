@@ -1,0 +1,89 @@
+"""Which samples stand in which batch, as a pure function of seed and epoch, and the stream that feeds them to Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of a stage, as rows of its samples.
+
+    Attributes:
+        train: the batches of an epoch, counted from 0; their number is the same in every epoch.
+        validation: the same in every epoch.
+    """
+
+    train: Callable[[int], list[Rows]]
+    validation: list[Rows]
+
+
+def order_of(epoch: int, count: int, seed: int) -> NDArray[np.int64]:
+    """The order of the samples in an epoch, counted from 0; it depends on the seed and the epoch alone.
+
+    So a resumed run sees the same batches as one that was never interrupted.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def plain_batches(count: int, held_out: int, batch_size: int, seed: int) -> Batches:
+    """All samples once in every epoch, in an order of its own; the last batch may be smaller."""
+
+    def train(epoch: int) -> list[Rows]:
+        return _cut(order_of(epoch, count, seed), batch_size)
+
+    return Batches(train, _cut(np.arange(held_out), 1024))
+
+
+def _cut(rows: Rows, size: int) -> list[Rows]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+class Lazy(Protocol):
+    """Samples that do not fit into memory, or are made anew each time."""
+
+    @property
+    def digest(self) -> str:
+        """Stands for all that they depend on."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+
+    def take(self, rows: Rows, number: int) -> NDArray[np.float32]:
+        """float32 [B, ...]; `number` counts the batches of the whole fit, for what is drawn by chance."""
+        raise NotImplementedError
+
+
+def stream(x: NDArray[np.float32] | Lazy, y: Rows, batches: list[Rows], first: int = 0) -> tf.data.Dataset:
+    """Batches of samples and labels.
+
+    Args:
+        x: float32 [N, ...], or what gives them.
+        y: int64 [N].
+        batches: rows of each.
+        first: the number of the first batch.
+    """
+    if not isinstance(x, np.ndarray):
+        return _stream_lazily(x, y, batches, first)
+    samples, labels = tf.constant(x), tf.constant(y)
+    ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(batches), [len(rows) for rows in batches])
+    rows = tf.data.Dataset.from_tensor_slices(ragged)
+    return rows.map(lambda batch: (tf.gather(samples, batch), tf.gather(labels, batch))).prefetch(2)
+
+
+def _stream_lazily(x: Lazy, y: Rows, batches: list[Rows], first: int) -> tf.data.Dataset:
+    def every() -> Iterator[tuple[NDArray[np.float32], Rows]]:
+        for number, rows in enumerate(batches, start=first):
+            yield x.take(rows, number), y[rows]
+
+    signature = tf.TensorSpec((None, *x.shape), "float32"), tf.TensorSpec((None,), "int64")
+    return tf.data.Dataset.from_generator(every, output_signature=signature).prefetch(2)

@@ -1,0 +1,306 @@
+"""Heads that learn an embedding on cached features: what they learn and fold, and the faults they lack."""
+
+import keras
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+from steelbench.data.splits import Split
+from steelbench.errors import SteelbenchError
+from steelbench.experiment import Arcface, Knn, Supcon, Triplet
+from steelbench.models.head import Unit
+from steelbench.training import contrastive, metric_heads, metric_stage
+from steelbench.training.fit import FitPlan
+from steelbench.training.neighbours import train_knn
+
+SETTINGS = {
+    "knn": Knn(),
+    "triplet": Triplet(epochs=4, batch_size=16, embedding=8, learning_rate=0.003, images_per_class=4),
+    "arcface": Arcface(epochs=6, batch_size=16, embedding=8, learning_rate=0.01, warmup_epochs=1),
+    "supcon": Supcon(
+        epochs=3, batch_size=16, adapter=16, projection_dim=8, hidden=16, classifier_epochs=4, learning_rate=0.01,
+        classifier_learning_rate=0.01,
+    ),
+}  # fmt: skip
+TRAIN = {
+    "knn": train_knn,
+    "triplet": metric_heads.train_triplet,
+    "arcface": metric_heads.train_arcface,
+    "supcon": contrastive.train_supcon,
+}
+EMBEDDED = ("triplet", "arcface", "supcon")
+
+
+def clusters(n=120, dim=10, classes=3, spread=0.3, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.sort(np.arange(n) % classes)  # in class order, as folders are read
+    centres = 2 * rng.standard_normal((classes, dim))
+    features = 5 + (centres[labels] + spread * rng.standard_normal((n, dim))) * rng.uniform(0.1, 10, dim)
+    return features.astype(np.float32), labels
+
+
+def split_of(n, seed=0):
+    train, validation, test = np.split(np.random.default_rng(seed).permutation(n), [n * 6 // 10, n * 8 // 10])
+    return Split(np.sort(train), np.sort(validation), np.sort(test))
+
+
+def train(method, features, labels, plan=None, **more):
+    settings = SETTINGS[method].model_copy(update=more)
+    return TRAIN[method](features, labels, int(labels.max()) + 1, split_of(len(labels)), settings, plan or FitPlan())
+
+
+def arrays(head):
+    return [array for layer in head.layers if not isinstance(layer, Unit) for array in (layer.kernel, layer.bias)]
+
+
+@pytest.mark.parametrize("method", TRAIN)
+def test_separable_features_are_learnt(method):
+    features, labels = clusters()
+    rows = split_of(len(labels)).test
+
+    probabilities = train(method, features, labels).head(features[rows])
+
+    assert np.mean(probabilities.argmax(axis=1) == labels[rows]) == 1
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", TRAIN)
+def test_the_same_seed_gives_the_same_head_alone_and_after_others(method):
+    features, labels = clusters(spread=1.5)
+    alone = train(method, features, labels, FitPlan(seed=3))
+    train(method, features[::-1].copy(), labels, FitPlan(seed=1))
+    after = train(method, features, labels, FitPlan(seed=3))
+
+    assert all(np.array_equal(a, b) for a, b in zip(arrays(alone.head), arrays(after.head), strict=True))
+    assert alone.fits == after.fits
+
+
+@pytest.mark.parametrize("method", TRAIN)
+def test_test_images_change_nothing(method):
+    features, labels = clusters(spread=1.5)
+    rows = split_of(len(labels)).test
+    other = features.copy()
+    other[rows] = 100
+    relabelled = labels.copy()
+    relabelled[rows] = 0
+
+    one, another = train(method, features, labels), train(method, other, relabelled)
+
+    assert all(np.array_equal(a, b) for a, b in zip(arrays(one.head), arrays(another.head), strict=True))
+
+
+@pytest.mark.parametrize("method", TRAIN)
+def test_features_that_are_no_numbers_are_refused(method):
+    features, labels = clusters()
+    features[split_of(len(labels)).train[0], 2] = np.nan
+
+    with pytest.raises(SteelbenchError, match="NaN"):
+        train(method, features, labels)
+
+
+@pytest.mark.parametrize("method", EMBEDDED)
+def test_an_interrupted_run_ends_as_one_that_was_not(method, tmp_path):
+    features, labels = clusters(spread=1.5)
+    whole = train(method, features, labels, FitPlan(seed=2))
+    stages = list(whole.fits)
+    for stop_at in range(1, 4):
+
+        def kill(done, stop=stop_at):
+            if done == stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(method, features, labels, FitPlan(seed=2, state=tmp_path, save_seconds=0, progress=kill))
+        again = train(method, features, labels, FitPlan(seed=2, state=tmp_path, save_seconds=0))
+        for path in tmp_path.iterdir():
+            path.unlink()
+
+        assert list(again.fits) == stages and again.fits == whole.fits
+        assert all(np.array_equal(a, b) for a, b in zip(arrays(again.head), arrays(whole.head), strict=True))
+
+
+def test_knn_with_a_low_temperature_is_the_nearest_neighbour():
+    features, labels = clusters(spread=2.5)
+    split = split_of(len(labels))
+    head = train("knn", features, labels, temperature=(0.0005,)).head
+    oracle = KNeighborsClassifier(1, metric="cosine").fit(features[split.train], labels[split.train])
+
+    assert np.array_equal(head(features[split.test]).argmax(axis=1), oracle.predict(features[split.test]))
+
+
+def test_knn_weighs_every_training_image_by_its_cosine():
+    features, labels = clusters(n=30, spread=2.0)
+    split = split_of(30)
+    head = train("knn", features, labels, temperature=(0.1,)).head
+
+    for row in split.test:
+        weights = {}
+        for other in split.train:
+            a, b = features[row].astype(float), features[other].astype(float)
+            cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+            weights[labels[other]] = weights.get(labels[other], 0) + np.exp(cosine / 0.1)
+        expected = np.array([weights.get(label, 0) for label in range(3)]) / sum(weights.values())
+        np.testing.assert_allclose(head(features[[row]])[0], expected, atol=1e-4)
+
+
+def test_knn_keeps_no_more_than_it_is_told_and_some_of_each_class():
+    features, labels = clusters(n=120)
+    trained = train("knn", features, labels, most=12)
+
+    assert trained.notes["kept"] <= 12
+    assert (trained.head.layers[-1].kernel.sum(axis=0) >= 1).all()
+
+
+@pytest.mark.parametrize("mining", ["batch_all", "batch_hard", "semihard"])
+@pytest.mark.parametrize("soft", [False, True])
+def test_every_triplet_mining_brings_classes_apart(mining, soft):
+    features, labels = clusters(spread=2.0)
+    trained = train("triplet", features, labels, mining=mining, soft=soft, epochs=8)
+
+    losses = [line.loss for line in trained.fits["embedding"].history]
+    assert losses[-1] < losses[0]
+
+
+def test_triplet_classifies_by_the_cosine_to_the_centroids_of_the_training_images():
+    features, labels = clusters(spread=2.0)
+    split, trained = split_of(len(labels)), train("triplet", features, labels)
+    z = trained.head.embed(features)
+    means = np.stack([z[split.train][labels[split.train] == label].mean(axis=0) for label in range(3)])
+    cosines = z @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
+    logits = trained.notes["scale"] * cosines[split.test].astype(float)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+    np.testing.assert_allclose(trained.head(features[split.test]), expected, atol=1e-5)
+
+
+def test_arcface_head_is_its_network_without_the_margin():
+    features, labels = clusters(spread=2.0)
+    settings, split = SETTINGS["arcface"], split_of(len(labels))
+    trained = train("arcface", features, labels)
+    steps = -(-len(split.train) // settings.batch_size)
+    model = metric_heads._arcface_model(10, 3, settings, steps)
+
+    from steelbench.models.head import Scaling
+
+    x = Scaling.fit(features[split.train]).apply(features)
+    cosines = keras.ops.convert_to_numpy(model(x, training=False)).astype(float)
+    expected = np.exp(settings.scale * cosines)
+    np.testing.assert_allclose(trained.head(features), expected / expected.sum(axis=1, keepdims=True), atol=1e-4)
+    assert np.abs(cosines).max() <= 1 + 1e-5
+
+
+def test_second_stage_leaves_the_encoder_as_it_was(monkeypatch):
+    features, labels = clusters(spread=1.5)
+    seen = {}
+    real = contrastive.train_softmax
+
+    def spy(x, *rest):
+        seen["features"] = x.copy()
+        return real(x, *rest)
+
+    monkeypatch.setattr(contrastive, "train_softmax", spy)
+    trained = train("supcon", features, labels)
+
+    assert np.array_equal(trained.head.embed(features), seen["features"])
+
+
+def test_projection_head_is_dropped():
+    features, labels = clusters()
+    widths = [layer.kernel.shape for layer in train("supcon", features, labels).head.layers]
+
+    assert widths == [(10, 16), (16, 16), (16, 3)]
+
+
+def test_each_stage_has_its_own_number_of_steps(monkeypatch):
+    features, labels = clusters()
+    steps = []
+    real = contrastive.train_softmax
+
+    def spy(x, y, classes, split, settings, plan):
+        result = real(x, y, classes, split, settings, plan)
+        steps.append(-(-len(split.train) // settings.batch_size))
+        return result
+
+    monkeypatch.setattr(contrastive, "train_softmax", spy)
+    batches = contrastive.contrastive_batches(labels[split_of(120).train], 24, SETTINGS["supcon"], 0)
+    train("supcon", features, labels)
+
+    # 72 training images: the classifier sees each once; the contrastive stage as its own batches say.
+    assert steps == [5]
+    assert len(batches.train(0)) == len(batches.train(3))
+
+
+@pytest.mark.parametrize("method", ["triplet", "supcon"])
+def test_validation_is_not_in_class_order(method):
+    labels = clusters()[1]
+    split = split_of(len(labels))
+    make = {"triplet": metric_heads.triplet_batches, "supcon": contrastive.contrastive_batches}[method]
+    batches = make(labels[split.train], len(split.validation), SETTINGS[method], 0)
+    truth = labels[split.validation]
+
+    assert (np.diff(truth) >= 0).all()
+    assert all(len(np.unique(truth[rows])) > 1 for rows in batches.validation)
+
+
+@pytest.mark.parametrize("projection", ["relu", "linear", "mlp"])
+@pytest.mark.parametrize("loss", ["supcon", "npairs"])
+def test_every_projection_and_loss_learns(projection, loss):
+    features, labels = clusters(spread=1.0)
+    trained = train("supcon", features, labels, projection=projection, loss=loss, epochs=4)
+
+    losses = [line.loss for line in trained.fits["contrastive"].history]
+    assert losses[-1] < losses[0]
+
+
+def test_temperature_is_the_settings_own():
+    features, labels = clusters(spread=1.0)
+    cold, warm = (train("supcon", features, labels, temperature=t).fits["contrastive"] for t in (0.05, 0.5))
+
+    assert cold.history[0].loss != warm.history[0].loss
+
+
+def test_collapse_is_told():
+    rng = np.random.default_rng(0)
+    same = np.tile(rng.standard_normal(8), (20, 1)) + 1e-4 * rng.standard_normal((20, 8))
+
+    with pytest.raises(SteelbenchError, match="collapsed"):
+        metric_stage.refuse_collapse(same.astype(np.float32))
+    metric_stage.refuse_collapse(rng.standard_normal((20, 8)).astype(np.float32))
+
+
+def test_collapse_stops_the_run():
+    features, labels = clusters()
+    settings, split = SETTINGS["triplet"], split_of(len(labels))
+    batches = metric_heads.triplet_batches(labels[split.train], len(split.validation), settings, 0)
+    model = metric_heads._triplet_model(10, settings, len(batches.train(0)))
+
+    def same_for_all(samples):
+        return np.ones((len(samples), 8), np.float32)
+
+    with pytest.raises(SteelbenchError, match="collapsed"):
+        metric_stage.fit_embedding(model, same_for_all, features, labels, split, settings, FitPlan(), batches)
+
+
+def test_a_loss_that_is_no_number_stops_the_run():
+    features, labels = clusters()
+
+    with pytest.raises(SteelbenchError, match="loss became"):
+        train("supcon", features, labels, learning_rate=1e30, projection="linear")
+
+
+def test_batches_without_a_positive_stop_the_run():
+    labels = np.arange(40)
+
+    with pytest.raises(SteelbenchError, match="no two images of one class"):
+        metric_stage.refuse_lonely(labels, [np.arange(8)] * 3)
+    metric_stage.refuse_lonely(labels // 2, [np.arange(8)] * 3)
+
+
+def test_knn_accuracy_counts_no_image_as_its_own_neighbour():
+    # Each training image's neighbours are of the other class: counting itself would make it right.
+    train_x = np.array([[1, 0], [1, 0.01], [0, 1], [0.01, 1]], np.float32)
+    labels = np.array([0, 1, 0, 1])
+    own, held_out = metric_stage.knn_accuracy(train_x[:, :], labels, train_x + np.float32(1e-4), labels)
+
+    assert own <= 0.5
+    assert 0 <= held_out <= 1
