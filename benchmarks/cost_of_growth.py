@@ -1,8 +1,9 @@
 """Seconds and peak memory of `steelbench run` against images, epochs, heads (folds x seeds) and backbones.
 
-Run:      python benchmarks/cost_of_growth.py [--images 180,360,720,1440] [--out DIR]
-Takes:    about 10 minutes on 2 cores with the sizes that are set.
-Expect:   images cost linearly, once; epochs and heads cost next to nothing beside the pass; memory stays.
+Run:      python benchmarks/cost_of_growth.py [--images 180,360,720,1440] [--extraction 5000,20000] [--out DIR]
+Takes:    about 10 minutes on 2 cores with the sizes that are set, and 5 more for the extraction of 20,000 images.
+Expect:   images cost linearly, once; epochs and heads cost next to nothing beside the pass; the memory of extraction
+          is the same for 5,000 and for 20,000 images, which pass through and are never held.
 Each point is a `steelbench run` on demo images in a process of its own, with random weights. Only the curve of the
 images starts with an empty cache; the others share one that is full, as the pass is not what they measure.
 The curves are drawn as PNG beside the JSON.
@@ -56,6 +57,33 @@ def run(data: Path, cache: Path, *options: str) -> dict[str, float]:
         if code:
             raise SystemExit(f"{' '.join(command)} ended with {code}")
         return {"seconds": seconds, "peak_gib": peak[0]}
+
+
+def extraction(count: int, folder: Path) -> dict[str, float]:
+    """Seconds, and peak memory of the process that sends so many demo images through mobilenet_v2_035."""
+    from steelbench.data.datasets import read_dataset
+    from steelbench.data.demo import cached_demo
+    from steelbench.data.inspection import inspect_dataset
+    from steelbench.training.cache import spaces
+    from steelbench.training.job import ImageRef, Job, SplitRef
+    from steelbench.training.pipeline import run_jobs
+
+    root, cache = cached_demo(folder, count), folder / f"extraction-{count}"
+    found = inspect_dataset(read_dataset(str(root))[1])
+    job = Job(
+        results=str(folder), cache=str(cache), data_root=str(root), bit_depth=None, backbone="mobilenet_v2_035",
+        image_size=224, origin={"kind": "random", "file": "", "md5": "", "path": ""}, engine="auto",
+        precision="float32", verify="sample", track=False, classes=list(found.classes),
+        images=[ImageRef(path=image.sample.path, label=0, digest=image.bytes_digest) for image in found.images],
+        splits=[SplitRef(seed=0, fold=0, train=list(range(64)), validation=[], test=[])], tasks=[], limit=count,
+    )  # fmt: skip
+    start = time.perf_counter()
+    run_jobs([job], folder, lambda job, event: None)
+    [space] = spaces(cache)
+    images = len({image.digest for image in job.images})
+    if len(space.digests()) != images:
+        raise SystemExit(f"{len(space.digests())} of {images} images were seen")
+    return {"x": images, "seconds": time.perf_counter() - start, "peak_gib": space.check["memory_gib"]}
 
 
 def curves(images: list[int], folder: Path) -> dict[str, list[dict[str, float]]]:
@@ -112,15 +140,19 @@ def main() -> None:
     """Measure, print, draw, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", default="180,360,720,1440")
+    parser.add_argument("--extraction", default="", help="memory of extraction alone, such as 5000,20000")
     parser.add_argument("--out", type=Path, default=Path("results"))
     options = parser.parse_args()
     from steelbench.results import write_json
     from steelbench.training.environment import describe
 
     with tempfile.TemporaryDirectory() as folder:
-        found = curves([int(word) for word in options.images.split(",")], Path(folder))
+        alone = [extraction(int(word), Path(folder)) for word in options.extraction.split(",") if word]
+        for line in alone:
+            print(f"extraction of {line['x']} images: {line['seconds']:.0f} s, {line['peak_gib']:.3f} GiB", flush=True)
+        found = curves([int(word) for word in options.images.split(",") if word], Path(folder))
     options.out.mkdir(parents=True, exist_ok=True)
-    write_json(options.out / "cost_of_growth.json", {"curves": found, "machine": describe()})
+    write_json(options.out / "cost_of_growth.json", {"curves": found, "extraction": alone, "machine": describe()})
     draw(found, options.out / "cost_of_growth.png")
     print(json.dumps({curve: [round(p["seconds"], 1) for p in points] for curve, points in found.items()}))
 

@@ -6,21 +6,35 @@ from pathlib import Path
 
 from steelbench.commands.progress import Terminal
 
+# What the audit calls its stages, in words.
+STAGES = {
+    "reading": "reading images",
+    "features": "describing images",
+    "matches": "comparing images",
+    "pixels": "comparing pixels of pairs",
+    "attributes": "looking for shortcuts in images",
+}
+
 
 def run_audit(data: str, out: Path, include_none: bool, bit_depth: int | None) -> None:
     """Audit, write the findings and their page, print them in sentences."""
+    from steelbench.commands.audit_labels import judge_labels
     from steelbench.data.audit import audit_data
-    from steelbench.data.audit_pictures import draw_pairs
-    from steelbench.report.audit_page import summary_sentences, write_audit_page
+    from steelbench.data.audit_pictures import draw_files, draw_pairs
+    from steelbench.data.audit_tables import write_audit
+    from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page
 
     with Terminal() as terminal:
         found = audit_data(
             data,
-            out,
             include_none=include_none,
             bit_depth=bit_depth,
-            progress=lambda stage, done, total: terminal(stage, "", done, total),
+            progress=lambda stage, done, total: terminal(STAGES[stage], "", done, total),
         )
-        write_audit_page(out, found, draw_pairs(found.root, found.pairs, bit_depth))
-    print(*summary_sentences(found), sep="\n")
+        terminal("judging labels", "", 0, 0)
+        found = judge_labels(found)
+        write_audit(out, found)
+        pairs, files = draw_pairs(found.root, found.pairs, bit_depth), shown_files(found)
+        write_audit_page(out, found, pairs, draw_files(found.root, files, bit_depth))
+    print(*summary_sentences(found), label_sentence(found), sep="\n")
     print(out / "audit.html")

@@ -13,49 +13,82 @@ from steelbench.data.datasets import DATASETS
 from steelbench.errors import choose
 from steelbench.experiment import METHODS
 from steelbench.models.backbones import BACKBONES
-from steelbench.results import Summary
+from steelbench.report.conclusion import conclusion, standings
+from steelbench.report.words import interval, p_value, percent, row_label
+from steelbench.results import Row, Summary
 
+# Columns of the printed leaderboard that hold numbers.
+RIGHT = ("accuracy", "naive split", "macro-F1", "images", "seconds")
 METRICS = {
     "accuracy": "share of test images whose class is right; mean over seeds of the pooled out-of-fold accuracy",
-    "accuracy_low, accuracy_high": "its 95 % interval (Wilson 1927)",
+    "accuracy_low, accuracy_high": "its 95 % interval (Wilson; exact near 0 and 1); images sharing pixels are a group",
     "macro_f1": "mean over classes of the harmonic mean of precision and recall",
-    "precision, recall, f1": "per class, in results.json and the report",
+    "macro_f1_low, macro_f1_high": "its 95 % interval (bootstrap over groups)",
+    "balanced_accuracy": "mean over classes of the recall",
+    "n_test, n_effective": "distinct test images; independent ones that would tell as much about the accuracy",
+    "tied": "not shown to be worse than the most accurate row: p_value above .05",
+    "p_value": "of the difference from the most accurate row: McNemar or sign flips by group, exact, after Holm",
+    "naive_accuracy": "the same head on a random split that ignores shared pixels; to compare with others' numbers",
+    "precision, recall, f1": "per class, in results.json and the report; recall with its interval",
 }
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
     """Print a plain table; on a pipe nothing is cut off."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 250)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         # Names come from folders; rich must not read them as markup.
         table.add_row(*map(Text, row))
-    console.print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 250)
 
 
 def print_leaderboard(summary: Summary) -> None:
-    """The leaderboard in short, warnings first."""
+    """The leaderboard in short and what may be concluded from it; warnings first."""
     for notice in summary.warnings:
         print(f"steelbench: {notice.level}: {notice.row + ': ' if notice.row else ''}{notice.text}", file=sys.stderr)
-    show(
-        ("backbone", "method", "variant", "weights", "accuracy", "95 % interval", "macro-F1", "n", "seconds"),
-        (
-            (row.backbone, row.method, row.variant, row.weights, "failed", "", "", "", "")
-            if row.status == "failed"
-            else (
-                row.backbone, row.method, row.variant, row.weights, f"{row.accuracy or 0:.2%}",
-                f"{row.accuracy_low or 0:.2%} to {row.accuracy_high or 0:.2%}", f"{row.macro_f1 or 0:.3f}",
-                str(row.n_test), f"{row.seconds or 0:.0f}",
-            )
-            for row in summary.rows
-        ),
-        right=("accuracy", "macro-F1", "n", "seconds"),
-    )  # fmt: skip
+    show(*_fitting(_leaderboard_columns(summary.rows), _console().width), right=RIGHT)
     for row in summary.rows:
         if row.status == "failed":
             print(f"steelbench: {row.name} failed: {row.reason}", file=sys.stderr)
+    print(f"\n{conclusion(summary)}")
+
+
+def _leaderboard_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The cells of each column, most important column first; a column that would be empty is left out."""
+    marks = standings(rows)
+    columns = {
+        "model": [row_label(row) for row in rows],
+        "accuracy": ["failed" if row.status == "failed" else percent(row.accuracy) for row in rows],
+        "95 % interval": [interval(row) for row in rows],
+        "standing": [marks.get(row.name) or _worse(row) for row in rows],
+        "naive split": ["" if row.naive_accuracy is None else percent(row.naive_accuracy) for row in rows],
+        "macro-F1": ["" if row.macro_f1 is None else percent(row.macro_f1) for row in rows],
+        "images": [str(row.n_test or "") for row in rows],
+        "weights": ["" if row.backbone == "none" else row.weights for row in rows],
+        "seconds": ["" if row.accuracy is None else f"{row.seconds or 0:.0f}" for row in rows],
+    }  # fmt: skip
+    return {name: cells for name, cells in columns.items() if any(cells)}
+
+
+def _worse(row: Row) -> str:
+    return "" if row.tied is None else f"worse, {p_value(row.p_value)}"
+
+
+def _fitting(columns: dict[str, list[str]], width: int) -> tuple[list[str], Iterable[Sequence[str]]]:
+    """Names and lines of the first columns that fit into `width` characters; model and accuracy stay in any case."""
+    kept: list[str] = []
+    used = 0
+    for name, cells in columns.items():
+        used += 2 + max(map(len, (name, *cells)))
+        if len(kept) < 2 or used - 2 <= width:
+            kept.append(name)
+    return kept, zip(*(columns[name] for name in kept), strict=True)
 
 
 def list_backbones() -> None:

@@ -14,7 +14,7 @@ from typing import get_args
 import numpy as np
 
 from steelbench.data.audit_looks import doubtful_images, look_at_images
-from steelbench.data.audit_tables import AuditResult, write_audit
+from steelbench.data.audit_tables import AuditResult
 from steelbench.data.datasets import read_dataset
 from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspection, inspect_dataset
@@ -30,17 +30,15 @@ DRAWS = 20
 
 def audit_data(
     data: str,
-    out: Path,
     *,
     include_none: bool = False,
     bit_depth: int | None = None,
     progress: Progress = quiet,
 ) -> AuditResult:
-    """Read `--data`, audit it and write the tables; the page is written by `steelbench.report.audit_page`.
+    """Read `--data` and audit it; `write_audit` writes the tables, `steelbench.report.audit_page` the page.
 
     Args:
         data: a folder, a CSV file or `demo`.
-        out: gets `audit.json`, `pairs.csv`, `groups.csv`.
         include_none: as `steelbench run --include-none`.
         bit_depth: as `steelbench run --bit-depth`.
         progress: called with a stage's name, what is done and the total.
@@ -51,9 +49,7 @@ def audit_data(
     name, dataset = read_dataset(data, include_none)
     total = len(dataset.samples)
     inspection = inspect_dataset(dataset, bit_depth, lambda done: progress("reading", done, total))
-    audit = audit_inspected(name, dataset.root, inspection, dataset.left_out, bit_depth=bit_depth, progress=progress)
-    write_audit(out, audit)
-    return audit
+    return audit_inspected(name, dataset.root, inspection, dataset.left_out, bit_depth=bit_depth, progress=progress)
 
 
 def audit_inspected(

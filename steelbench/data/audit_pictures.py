@@ -1,8 +1,8 @@
-"""Pairs as pictures: both images with the shared pixels framed, for the audit's page."""
+"""Images for the audit's page: pairs with the shared pixels framed, and single files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from steelbench.data.overlaps import Pair
 
 SHOWN = 24
 _SIDE = 320  # pixels of the longer side on the page
+_SMALL_SIDE = 240
 _FRAME = (213, 94, 0)
 
 
@@ -37,6 +38,17 @@ def draw_pairs(root: Path, pairs: Sequence[Pair], bit_depth: int | None = None) 
     for pair in choose_pairs(pairs):
         try:
             drawn.append(_draw(root, pair, bit_depth))
+        except UnreadableImageError:
+            continue
+    return drawn
+
+
+def draw_files(root: Path, files: Iterable[str], bit_depth: int | None = None) -> dict[str, bytes]:
+    """Each file as a small JPEG, by its name; a file that has gone since is left out."""
+    drawn = {}
+    for file in dict.fromkeys(files):
+        try:
+            drawn[file] = _jpeg(_scaled(read_image(root / file, bit_depth), _SMALL_SIDE)[0])
         except UnreadableImageError:
             continue
     return drawn
@@ -65,7 +77,8 @@ def choose_pairs(pairs: Sequence[Pair], most: int = SHOWN) -> list[Pair]:
         if not {pair.file_a, pair.file_b} & seen:
             fresh.append(pair)
             seen |= {pair.file_a, pair.file_b}
-    chosen = (fresh + [pair for pair in order if pair not in set(fresh)])[:most]
+    first = set(fresh)
+    chosen = (fresh + [pair for pair in order if pair not in first])[:most]
     place = {pair: number for number, pair in enumerate(order)}
     return sorted(chosen, key=lambda pair: place[pair])
 
@@ -101,9 +114,19 @@ def _turn(a: RGB, b: RGB, pair: Pair) -> int:
 
 
 def _framed(image: RGB, corner: NDArray[Any], size: NDArray[Any]) -> bytes:
-    scale = _SIDE / max(image.shape[:2])
-    shape = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    small, scale = _scaled(image, _SIDE)
     start, end = np.rint(corner * scale).astype(int), np.rint((corner + size) * scale).astype(int) - 1
     cv2.rectangle(small, start.tolist(), end.tolist(), _FRAME, 2)
-    return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    return _jpeg(small)
+
+
+def _scaled(image: RGB, side: int) -> tuple[RGB, float]:
+    """The image with its longer side so many pixels long, and the factor."""
+    scale = side / max(image.shape[:2])
+    shape = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+    small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return small.astype(np.uint8), scale
+
+
+def _jpeg(image: RGB) -> bytes:
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()

@@ -19,17 +19,40 @@ from steelbench.results import write_json, write_text
 
 @dataclass(frozen=True)
 class Doubt:
-    """An image whose label a model doubts: the label, what the model would say, and how sure it is of the label."""
+    """An image whose label a classifier doubts that has not seen it.
+
+    `confidence` is the probability, 0..1, that it gives the label; `suggested` is the class that it would give.
+    `flagged` says that the label counts as wrong; the others may be hard images. `backbone` names the features.
+    """
 
     file: str
     label: str
     suggested: str
     confidence: float
+    flagged: bool
+    backbone: str
+
+
+@dataclass(frozen=True)
+class LabelCheck:
+    """By what the labels were judged: cached features of a backbone, their weights, and of how many images.
+
+    `reason` says why they could not be judged although there are features.
+    """
+
+    backbone: str
+    weights: str
+    images: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """Everything that the audit found; `leaks` maps a split's name to the share of its test images, 0..1."""
+    """Everything that the audit found.
+
+    `leaks` maps a split's name to the share of its test images, 0..1. `label_check` is None where no features of the
+    images were cached, so that `suspicious` says nothing.
+    """
 
     name: str
     root: Path
@@ -45,7 +68,8 @@ class AuditResult:
     doubtful: dict[str, list[str]]
     seconds: float
     from_cache: bool
-    suspicious: Sequence[Doubt] = field(default=())
+    suspicious: Sequence[Doubt] = field(default=())  # most suspicious first
+    label_check: LabelCheck | None = None
 
     @property
     def conflicts(self) -> list[Pair]:
@@ -103,6 +127,7 @@ def summarise(audit: AuditResult) -> dict[str, Any]:
         "unreadable": [{"file": file, "reason": reason} for file, reason in audit.inspection.skipped],
         "left_out": dict(audit.left_out),
         "warnings": list(audit.inspection.warnings),
+        "label_check": asdict(audit.label_check) if audit.label_check else None,
         "suspicious_labels": [asdict(doubt) for doubt in audit.suspicious],
         "seconds": {"pairs": audit.seconds},
         "from_cache": audit.from_cache,

@@ -9,46 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from steelbench.errors import SteelbenchError
+from steelbench.evaluation.answers import Answers, gather, read_groups
+from steelbench.evaluation.judgement import judge
 from steelbench.evaluation.notices import doubts
-from steelbench.results import (
-    ClassScore,
-    Notice,
-    Row,
-    RunRecord,
-    Summary,
-    read_record,
-    whole_file,
-    write_json,
-)
+from steelbench.evaluation.scores import naive_accuracy, row_scores
+from steelbench.results import Notice, Row, RunRecord, Summary, read_record, whole_file, write_json
 
 COLUMNS = (
     "backbone", "method", "variant", "weights", "status", "reason", "accuracy", "accuracy_low", "accuracy_high",
     "macro_f1", "n_test", "engine", "precision", "params", "model_bytes", "seconds", "image_size",
-    "validation_accuracy", "verified_images", "verified_difference", "verified_classes_changed", "model",
+    "validation_accuracy", "verified_images", "verified_difference", "verified_classes_changed",
+    "macro_f1_low", "macro_f1_high", "balanced_accuracy", "n_effective", "tied", "p_value", "naive_accuracy", "model",
 )  # fmt: skip
 # Steps that all runs of a backbone share; they count once.
 SHARED = ("load", "features")
-
-
-def read_predictions(path: Path, classes: Sequence[str]) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
-    """Paths, true and predicted class numbers of a `predictions.csv`.
-
-    Raises:
-        SteelbenchError: if it is missing or names unknown classes.
-    """
-    number = {name: index for index, name in enumerate(classes)}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [(row["path"], number[row["label"]], number[row["predicted"]]) for row in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise SteelbenchError(
-            f"{path} is missing or damaged ({error}); run the same command with --force to make it anew."
-        ) from None
-    paths, truth, predicted = zip(*rows, strict=True) if rows else ((), (), ())
-    return list(paths), np.array(truth, np.int64), np.array(predicted, np.int64)
 
 
 def assemble(
@@ -61,6 +36,9 @@ def assemble(
 ) -> Summary:
     """Read every run, write `leaderboard.csv` and `results.json`.
 
+    Images that share pixels, as `audit/groups.csv` says, are no independent evidence: intervals and comparisons go by
+    groups. Without that file every image is its own group.
+
     Args:
         results: the results folder.
         dataset: as in `Summary`.
@@ -68,22 +46,47 @@ def assemble(
         failures: reason by run name, for runs that failed just now.
         notices: what came up before and while training.
         weights: kind of weights by backbone, for rows of which every run failed.
+
+    Raises:
+        SteelbenchError: if a record, a `predictions.csv` or `groups.csv` is damaged.
     """
+    groups = read_groups(results)
+    rows, answers = _read_rows(results, split["seeds"] * split["folds"], groups, failures)
+    named = {row.name for row in rows}
+    rows += [_lost_row(name, lost, weights) for name, lost in _by_row(failures).items() if name not in named]
+    rows.sort(key=lambda row: (row.status == "failed", -(row.accuracy or 0.0), -(row.macro_f1 or 0.0), row.name))
+    rows, judgement = judge(rows, answers, groups)
+    warnings = [*notices, *doubts(rows, split)]
+    summary = Summary(dataset=dataset, split=split, rows=rows, warnings=warnings, judgement=judgement)
+    write_json(results / "results.json", summary)
+    _write_csv(results / "leaderboard.csv", rows)
+    return summary
+
+
+def _read_rows(
+    results: Path, expected: int, groups: dict[str, str], failures: dict[str, str]
+) -> tuple[list[Row], dict[str, Answers]]:
+    """A row for each name of which a run was written, and the answers of those that are finished."""
     runs: dict[str, list[RunRecord]] = defaultdict(list)
     for path in sorted((results / "runs").glob("*/result.json")):
         record = read_record(path, RunRecord)
         runs[record.name].append(record)
+    failed, rows, answers = _by_row(failures), [], {}
+    for name, records in runs.items():
+        if name in failed or len(records) < expected:
+            rows.append(_unfinished_row(records, failed.get(name, []), expected))
+        else:
+            answers[name] = gather(results, records)
+            rows.append(_finished_row(records, row_scores(answers[name], records[0].classes, groups)))
+    return rows, answers
+
+
+def _by_row(failures: dict[str, str]) -> dict[str, list[tuple[str, str]]]:
+    """Run names and reasons, by the row's name."""
     failed: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for run_name, reason in failures.items():
         failed[run_name.rsplit("-s", 1)[0]].append((run_name, reason))
-    expected = split["seeds"] * split["folds"]
-    rows = [_row(results, records, failed.pop(name, []), expected) for name, records in runs.items()]
-    rows += [_lost_row(name, reasons, weights) for name, reasons in failed.items()]
-    rows.sort(key=lambda row: (row.status == "failed", -(row.accuracy or 0.0), -(row.macro_f1 or 0.0), row.name))
-    summary = Summary(dataset=dataset, split=split, rows=rows, warnings=[*notices, *doubts(rows, split)])
-    write_json(results / "results.json", summary)
-    _write_csv(results / "leaderboard.csv", rows)
-    return summary
+    return failed
 
 
 def _lost_row(name: str, reasons: list[tuple[str, str]], weights: dict[str, str]) -> Row:
@@ -99,9 +102,25 @@ def _reasons(reasons: list[tuple[str, str]]) -> str:
     return first if len(reasons) == 1 else f"{len(reasons)} runs failed, {reasons[0][0]}: {first}"
 
 
-def _row(results: Path, records: list[RunRecord], reasons: list[tuple[str, str]], expected: int) -> Row:
+def _unfinished_row(records: list[RunRecord], reasons: list[tuple[str, str]], expected: int) -> Row:
+    reason = _reasons(reasons) if reasons else f"unfinished: {len(records)} of {expected} runs"
+    return Row(**_what_ran(records), status="failed", reason=reason)
+
+
+def _finished_row(records: list[RunRecord], scores: dict[str, Any]) -> Row:
+    return Row(
+        **_what_ran(records),
+        **scores,
+        status="done",
+        validation_accuracy=_mean(records, "validation"),
+        train_accuracy=_mean(records, "train"),
+        naive_accuracy=naive_accuracy(records),
+    )
+
+
+def _what_ran(records: list[RunRecord]) -> dict[str, Any]:
     first = min(records, key=lambda record: (record.seed, record.fold))
-    common: dict[str, Any] = {
+    return {
         "name": first.name, "backbone": first.backbone, "method": first.method, "variant": first.variant,
         "weights": first.weights.get("kind", ""), "engine": first.engine, "precision": first.precision,
         "params": first.params, "image_size": first.image_size or None, "model": first.model,
@@ -109,10 +128,6 @@ def _row(results: Path, records: list[RunRecord], reasons: list[tuple[str, str]]
         "runs": [record.run_name for record in records], "seconds": _seconds(records),
         "detail": {"seconds": _steps(records), "weights": first.weights, "notes": first.notes},
     }  # fmt: skip
-    if reasons or len(records) < expected:
-        missing = _reasons(reasons) if reasons else f"unfinished: {len(records)} of {expected} runs"
-        return Row(**common, status="failed", reason=missing)
-    return Row(**common, status="done", **_scores(results, records))
 
 
 def _steps(records: list[RunRecord]) -> dict[str, float]:
@@ -125,58 +140,6 @@ def _steps(records: list[RunRecord]) -> dict[str, float]:
 
 def _seconds(records: list[RunRecord]) -> float:
     return round(sum(_steps(records).values()), 3)
-
-
-def _scores(results: Path, records: list[RunRecord]) -> dict[str, Any]:
-    from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
-    from statsmodels.stats.proportion import proportion_confint
-
-    classes = records[0].classes
-    every = range(len(classes))
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    accuracies, f1, images = [], [], set()
-    all_truth, all_predicted = [], []
-    for seed in sorted({record.seed for record in records}):
-        pooled = [_predictions(results, record) for record in records if record.seed == seed]
-        truth = np.concatenate([part[1] for part in pooled])
-        predicted = np.concatenate([part[2] for part in pooled])
-        images |= {path for part in pooled for path in part[0]}
-        accuracies.append(np.mean(truth == predicted))
-        f1.append(f1_score(truth, predicted, labels=every, average="macro", zero_division=0))
-        confusion += confusion_matrix(truth, predicted, labels=every)
-        all_truth.append(truth)
-        all_predicted.append(predicted)
-    accuracy = float(np.mean(accuracies))
-    low, high = proportion_confint(accuracy * len(images), len(images), method="wilson")
-    parts = precision_recall_fscore_support(
-        np.concatenate(all_truth), np.concatenate(all_predicted), labels=every, zero_division=0
-    )
-    return {
-        "accuracy": accuracy,
-        # Rounding may put the limits on the wrong side of 0, 1 or the value itself.
-        "accuracy_low": min(max(float(low), 0.0), accuracy),
-        "accuracy_high": max(min(float(high), 1.0), accuracy),
-        "macro_f1": float(np.mean(f1)),
-        "n_test": len(images),
-        "validation_accuracy": _mean(records, "validation"),
-        "train_accuracy": _mean(records, "train"),
-        "confusion": confusion.tolist(),
-        "per_class": [
-            ClassScore(name=name, precision=float(p), recall=float(r), f1=float(f), support=int(n))
-            for name, p, r, f, n in zip(classes, *parts, strict=True)
-        ],
-    }
-
-
-def _predictions(results: Path, record: RunRecord) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
-    path = results / "runs" / record.run_name / "predictions.csv"
-    found = read_predictions(path, record.classes)
-    if len(found[0]) != record.n_test:
-        raise SteelbenchError(
-            f"{path} has {len(found[0])} lines, its record says {record.n_test} test images; run the same command with "
-            "--force to make it anew."
-        )
-    return found
 
 
 def _mean(records: list[RunRecord], part: str) -> float | None:
@@ -203,4 +166,6 @@ def _write_csv(path: Path, rows: Sequence[Row]) -> None:
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,23 +23,30 @@ KINDS = {
     "overlap": "overlapping crops",
 }
 SHOWN_FILES = 12
-# Nothing of the surface is in these; what the others tell may partly be the defect itself.
-OUTSIDE = ("file format", "image size", "JPEG quality")
+SHOWN_DOUBTS = 20
 
 
-def write_audit_page(out: Path, audit: AuditResult, pictures: Sequence[PairPicture]) -> Path:
-    """Write `audit.html` into `out`.
+def write_audit_page(
+    out: Path, audit: AuditResult, pairs: Sequence[PairPicture], pictures: Mapping[str, bytes]
+) -> Path:
+    """Write `audit.html` and its figure, `brightness.png`, into `out`.
 
     Args:
         out: the folder that also holds the tables.
         audit: what to show.
-        pictures: of some pairs, in the order to show them.
+        pairs: pictures of some pairs, in the order to show them.
+        pictures: JPEG bytes of the files that `shown_files` names; one may be missing.
 
     Returns:
         The page.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    from steelbench.report.audit_figures import brightness
+    from steelbench.report.canvas import house_style, save
+
+    with house_style():
+        save(brightness(audit.brightness), out / "brightness.png")
     # Every name on the page comes from somebody's files: escape whatever the template's suffix is.
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -50,13 +57,24 @@ def write_audit_page(out: Path, audit: AuditResult, pictures: Sequence[PairPictu
     )
     environment.filters |= {"percent": words.percent, "number": words.number, "jpeg": _jpeg}
     page = out / "audit.html"
+    context = _context(audit) | {
+        "pairs": pairs,
+        "pictures": pictures,
+        "brightness": _uri("png", (out / "brightness.png").read_bytes()),
+    }
     # A file name may hold half a surrogate pair; it must not stop the page.
-    text = environment.get_template("audit.html.j2").render(_context(audit, pictures))
+    text = environment.get_template("audit.html.j2").render(context)
     write_text(page, text.encode("utf-8", "replace").decode("utf-8"))
     return page
 
 
-def _context(audit: AuditResult, pictures: Sequence[PairPicture]) -> dict[str, Any]:
+def shown_files(audit: AuditResult) -> list[str]:
+    """The files that the page shows one by one: the first with doubtful labels, and of each kind of doubtful image."""
+    doubtful = [file for files in audit.doubtful.values() for file in files[:SHOWN_FILES]]
+    return [*(doubt.file for doubt in audit.suspicious[:SHOWN_DOUBTS]), *doubtful]
+
+
+def _context(audit: AuditResult) -> dict[str, Any]:
     counts = audit.inspection.counts
     sizes = Counter(audit.groups.values())
     return {
@@ -73,12 +91,11 @@ def _context(audit: AuditResult, pictures: Sequence[PairPicture]) -> dict[str, A
         "shared_groups": sum(size > 1 for size in sizes.values()),
         "largest_group": max(sizes.values()),
         "sentences": summary_sentences(audit),
+        "label_sentence": label_sentence(audit),
         "notices": _notices(audit),
-        "pictures": pictures,
         "kind_names": KINDS,
         "shown": SHOWN_FILES,
-        "brightest": max([255.0, *(row.mean + row.spread for row in audit.brightness)]),
-        "notable": [shortcut for shortcut in audit.shortcuts if shortcut.notable],
+        "shown_doubts": SHOWN_DOUBTS,
     }
 
 
@@ -97,6 +114,27 @@ def summary_sentences(audit: AuditResult) -> list[str]:
     ]
 
 
+def label_sentence(audit: AuditResult) -> str:
+    """How many labels are suspicious and who says so, or how to find out."""
+    check = audit.label_check
+    if check is None:
+        return (
+            "Suspicious labels were not looked for, as no features of these images are cached: run "
+            "`steelbench run --data DIR` once, then audit again."
+        )
+    if check.reason:
+        return f"Suspicious labels could not be looked for: {check.reason}."
+    flagged = sum(doubt.flagged for doubt in audit.suspicious)
+    hint = (
+        " The backbone is untrained (random weights), so this is a hint at best." if check.weights == "random" else ""
+    )
+    return (
+        f"{flagged} of {_count(check.images, 'label')} {'looks' if flagged == 1 else 'look'} wrong to a classifier on "
+        f"{check.backbone} features that has seen neither the image nor one that shares pixels with it; "
+        f"{len(audit.suspicious) - flagged} more images it would label otherwise, but they may just be hard.{hint}"
+    )
+
+
 def _notices(audit: AuditResult) -> list[tuple[str, str]]:
     notices = [("caution", warning) for warning in audit.inspection.warnings]
     if audit.leaks and max(audit.leaks.values()) >= 0.02:
@@ -106,12 +144,15 @@ def _notices(audit: AuditResult) -> list[tuple[str, str]]:
         verb = "carries" if len(audit.conflicts) == 1 else "carry"
         text = f"{_count(len(audit.conflicts), 'picture')} {verb} two labels."
         notices.append(("serious", text))
+    if flagged := sum(doubt.flagged for doubt in audit.suspicious):
+        text = f"{_count(flagged, 'label')} {'looks' if flagged == 1 else 'look'} wrong; the pictures are below."
+        notices.append(("caution", text))
     for shortcut in (shortcut for shortcut in audit.shortcuts if shortcut.notable):
         text = (
             f"The {shortcut.attribute} alone tells the class of {words.percent(shortcut.accuracy)} of the images; "
             f"always naming the largest class, {words.percent(shortcut.majority)}."
         )
-        notices.append(("caution" if shortcut.attribute in OUTSIDE else "note", " ".join((text, *shortcut.facts[:2]))))
+        notices.append(("caution" if shortcut.outside else "note", " ".join((text, *shortcut.facts[:2]))))
     return notices
 
 
@@ -120,4 +161,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _jpeg(data: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+    return _uri("jpeg", data)
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

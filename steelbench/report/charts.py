@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -11,21 +13,28 @@ from steelbench.report.words import percent, row_label, shorten
 from steelbench.results import Row
 
 OTHER = "other steps"
+STRIPE = "#e3eef7"
 
 
-def accuracy(models: list[Row], majority: Row | None, colours: dict[str, str]) -> Figure:
+def accuracy(
+    models: list[Row], majority: Row | None, colours: Mapping[str, str], standings: Mapping[str, str]
+) -> Figure:
     """Dot and whisker for each row, best on top; enlarged beside it where the rows lie close together.
 
     Args:
         models: rows with an accuracy, best first, at least one.
         majority: the reference line.
         colours: of the backbones.
+        standings: by name, what a row that is best or tied for best is called; its stripe is shaded.
     """
     start = 100 * Scale.of(models).start
     enlarge = start >= 50
     figure, axes = panels([2.6, 4.6] if enlarge else [7.4], 0.3 * len(models) + 0.5, gap=0.35)
     for axis in axes:
         _whiskers(axis, models, colours)
+        for place, row in enumerate(models):
+            if row.name in standings:
+                axis.axhspan(place - 0.5, place + 0.5, color=STRIPE, linewidth=0, zorder=0)
         axis.set_ylim(len(models) + (0.3 if majority else -0.4), -0.6)
         axis.set_xlabel("accuracy (%)")
     axes[0].set_title("Test accuracy")
@@ -40,19 +49,20 @@ def accuracy(models: list[Row], majority: Row | None, colours: dict[str, str]) -
             if axis.get_xlim()[0] <= 100 * majority.accuracy:
                 _reference(axis, 100 * majority.accuracy, len(models) - 0.1)
     for place, row in enumerate(models):
-        axes[-1].annotate(
-            percent(row.accuracy), (1.02, place), xycoords=("axes fraction", "data"), va="center", color=INK
-        )
+        text = "   ".join(filter(None, (percent(row.accuracy), standings.get(row.name))))
+        axes[-1].annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center", color=INK)
     return figure
 
 
-def _whiskers(axis: Axes, models: list[Row], colours: dict[str, str]) -> None:
+def _whiskers(axis: Axes, models: list[Row], colours: Mapping[str, str]) -> None:
     for place, row in enumerate(models):
         middle = 100 * (row.accuracy or 0.0)
         if row.accuracy_low is not None and row.accuracy_high is not None:
             bounds = [100 * row.accuracy_low, 100 * row.accuracy_high]
             axis.plot(bounds, [place, place], color=colours[row.backbone], linewidth=2, solid_capstyle="butt")
-        axis.plot(middle, place, "o", color=colours[row.backbone], markersize=7, clip_on=False)
+        # Hollow where the row is shown to be worse than the best.
+        face = "white" if row.tied is False else colours[row.backbone]
+        axis.plot(middle, place, "o", color=colours[row.backbone], markerfacecolor=face, markersize=7, clip_on=False)
     axis.grid(axis="x")
     axis.tick_params(axis="y", length=0)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from steelbench.report import canvas, charts, curves
+from steelbench.report.conclusion import standings
 from steelbench.report.confusion import confusion
 from steelbench.report.records import History, Records
 from steelbench.report.words import NOTHING, join, percent, row_label, variety
@@ -55,20 +56,22 @@ def class_names(row: Row) -> list[str]:
 
 
 def _backbone_colours(records: Records) -> dict[str, str]:
-    return canvas.colours(row.backbone for row in records.models)
+    # Rows without a network are no backbone: gray.
+    networks = canvas.colours(row.backbone for row in records.models if row.backbone != "none")
+    return networks | {"none": canvas.QUIET}
 
 
 def _line_colours(records: Records) -> dict[str, str]:
     """A colour for each row's name: its backbone's, or with a single backbone its own."""
     colours = _backbone_colours(records)
-    if len(colours) > 1:
+    if len(colours) > 2:  # `none` is always one of them
         return {row.name: colours[row.backbone] for row in records.models}
     return canvas.colours(row.name for row in records.models)
 
 
 def _variety_colours(records: Records, histories: list[History]) -> dict[str, str]:
     """A colour for each `variety`: the same in all figures, unless there are more than colours."""
-    names = {variety(row) for row in records.models}
+    names = {variety(row) for row in records.models if row.backbone != "none"}
     if len(names) > len(canvas.PALETTE):
         names = {variety(history.row) for history in histories[: curves.FOLLOWED]}
     return canvas.colours(names, first=6)
@@ -77,12 +80,15 @@ def _variety_colours(records: Records, histories: list[History]) -> dict[str, st
 def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
     models = records.models
     if models:
-        alt = "; ".join(f"{row_label(row)} {percent(row.accuracy)}" for row in models[:10])
+        marks = standings(models)
+        alt = "; ".join(
+            " ".join(filter(None, (row_label(row), percent(row.accuracy), marks.get(row.name)))) for row in models[:10]
+        )
         yield (
             "accuracy",
             "Accuracy",
             f"Accuracy with intervals: {alt}",
-            charts.accuracy(models, records.majority, _backbone_colours(records)),
+            charts.accuracy(models, records.majority, _backbone_colours(records), marks),
         )
     yield from _curves(records)
     for row in models:

@@ -8,10 +8,12 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steelbench.evaluation.published import published_for
 from steelbench.report import words
+from steelbench.report.conclusion import conclusion, standings
 from steelbench.report.records import Records, is_majority, load
 from steelbench.report.whisker import Scale
-from steelbench.results import Row, write_text
+from steelbench.results import ClassScore, Row, write_text
 
 if TYPE_CHECKING:
     from steelbench.report.figures import Picture
@@ -51,7 +53,9 @@ def _render(records: Records, pictures: dict[str, Picture]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": words.percent, "number": words.number, "label": words.row_label}
-    environment.filters |= {"interval": words.interval, "flatten": words.flatten, "data_uri": _data_uri}
+    environment.filters |= {"backbone": words.backbone_label, "method": words.method_label}
+    environment.filters |= {"limits": words.limits, "interval": words.interval, "p_value": words.p_value}
+    environment.filters |= {"points": words.points, "flatten": words.flatten, "data_uri": _data_uri}
     environment.filters["pystring"] = json.dumps
     environment.tests["majority"] = is_majority
     return environment.get_template("report.html.j2").render(_context(records, pictures))
@@ -61,17 +65,24 @@ def _context(records: Records, pictures: dict[str, Picture]) -> dict[str, Any]:
     from steelbench.report.figures import confusion_stem
 
     summary, models = records.summary, records.models
+    classes = _object(summary.dataset.get("classes"))
     rows = [row for row in summary.rows if row.status == "done"]
     return {
         "summary": summary,
-        "conclusion": words.conclusion(summary),
+        "conclusion": conclusion(summary),
         "notices": sorted(summary.warnings, key=lambda notice: LEVELS[notice.level]),
-        "untrained": [row for row in models if row.weights == "random"],
+        "untrained": [row for row in models if row.weights == "random" and row.backbone != "none"],
         "models": models,
         "rows": rows,
         "failed": [row for row in summary.rows if row.status == "failed"],
         "ranks": {row.name: place for place, row in enumerate(models, start=1)},
         "scale": Scale.of(models),
+        "standings": standings(models),
+        "judgement": summary.judgement,
+        "best_label": next((words.row_label(row) for row in models if row.name == summary.judgement.get("best")), ""),
+        "naive": any(row.naive_accuracy is not None for row in models),
+        "naive_leaking": summary.split.get("naive_leaking"),
+        "published": published_for(list(classes)),
         "variants": any(row.variant for row in summary.rows),
         "pictures": pictures,
         "curves": [picture for stem, picture in pictures.items() if stem.startswith("curves-")],
@@ -79,14 +90,14 @@ def _context(records: Records, pictures: dict[str, Picture]) -> dict[str, Any]:
         "confusions": {row.name: pictures[stem] for row in models if (stem := confusion_stem(row)) in pictures},
         "matrix_width": _widest([pictures[stem] for stem in pictures if stem.startswith("confusion-")]),
         "recall": _recall(models),
-        "classes": _object(summary.dataset.get("classes")),
+        "classes": classes,
         "left_out": _object(summary.dataset.get("left_out")),
         "skipped": records.skipped,
         "shown_skipped": SHOWN_SKIPPED,
         "config": records.config,
         "environment": records.environment,
         "command": _command(records.config),
-        "weights": {row.name: found for row in models if (found := _object(row.detail.get("weights")))},
+        "weights": _weights(models),
         "offered": next((row.model for row in models if row.model), None),
         "quote": shlex.quote,
     }
@@ -97,10 +108,16 @@ def _without_curves(records: Records) -> list[str]:
     return [words.row_label(row) for row in records.models if row.name not in drawn]
 
 
-def _recall(models: list[Row]) -> list[tuple[str, list[float | None]]]:
-    """Each class with its recall in every row, in the order of `models`."""
+def _weights(models: list[Row]) -> dict[str, dict[str, Any]]:
+    """Where the weights of each row with a network come from, if the records say."""
+    found = {row.name: _object(row.detail.get("weights")) for row in models if row.backbone != "none"}
+    return {name: weights for name, weights in found.items() if weights}
+
+
+def _recall(models: list[Row]) -> list[tuple[str, list[ClassScore | None]]]:
+    """Each class with its score in every row, in the order of `models`."""
     classes = list(dict.fromkeys(score.name for row in models for score in row.per_class))
-    tables = [{score.name: score.recall for score in row.per_class} for row in models]
+    tables = [{score.name: score for score in row.per_class} for row in models]
     return [(name, [table.get(name) for table in tables]) for name in classes]
 
 

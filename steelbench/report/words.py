@@ -1,4 +1,4 @@
-"""How the report says things: numbers as text, names of rows, and the sentence that concludes."""
+"""How the report says things: numbers as text, names of rows."""
 
 from __future__ import annotations
 
@@ -7,20 +7,31 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from steelbench.report.records import is_majority
-from steelbench.results import Row, Summary
+from steelbench.results import Row
 
 NOTHING = "–"
+# Rows without a network have the backbone `none`; this says what their methods are.
+BASELINES = {"majority": "majority class", "hog": "HOG + linear SVM"}
+
+
+def backbone_label(row: Row) -> str:
+    """The backbone, `no network` for `none`."""
+    return "no network" if row.backbone == "none" else row.backbone
+
+
+def method_label(row: Row) -> str:
+    """The method; of a row without a network what it is."""
+    return BASELINES.get(row.method, row.method) if row.backbone == "none" else row.method
 
 
 def row_label(row: Row) -> str:
-    """`backbone + method`, and the variant if there is one."""
-    return f"{row.backbone} + {variety(row)}"
+    """`backbone + method`, and the variant if there is one; without a network `method (no network)`."""
+    return f"{variety(row)} (no network)" if row.backbone == "none" else f"{row.backbone} + {variety(row)}"
 
 
 def variety(row: Row) -> str:
     """What tells a row from its backbone's others: method and variant."""
-    return " ".join(filter(None, (row.method, row.variant)))
+    return " ".join(filter(None, (method_label(row), row.variant)))
 
 
 def shorten(text: str, length: int = 28) -> str:
@@ -42,11 +53,26 @@ def percent(value: float | None) -> str:
     return NOTHING if value is None else f"{_points(value)} %"
 
 
+def limits(low: float | None, high: float | None) -> str:
+    """An interval in 0..1 as `[97.9, 99.8]`; nothing if it is not known."""
+    return "" if low is None or high is None else f"[{_points(low)}, {_points(high)}]"
+
+
 def interval(row: Row) -> str:
-    """`[97.9, 99.8]`, or nothing if the row has no interval."""
-    if row.accuracy_low is None or row.accuracy_high is None:
+    """The accuracy's `limits`."""
+    return limits(row.accuracy_low, row.accuracy_high)
+
+
+def p_value(value: float | None) -> str:
+    """`p = 0.031`, `p < 0.001`; nothing for None."""
+    if value is None:
         return ""
-    return f"[{_points(row.accuracy_low)}, {_points(row.accuracy_high)}]"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in 0..1 as percentage points, `2.3 points`."""
+    return f"{100 * difference:.1f} points"
 
 
 def _points(share: float) -> str:
@@ -67,59 +93,3 @@ def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
 def join(parts: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
-
-
-def overlaps(row: Row, other: Row) -> bool:
-    """Whether the two accuracy intervals share a point; a missing interval is its accuracy alone."""
-    (low, high), (other_low, other_high) = _bounds(row), _bounds(other)
-    return low <= other_high and other_low <= high
-
-
-def _bounds(row: Row) -> tuple[float, float]:
-    middle = row.accuracy or 0.0
-    return (
-        middle if row.accuracy_low is None else row.accuracy_low,
-        middle if row.accuracy_high is None else row.accuracy_high,
-    )
-
-
-def conclusion(summary: Summary) -> str:
-    """What the rows show, in one sentence, and what takes from it in others.
-
-    A row is called best only if no other row's interval overlaps its own.
-    """
-    models = [row for row in summary.rows if not is_majority(row)]
-    done = [row for row in models if row.status == "done" and row.accuracy is not None]
-    failed = len(models) - len(done)
-    failures = f" {failed} {'row' if failed == 1 else 'rows'} failed." if failed else ""
-    if not done:
-        return "No experiment finished, so there is nothing to conclude." + failures
-    best = max(done, key=lambda row: row.accuracy or 0.0)
-    rivals = [row for row in done if row is not best]
-    return _verdict(best, rivals) + _against_majority(best, summary) + _untrained(best) + failures
-
-
-def _verdict(best: Row, rivals: list[Row]) -> str:
-    images = "" if best.n_test is None else f" on {best.n_test} test images"
-    score = " ".join(filter(None, (percent(best.accuracy), interval(best)))) + images
-    if not rivals:
-        return f"{row_label(best)} reaches {score}; it is the only finished row, so nothing is compared."
-    near = [row for row in rivals if overlaps(best, row)]
-    if not near:
-        return f"Best: {row_label(best)}, {score}; no other row's interval overlaps."
-    named = join([row_label(row) for row in near]) if len(near) <= 2 else f"{len(near)} other rows"
-    possessive = f"the interval of {named} overlaps" if len(near) == 1 else f"the intervals of {named} overlap"
-    return f"Highest: {row_label(best)}, {score}; {possessive} it, so this data set does not separate them."
-
-
-def _against_majority(best: Row, summary: Summary) -> str:
-    majority = next((row for row in summary.rows if is_majority(row)), None)
-    if majority is None or majority.accuracy is None or _bounds(best)[0] > majority.accuracy:
-        return ""
-    return f" It is not shown to beat always naming the largest class ({percent(majority.accuracy)})."
-
-
-def _untrained(best: Row) -> str:
-    if best.weights != "random":
-        return ""
-    return " Its backbone is untrained (random weights): this number says nothing about transfer learning."

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from steelbench.data.audit import audit_data, audited_pairs, leak_share
-from steelbench.data.audit_pictures import choose_pairs, draw_pairs
-from steelbench.data.audit_tables import Doubt, write_audit
+from steelbench.data.audit_pictures import choose_pairs, draw_files, draw_pairs
+from steelbench.data.audit_tables import Doubt, LabelCheck, write_audit
 from steelbench.data.datasets import read_dataset
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.overlaps import Pair
@@ -52,7 +52,8 @@ def rows(path):
 
 
 def test_the_tables_name_every_pair_and_every_file(folder, tmp_path):
-    audit = audit_data(str(folder), tmp_path / "out")
+    audit = audit_data(str(folder))
+    write_audit(tmp_path / "out", audit)
 
     pairs = rows(tmp_path / "out" / "pairs.csv")
     assert pairs == [
@@ -82,8 +83,9 @@ def test_the_tables_name_every_pair_and_every_file(folder, tmp_path):
 
 
 def test_audit_json_counts_what_the_tables_hold(folder, tmp_path):
-    audit = audit_data(str(folder), tmp_path / "out")
-    write_audit(tmp_path / "out", replace(audit, suspicious=[Doubt("rust/1.png", "rust", "scratch", 0.1)]))
+    audit = audit_data(str(folder))
+    doubt = Doubt("rust/1.png", "rust", "scratch", 0.1, flagged=True, backbone="vgg19")
+    write_audit(tmp_path / "out", replace(audit, suspicious=[doubt], label_check=LabelCheck("vgg19", "imagenet", 15)))
 
     found = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
 
@@ -93,7 +95,17 @@ def test_audit_json_counts_what_the_tables_hold(folder, tmp_path):
     assert found["pairs"] == {"total": 2, "kinds": {"exact": 1, "overlap": 1}, "across_classes": 1}
     assert found["groups"] == {"total": 13, "largest": 2, "images_in_pairs": 4}
     assert len(found["label_conflicts"]) == 1
-    assert found["suspicious_labels"][0]["suggested"] == "scratch"
+    assert found["label_check"] == {"backbone": "vgg19", "weights": "imagenet", "images": 15, "reason": ""}
+    assert found["suspicious_labels"] == [
+        {
+            "file": "rust/1.png",
+            "label": "rust",
+            "suggested": "scratch",
+            "confidence": 0.1,
+            "flagged": True,
+            "backbone": "vgg19",
+        }
+    ]
 
 
 def inspected(folder):
@@ -177,10 +189,29 @@ def test_the_first_pictures_are_the_conflicts_and_files_vary():
 
 
 def test_pictures_of_pairs_are_images_and_a_lost_file_is_left_out(folder, tmp_path):
-    audit = audit_data(str(folder), tmp_path / "out")
+    audit = audit_data(str(folder))
     (folder / "rust" / "left.png").unlink()
 
     drawn = draw_pairs(audit.root, audit.pairs)
 
     assert [picture.pair.file_b for picture in drawn] == ["scratch/0.png"]
     assert cv2.imdecode(np.frombuffer(drawn[0].first, np.uint8), cv2.IMREAD_COLOR).shape == (320, 320, 3)
+
+
+def test_an_audit_that_judged_no_labels_says_so(folder, tmp_path):
+    write_audit(tmp_path / "out", audit_data(str(folder)))
+
+    found = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+
+    assert found["label_check"] is None and found["suspicious_labels"] == []
+
+
+def test_single_files_are_small_pictures_each_once_and_a_lost_file_is_left_out(folder):
+    write(folder / "rust" / "wide.png", np.tile(texture(60), (1, 4)))
+
+    drawn = draw_files(folder, ["rust/wide.png", "rust/1.png", "rust/gone.png", "rust/1.png"])
+
+    assert list(drawn) == ["rust/wide.png", "rust/1.png"]
+    wide, square = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in drawn.values())
+    assert wide.shape == (60, 240, 3) and square.shape == (240, 240, 3)
+    assert np.mean(square) == pytest.approx(texture(1).mean(), abs=2)

@@ -1,11 +1,11 @@
-"""The leaderboard against plain loops over `predictions.csv`, and Wilson's interval against its closed form."""
+"""The leaderboard against plain loops over `predictions.csv`, and its intervals against scipy's."""
 
 import csv
 import json
-import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.leaderboard import COLUMNS, assemble
@@ -64,11 +64,14 @@ def f1_of(lines, name):
     return 2 * hits / (wanted + named) if wanted + named else 0.0
 
 
-def wilson(share, n):
-    z = 1.959963984540054
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return middle - half, middle + half
+def limits(share, n):
+    """Wilson's interval, or the exact one if there are fewer than 4 errors or hits; `share * n` need not be whole."""
+    z, few = stats.norm.ppf(0.975), n * min(share, 1 - share) < 4
+    if few:
+        hits = share * n
+        return stats.beta.ppf(0.025, hits, n - hits + 1), stats.beta.ppf(0.975, hits + 1, n - hits)
+    middle, half = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
 @pytest.mark.parametrize(("seeds", "folds"), [(1, 1), (3, 1), (1, 5), (2, 3)])
@@ -85,7 +88,7 @@ def test_scores_are_those_of_plain_loops_over_the_predictions(tmp_path, seeds, f
     assert row.accuracy == pytest.approx(sum(shares) / seeds)
     assert row.macro_f1 == pytest.approx(sum(f1_of(lines, name) for lines in pooled for name in CLASSES) / seeds / 3)
     assert row.n_test == len({path for path, _, _ in everything})
-    assert (row.accuracy_low, row.accuracy_high) == pytest.approx(wilson(row.accuracy, row.n_test))
+    assert (row.accuracy_low, row.accuracy_high) == pytest.approx(limits(row.accuracy, row.n_test))
     counted = [[sum((a, b) == (label, guess) for _, label, guess in everything) for b in CLASSES] for a in CLASSES]
     assert row.confusion == counted
     for index, score in enumerate(row.per_class):
@@ -183,6 +186,64 @@ def test_the_csv_has_the_promised_columns_and_the_json_no_nan(tmp_path):
     assert tuple(header) == COLUMNS and len(line) == len(COLUMNS)
     summary = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
     assert summary["warnings"][0]["text"] == "a word" and summary["rows"][0]["validation_accuracy"] is None
+
+
+def write_groups(results, size):
+    """`size` images after one another share pixels."""
+    (results / "audit").mkdir()
+    lines = [f'"{CLASSES[image % 3]}/{image}.png",{image // size}' for image in range(IMAGES)]
+    lines = [line.replace('a,"b"', 'a,""b""') for line in lines]
+    (results / "audit" / "groups.csv").write_text("\n".join(["file,group", *lines]), encoding="utf-8")
+
+
+def test_images_that_share_pixels_widen_the_intervals_and_leave_the_numbers(tmp_path):
+    for fold in range(5):
+        write_run(tmp_path, "vgg19-softmax", fold=fold, folds=5)
+    alone = assembled(tmp_path, folds=5).rows[0]
+
+    write_groups(tmp_path, 9)
+    grouped = assembled(tmp_path, folds=5).rows[0]
+
+    assert (grouped.accuracy, grouped.macro_f1, grouped.n_test) == (alone.accuracy, alone.macro_f1, alone.n_test)
+    assert grouped.n_effective < alone.n_effective == IMAGES
+    assert grouped.accuracy_low < alone.accuracy_low < alone.accuracy < alone.accuracy_high < grouped.accuracy_high
+    assert grouped.macro_f1_low < alone.macro_f1_low < alone.macro_f1 < alone.macro_f1_high < grouped.macro_f1_high
+    assert all(a.recall_low <= b.recall_low for a, b in zip(grouped.per_class, alone.per_class, strict=True))
+
+
+def test_rows_are_held_against_the_best_one_the_majority_class_is_not(tmp_path):
+    write_run(tmp_path, "vgg19-softmax", wrong=0.0)
+    write_run(tmp_path, "xception-softmax", wrong=0.1)
+    write_run(tmp_path, "none-hog", wrong=0.9)
+    write_run(tmp_path, "none-majority", wrong=0.7)
+
+    summary = assembled(tmp_path, failures={"resnet50-softmax-s0-f0": "it died"})
+
+    assert {row.name: row.tied for row in summary.rows} == {
+        "vgg19-softmax": True, "xception-softmax": True, "none-hog": False, "none-majority": None,
+        "resnet50-softmax": None,
+    }  # fmt: skip
+    hog = next(row for row in summary.rows if row.method == "hog")
+    errors = round(hog.n_test * (1 - hog.accuracy))
+    assert hog.p_value == pytest.approx(2 * stats.binomtest(errors, errors, 0.5).pvalue)
+    assert summary.judgement["best"] == "vgg19-softmax"
+    with (tmp_path / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        told = {line["method"] + line["backbone"]: line for line in csv.DictReader(file)}
+    assert [told[key]["tied"] for key in ("softmaxvgg19", "hognone", "majoritynone")] == ["true", "false", ""]
+    assert float(told["hognone"]["p_value"]) == pytest.approx(hog.p_value, rel=1e-4)
+
+
+def test_the_naive_split_is_told_beside_the_accuracy(tmp_path):
+    parts = {part: {"accuracy": 0.5} for part in ("train", "validation", "test")}
+    naive = {"accuracy": 0.9, "macro_f1": 0.8, "loss": 0.1, "images": 40.0}
+    write_run(tmp_path, "vgg19-softmax", metrics=parts | {"naive": naive})
+    write_run(tmp_path, "none-hog", wrong=0.9)
+
+    rows = assembled(tmp_path).rows
+
+    assert [row.naive_accuracy for row in rows] == [0.9, None]
+    with (tmp_path / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        assert [line["naive_accuracy"] for line in csv.DictReader(file)] == ["0.9", ""]
 
 
 def cut(path):

@@ -66,10 +66,13 @@ def model_row(backbone, method, accuracy, classes=CLASSES, *, variant="", weight
         validation_accuracy=min(1.0, share + 0.002), train_accuracy=1.0, model=f"models/{name}.h5",
         runs=[f"{name}-s0-f0"], confusion=confusion.tolist(),
         per_class=[
-            ClassScore(name=c, precision=p, recall=r, f1=f, support=s)
+            ClassScore(
+                name=c, precision=p, recall=r, f1=f, support=s, recall_low=wilson(r, s)[0], recall_high=wilson(r, s)[1]
+            )
             for c, p, r, f, s in zip(classes, precision, recall, f1, support, strict=True)
         ],
-        verification=Verification(images=36, max_difference=3.1e-7, classes_changed=0),
+        macro_f1_low=max(0, f1.mean() - 0.01), macro_f1_high=min(1, f1.mean() + 0.01), n_effective=0.8 * n_test,
+        balanced_accuracy=recall.mean(), verification=Verification(images=36, max_difference=3.1e-7, classes_changed=0),
         detail={"seconds": steps, "weights": {"kind": weights, "file": f"{backbone}_notop.h5"}},
     )  # fmt: skip
 
@@ -80,6 +83,36 @@ def majority_row(classes=CLASSES, n_test=360):
         name="none-majority", backbone="none", method="majority", weights="", status="done", accuracy=share,
         accuracy_low=share, accuracy_high=share, macro_f1=0.05, n_test=n_test,
     )  # fmt: skip
+
+
+def hog_row(accuracy=0.93, classes=CLASSES):
+    """A baseline that is compared, but has no network, no weights and no model file."""
+    row = model_row("none", "hog", accuracy, classes, weights="none", seed=9)
+    bare = {"model": None, "model_bytes": None, "verification": None, "params": 0, "engine": "", "precision": ""}
+    return row.model_copy(update=bare)
+
+
+def judged(record, tied=1, **more):
+    """The summary with the first `tied` rows tied for best and the others worse, as `judge` leaves it."""
+    compared = [row for row in record.rows if row.status == "done" and row.method != "majority"]
+    marks = {
+        row.name: {"tied": place < tied, "p_value": None if place == 0 else 0.4 if place < tied else 0.0023}
+        for place, row in enumerate(compared)
+    }
+    rows = [row.model_copy(update=marks.get(row.name, {})) for row in record.rows]
+    best = compared[0]
+    judgement = {
+        "best": best.name,
+        "tied": [row.name for row in compared[:tied]],
+        "level": 0.05,
+        "method": "exact sign flips by group, Holm",
+        "n_effective": best.n_effective,
+        "smallest_difference": 0.0234,
+        "differences": {row.name: best.accuracy - row.accuracy for row in compared[1:]},
+        "resampled_t": {},
+        "left_out": [],
+    }
+    return record.model_copy(update={"rows": rows, "judgement": judgement | more})
 
 
 def failed_row(backbone="inception_v3", reason="ResourceExhausted: out of memory at batch 32 (16 MB free)"):
@@ -131,7 +164,7 @@ def typical(classes=CLASSES):
         ),
         Notice(level="serious", text="11 test images are copies of training images of another class."),
     ]
-    return summary([*rows, majority_row(classes), failed_row()], classes, warnings)
+    return judged(summary([*rows, majority_row(classes), failed_row()], classes, warnings), tied=4)
 
 
 def write_history(path, seed, epochs=EPOCHS, with_accuracy=True):

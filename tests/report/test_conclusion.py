@@ -1,8 +1,13 @@
-import pytest
-from results_folder import failed_row, majority_row, summary
+"""What may be concluded, word for word."""
 
-from steelbench.report.words import conclusion, flatten, percent, shorten
+import pytest
+from results_folder import failed_row, hog_row, judged, majority_row, summary
+
+from steelbench.report.conclusion import conclusion, standings
+from steelbench.report.words import flatten, p_value, percent, shorten
 from steelbench.results import Row
+
+SHOWN = "this test set reliably shows only differences of 2.3 points or more."
 
 
 def row(backbone, accuracy, low, high, weights="imagenet"):
@@ -24,46 +29,87 @@ NEAR = row("vgg19", 0.98, 0.96, 0.99)
 FAR = row("xception", 0.9, 0.86, 0.93)
 
 
-def test_a_row_that_no_interval_overlaps_is_best():
-    assert conclusion(summary([BEST, FAR, majority_row()])) == (
-        "Best: mobilenet_v2 + linear, 99.4 % [97.9, 99.8] on 360 test images; no other row's interval overlaps."
+def test_a_row_is_best_if_all_others_are_shown_to_be_worse_whether_intervals_overlap_or_not():
+    assert conclusion(judged(summary([BEST, NEAR, majority_row()]))) == (
+        "Best: mobilenet_v2 + linear, 99.4 % [97.9, 99.8] on 360 test images; the other row is shown to be worse "
+        f"(p = 0.0023); {SHOWN}"
+    )
+    assert "; each of the 2 other rows is shown to be worse (p = 0.0023);" in conclusion(
+        judged(summary([BEST, NEAR, FAR]))
+    )
+
+
+def test_no_row_wins_inside_the_noise_however_far_the_intervals_are_apart():
+    assert conclusion(judged(summary([BEST, FAR]), tied=2)) == (
+        "No winner: mobilenet_v2 + linear, 99.4 % [97.9, 99.8] on 360 test images, is not shown to be better than "
+        f"xception + linear; {SHOWN}"
     )
 
 
 @pytest.mark.parametrize(
-    ("near", "named"),
+    ("others", "tied", "named"),
     [
-        ([NEAR], "the interval of vgg19 + linear overlaps it"),
-        (
-            [NEAR, row("resnet50", 0.97, 0.95, 0.98)],
-            "the intervals of vgg19 + linear and resnet50 + linear overlap it",
-        ),
-        ([NEAR] * 3, "the intervals of 3 other rows overlap it"),
+        ([NEAR, row("resnet50", 0.97, 0.95, 0.98), FAR], 3, "vgg19 + linear and resnet50 + linear"),
+        ([NEAR, row("resnet50", 0.97, 0.95, 0.98), row("a", 0.96, 0.95, 0.98), FAR], 4, "3 other rows"),
+        ([NEAR, row("resnet50", 0.97, 0.95, 0.98), FAR], 4, "any of the 3 other rows"),
+        ([NEAR, hog_row(), FAR], 4, "any of the 3 other rows, HOG + linear SVM (no network) among them"),
+        ([hog_row()], 2, "HOG + linear SVM (no network)"),
     ],
 )
-def test_no_row_wins_inside_an_overlap(near, named):
-    text = conclusion(summary([BEST, *near, FAR]))
+def test_tied_rows_are_named_or_counted_and_a_baseline_among_them_is_named(others, tied, named):
+    text = conclusion(judged(summary([BEST, *others, majority_row()]), tied=tied))
 
-    assert text.startswith("Highest: mobilenet_v2 + linear, 99.4 % [97.9, 99.8] on 360 test images; ")
-    assert text.endswith(f"; {named}, so this data set does not separate them.")
-    assert "Best" not in text
+    assert f"is not shown to be better than {named}; " in text and "Best" not in text
 
 
-def test_intervals_that_share_one_end_overlap():
-    touching = row("vgg19", 0.97, 0.95, BEST.accuracy_low)
+def test_a_test_set_that_can_show_nothing_is_said_to_be_too_small():
+    text = conclusion(judged(summary([BEST, FAR]), tied=2, smallest_difference=1.0))
 
-    assert conclusion(summary([BEST, touching])).startswith("Highest")
+    assert text.endswith("; so few test images cannot reliably show any difference.")
 
 
-def test_the_order_of_the_rows_does_not_matter():
-    assert conclusion(summary([FAR, BEST])) == conclusion(summary([BEST, FAR]))
+def test_what_the_test_images_are_worth_is_said_if_it_is_notably_less():
+    few, all_but = (BEST.model_copy(update={"n_effective": worth}) for worth in (212.4, 358.0))
+
+    assert "on 360 test images (worth 212 independent ones), is not" in conclusion(judged(summary([few, FAR]), tied=2))
+    assert "on 360 test images, is not" in conclusion(judged(summary([all_but, FAR]), tied=2))
+
+
+def test_that_another_training_might_turn_the_order_is_said():
+    one = judged(summary([BEST, NEAR, FAR]), resampled_t={"vgg19-linear": 0.3, "xception-linear": 0.001})
+    both = judged(summary([BEST, NEAR, FAR]), resampled_t={"vgg19-linear": 0.3, "xception-linear": 0.06})
+
+    assert "(p = 0.0023), but trained on other images vgg19 + linear might not be; " in conclusion(one)
+    assert "(p = 0.0023), but trained on other images 2 of them might not be; " in conclusion(both)
+
+
+def test_rows_that_could_not_be_compared_are_said():
+    text = conclusion(judged(summary([BEST, FAR]), left_out=["vgg19-linear"]))
+
+    assert text.endswith(" 1 row was tested on other images and cannot be compared.")
+
+
+def test_records_without_a_comparison_name_no_winner():
+    assert conclusion(summary([BEST, FAR])) == (
+        "Highest: mobilenet_v2 + linear, 99.4 % [97.9, 99.8] on 360 test images; "
+        "these records do not say whether the other rows are worse."
+    )
 
 
 def test_one_row_is_compared_with_nothing():
-    assert conclusion(summary([BEST])) == (
+    assert conclusion(judged(summary([BEST]))) == (
         "mobilenet_v2 + linear reaches 99.4 % [97.9, 99.8] on 360 test images; "
-        "it is the only finished row, so nothing is compared."
+        f"it is the only finished row, so nothing is compared; {SHOWN}"
     )
+
+
+def test_standings_call_best_only_one_that_is_alone():
+    def marks(tied):
+        return standings(judged(summary([BEST, NEAR, FAR, majority_row()]), tied=tied).rows)
+
+    assert marks(1) == {"mobilenet_v2-linear": "best"}
+    assert marks(2) == {"mobilenet_v2-linear": "tied for best", "vgg19-linear": "tied for best"}
+    assert standings([BEST, FAR]) == {}
 
 
 def test_nothing_finished():
@@ -83,12 +129,12 @@ def test_failures_chance_level_and_untrained_networks_are_said():
     assert text.endswith(" 1 row failed.")
 
 
-def test_a_row_without_interval_counts_as_a_point():
-    inside = row("vgg19", 0.985, None, None)
-    below = row("vgg19", 0.97, None, None)
-
-    assert conclusion(summary([BEST, inside])).startswith("Highest")
-    assert conclusion(summary([BEST, below])).startswith("Best")
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, ""), (1.0, "p = 1"), (0.0512, "p = 0.051"), (0.00231, "p = 0.0023"), (0.0004, "p < 0.001")],
+)
+def test_p_values_are_short(value, text):
+    assert p_value(value) == text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""What the models of one row answered: every `predictions.csv` put together, and which images share pixels."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.errors import SteelbenchError
+from steelbench.results import RunRecord
+
+Ints = NDArray[np.int64]
+UNTESTED = -1
+
+
+@dataclass(frozen=True)
+class RunScore:
+    """One seed and fold: its own test accuracy (0..1), and how many images it was trained and tested on."""
+
+    seed: int
+    fold: int
+    accuracy: float
+    n_train: int
+    n_test: int
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers of a row's models to N distinct test images, under each of S seeds.
+
+    Attributes:
+        paths: N, sorted.
+        y_true: int [N], class numbers.
+        y_pred: int [S, N]; -1 where a seed did not test the image. With `--folds 1` each seed tests another fifth of
+            the images, so there are such holes; with cross-validation, and with a fixed split, there are none.
+        runs: in the order of seed and fold.
+    """
+
+    paths: list[str]
+    y_true: Ints
+    y_pred: Ints
+    runs: list[RunScore]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed tested every image."""
+        return bool((self.y_pred != UNTESTED).all())
+
+    def flat(self) -> tuple[Ints, Ints, Ints]:
+        """Every test that was made, seed by seed: true class, answer, the image's place in `paths`; int [T] each."""
+        seed, image = np.nonzero(self.y_pred != UNTESTED)
+        return self.y_true[image], self.y_pred[seed, image], image
+
+    def table(self) -> tuple[Ints, Ints, Ints]:
+        """The answers as `statistics` takes them: true class [M], answers [S, M], the images' places in `paths` [M].
+
+        Without holes M = N. With holes the seeds are laid end to end (S = 1, M = T) and the tests of one image must
+        be taken for one group, together with the images that share its pixels.
+        """
+        if self.complete:
+            return self.y_true, self.y_pred, np.arange(len(self.paths))
+        y_true, y_pred, image = self.flat()
+        return y_true, y_pred[None], image
+
+    def by_seed(self) -> list[tuple[Ints, Ints]]:
+        """True classes and answers of the images that each seed tested."""
+        return [(self.y_true[seed != UNTESTED], seed[seed != UNTESTED]) for seed in self.y_pred]
+
+
+def read_predictions(path: Path, classes: Sequence[str]) -> tuple[list[str], Ints, Ints]:
+    """Paths, true and predicted class numbers of a `predictions.csv`.
+
+    Raises:
+        SteelbenchError: if it is missing or names unknown classes.
+    """
+    number = {name: index for index, name in enumerate(classes)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [(row["path"], number[row["label"]], number[row["predicted"]]) for row in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise SteelbenchError(
+            f"{path} is missing or damaged ({error}); run the same command with --force to make it anew."
+        ) from None
+    paths, truth, predicted = zip(*rows, strict=True) if rows else ((), (), ())
+    return list(paths), np.array(truth, np.int64), np.array(predicted, np.int64)
+
+
+def gather(results: Path, records: Sequence[RunRecord]) -> Answers:
+    """Put the predictions of a row's finished runs together.
+
+    Raises:
+        SteelbenchError: if a `predictions.csv` is missing, damaged or shorter than its record says.
+    """
+    records = sorted(records, key=lambda record: (record.seed, record.fold))
+    found = [_predictions(results, record) for record in records]
+    paths = sorted({path for names, _, _ in found for path in names})
+    place = {path: index for index, path in enumerate(paths)}
+    seeds = {seed: row for row, seed in enumerate(sorted({record.seed for record in records}))}
+    y_true = np.zeros(len(paths), np.int64)
+    y_pred = np.full((len(seeds), len(paths)), UNTESTED, np.int64)
+    runs = []
+    for record, (names, truth, predicted) in zip(records, found, strict=True):
+        images = [place[name] for name in names]
+        y_true[images] = truth
+        y_pred[seeds[record.seed], images] = predicted
+        accuracy = float(np.mean(truth == predicted))
+        runs.append(RunScore(record.seed, record.fold, accuracy, record.n_train, record.n_test))
+    return Answers(paths, y_true, y_pred, runs)
+
+
+def _predictions(results: Path, record: RunRecord) -> tuple[list[str], Ints, Ints]:
+    path = results / "runs" / record.run_name / "predictions.csv"
+    found = read_predictions(path, record.classes)
+    if len(found[0]) != record.n_test:
+        raise SteelbenchError(
+            f"{path} has {len(found[0])} lines, its record says {record.n_test} test images; run the same command with "
+            "--force to make it anew."
+        )
+    return found
+
+
+def read_groups(results: Path) -> dict[str, str]:
+    """Group by file, from `audit/groups.csv`; empty if there is none.
+
+    Raises:
+        SteelbenchError: if it lacks the columns `file` and `group`, or is no text.
+    """
+    path = results / "audit" / "groups.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return {row["file"]: row["group"] for row in csv.DictReader(file)}
+    except FileNotFoundError:
+        return {}
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise SteelbenchError(
+            f"{path} is damaged ({error}); expected the columns file and group. Delete it and run the same command "
+            "again with --force to make it anew."
+        ) from None
+
+
+def group_numbers(paths: Sequence[str], groups: Mapping[str, str]) -> Ints:
+    """A number for each path, int [N]: equal for files of one group; a file that `groups` lacks is its own group."""
+    names = [("group", groups[path]) if path in groups else ("file", path) for path in paths]
+    number = {name: index for index, name in enumerate(dict.fromkeys(names))}
+    return np.array([number[name] for name in names], np.int64)

@@ -1,0 +1,117 @@
+"""What may be concluded from a leaderboard, in words; no winner is named inside the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from steelbench.report.records import is_majority
+from steelbench.report.words import interval, join, p_value, percent, points, row_label
+from steelbench.results import Row, Summary
+
+# With fewer independent images than this share of all, the reader must know their number.
+NOTABLE = 0.95
+
+
+def standings(rows: Sequence[Row]) -> dict[str, str]:
+    """`best` or `tied for best` by the row's name, for those that are; nothing if the rows were not compared."""
+    tied = [row.name for row in rows if row.tied]
+    return dict.fromkeys(tied, "best" if len(tied) == 1 else "tied for best")
+
+
+def conclusion(summary: Summary) -> str:
+    """What the rows show, in one sentence, and what takes from it in others.
+
+    A row is called best only if every other one is shown to be worse (`Summary.judgement`); that two intervals
+    overlap, or do not, decides nothing.
+    """
+    models = [row for row in summary.rows if not is_majority(row)]
+    done = [row for row in models if row.status == "done" and row.accuracy is not None]
+    failed = len(models) - len(done)
+    failures = f" {_count(failed, 'row')} failed." if failed else ""
+    if not done:
+        return "No experiment finished, so there is nothing to conclude." + failures
+    judgement = summary.judgement
+    best = next((row for row in done if row.name == judgement.get("best")), None)
+    best = best or max(done, key=lambda row: row.accuracy or 0.0)
+    doubts = (_not_compared(judgement), _against_majority(best, summary), _untrained(best), failures)
+    return _verdict(best, [row for row in done if row is not best], judgement) + "".join(doubts)
+
+
+def _verdict(best: Row, rivals: Sequence[Row], judgement: dict[str, Any]) -> str:
+    score = " ".join(filter(None, (percent(best.accuracy), interval(best)))) + _images(best)
+    label, could = row_label(best), _could_have_shown(judgement)
+    if not rivals:
+        return f"{label} reaches {score}; it is the only finished row, so nothing is compared{could}."
+    if not judgement:
+        return f"Highest: {label}, {score}; these records do not say whether the other rows are worse."
+    compared = [row for row in rivals if row.tied is not None]
+    tied = [row for row in compared if row.tied]
+    if not compared:
+        return f"{label} reaches {score}{could}."
+    if not tied:
+        others = "the other row is" if len(compared) == 1 else f"each of the {len(compared)} other rows is"
+        worst = p_value(max(row.p_value or 0.0 for row in compared))
+        return f"Best: {label}, {score}; {others} shown to be worse ({worst}){_retrained(compared, judgement)}{could}."
+    return f"No winner: {label}, {score}, is not shown to be better than {_named(tied, compared)}{could}."
+
+
+def _images(best: Row) -> str:
+    if best.n_test is None:
+        return ""
+    worth = ""
+    if best.n_effective is not None and best.n_effective < NOTABLE * best.n_test:
+        worth = f" (worth {best.n_effective:.0f} independent ones)"
+    return f" on {best.n_test} test images{worth}"
+
+
+def _named(tied: Sequence[Row], compared: Sequence[Row]) -> str:
+    if len(tied) <= 2:
+        return join([row_label(row) for row in tied])
+    many = f"any of the {len(tied)} other rows" if len(tied) == len(compared) else f"{len(tied)} other rows"
+    baselines = [row_label(row) for row in tied if row.backbone == "none"]
+    return many + (f", {join(baselines)} among them" if baselines else "")
+
+
+def _could_have_shown(judgement: dict[str, Any]) -> str:
+    smallest = judgement.get("smallest_difference")
+    if smallest is None:
+        return ""
+    if smallest >= 1:
+        return "; so few test images cannot reliably show any difference"
+    return f"; this test set reliably shows only differences of {points(smallest)} or more"
+
+
+def _retrained(worse: Sequence[Row], judgement: dict[str, Any]) -> str:
+    """The rows that are worse on these images, but not in every training: chance in the training is chance, too."""
+    p_values, level = judgement.get("resampled_t", {}), judgement.get("level", 0.05)
+    open_ = [row for row in worse if p_values.get(row.name, 0.0) > level]
+    if not open_:
+        return ""
+    named = row_label(open_[0]) if len(open_) == 1 else f"{len(open_)} of them"
+    return f", but trained on other images {named} might not be"
+
+
+def _not_compared(judgement: dict[str, Any]) -> str:
+    others = len(judgement.get("left_out", ()))
+    if not others:
+        return ""
+    return f" {_count(others, 'row')} {'was' if others == 1 else 'were'} tested on other images and cannot be compared."
+
+
+def _against_majority(best: Row, summary: Summary) -> str:
+    majority = next((row for row in summary.rows if is_majority(row)), None)
+    low = best.accuracy if best.accuracy_low is None else best.accuracy_low
+    if majority is None or majority.accuracy is None or (low or 0.0) > majority.accuracy:
+        return ""
+    return f" It is not shown to beat always naming the largest class ({percent(majority.accuracy)})."
+
+
+def _untrained(best: Row) -> str:
+    if best.weights != "random" or best.backbone == "none":
+        return ""
+    return " Its backbone is untrained (random weights): this number says nothing about transfer learning."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,69 @@
+"""The leaderboard on standard output."""
+
+import subprocess
+import sys
+
+import pytest
+from results_folder import failed_row, hog_row, judged, majority_row, model_row, summary
+from rich.console import Console
+
+from steelbench.commands import tables
+from steelbench.commands.tables import print_leaderboard
+
+
+def printed(record, capsys):
+    print_leaderboard(record)
+    return capsys.readouterr()
+
+
+def test_the_tied_rows_are_marked_with_interval_and_the_conclusion_comes_last(capsys):
+    rows = [model_row("vgg19", "linear", 0.98), model_row("xception", "linear", 0.97), hog_row(0.6), majority_row()]
+
+    out = printed(judged(summary(rows), tied=2), capsys).out
+
+    lines = out.splitlines()
+    marked = [line for line in lines if "tied for best" in line]
+    assert [line.split()[0] for line in marked] == ["vgg19", "xception"]
+    assert all(line.count("[") == 1 for line in marked)
+    (hog,) = [line for line in lines if line.startswith("HOG + linear SVM (no network)")]
+    assert "worse, p = 0.0023" in hog
+    assert lines[-1].startswith("No winner: vgg19 + linear, 98.1 %")
+
+
+def test_a_failed_row_stands_in_the_table_and_its_reason_goes_to_stderr(capsys):
+    told = printed(summary([model_row("vgg19", "linear", 0.98), failed_row(reason="it died")]), capsys)
+
+    assert "failed" in told.out and "it died" not in told.out
+    assert "inception_v3-softmax failed: it died" in told.err
+
+
+@pytest.mark.parametrize("naive", [None, 0.993])
+def test_the_naive_split_has_a_column_only_if_it_was_tried(capsys, naive):
+    row = model_row("vgg19", "linear", 0.9).model_copy(update={"naive_accuracy": naive})
+
+    out = printed(summary([row]), capsys).out
+
+    assert ("naive split" in out) == ("99.3 %" in out) == (naive is not None)
+
+
+@pytest.mark.parametrize(("width", "last"), [(40, "accuracy"), (80, "standing"), (120, "seconds")])
+def test_a_narrow_terminal_drops_columns_and_breaks_no_name(capsys, monkeypatch, width, last):
+    monkeypatch.setattr(tables, "_console", lambda: Console(width=width))
+    rows = [model_row("efficientnet_b0", "softmax", 0.98, variant="t=0.05"), model_row("xception", "linear", 0.9)]
+
+    out = printed(judged(summary(rows)), capsys).out
+
+    header, first, second, *_ = out.splitlines()
+    assert header.split()[-1] == last
+    if width > 40:
+        assert first.startswith("efficientnet_b0 + softmax t=0.05 ") and second.startswith("xception + linear ")
+
+
+def test_help_loads_no_statistics():
+    code = (
+        "import sys; from steelbench.__main__ import main; main(['--help']); main(['run', '--help']);"
+        "heavy = {'scipy', 'statsmodels', 'sklearn', 'matplotlib', 'seaborn', 'pandas'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
