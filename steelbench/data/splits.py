@@ -74,14 +74,9 @@ def make_splits(
         SteelbenchError: if a fixed split meets folds > 1 or leaves a class without training images, or a class has
             fewer groups than K.
     """
+    refuse_impossible(labels, groups, fixed, folds, classes)
     if any(fixed):
-        if folds > 1:
-            raise SteelbenchError(
-                f"the data brings its own split, so --folds {folds} has no meaning; leave --folds out, "
-                "or remove the split (column or folders) to cross-validate."
-            )
         return [_fixed_split(labels, groups, np.array(fixed), seed, classes)]
-    _refuse_few_groups(labels, groups, folds, classes)
     everything = np.arange(len(labels))
     if folds == 1:
         rest, test = _draw(labels, groups, everything, seed)
@@ -92,6 +87,19 @@ def make_splits(
         Split(*_draw(labels, groups, rest, seed + fold), test)
         for fold, (rest, test) in enumerate(zip(rests, parts, strict=True))
     ]
+
+
+def refuse_impossible(
+    labels: Indices, groups: Indices, fixed: Sequence[str], folds: int, classes: Sequence[str]
+) -> None:
+    """What can be said against splits before they are drawn; arguments and errors as for `make_splits`."""
+    if not any(fixed):
+        _refuse_few_groups(labels, groups, folds, classes)
+    elif folds > 1:
+        raise SteelbenchError(
+            f"the data brings its own split, so --folds {folds} has no meaning; leave --folds out, "
+            "or remove the split (column or folders) to cross-validate."
+        )
 
 
 def _refuse_few_groups(labels: Indices, groups: Indices, folds: int, classes: Sequence[str]) -> None:

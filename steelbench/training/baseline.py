@@ -9,14 +9,14 @@ import numpy as np
 from steelbench.data.inspection import Inspection
 from steelbench.data.splits import Split
 from steelbench.results import RunRecord, write_json
+from steelbench.training.division import labels_of
 from steelbench.training.predictions import score, write_predictions
 
 
 def run_majority(results: Path, inspection: Inspection, splits: dict[tuple[int, int], Split]) -> None:
     """Write the run `none-majority` of every seed and fold: the training images' class shares as probabilities."""
     classes = list(inspection.classes)
-    number = {name: index for index, name in enumerate(classes)}
-    labels = np.array([number[image.sample.label] for image in inspection.images], np.int64)
+    labels = labels_of(inspection)
     for (seed, fold), split in splits.items():
         shares = np.bincount(labels[split.train], minlength=len(classes)) / len(split.train)
         probabilities = np.tile(shares.astype(np.float32), (len(labels), 1))

@@ -9,7 +9,7 @@ import numpy as np
 
 from steelbench.data.inspection import Inspection
 from steelbench.data.overlaps import Pair
-from steelbench.data.splits import Indices, Split, group_numbers, make_splits
+from steelbench.data.splits import Indices, Split, group_numbers, make_splits, refuse_impossible
 from steelbench.experiment import RunOptions
 
 NO_LINKS = np.zeros((0, 2), np.int64)
@@ -37,6 +37,32 @@ class Division:
     naive_leaking: float = 0.0
 
 
+def refuse_early(options: RunOptions, inspection: Inspection) -> None:
+    """Find mistakes before the audit, which takes its time: what it ties together only makes fewer groups.
+
+    Raises:
+        SteelbenchError: as `refuse_impossible` does.
+    """
+    labels = labels_of(inspection)
+    groups = group_numbers(_keys(inspection)) if options.split == "grouped" else np.arange(len(labels))
+    fixed = [image.sample.split for image in inspection.images]
+    refuse_impossible(labels, groups, fixed, options.folds, inspection.classes)
+
+
+def labels_of(inspection: Inspection) -> Indices:
+    """The class number of each image, int64 [N]."""
+    number = {name: index for index, name in enumerate(inspection.classes)}
+    return np.array([number[image.sample.label] for image in inspection.images], np.int64)
+
+
+def _keys(inspection: Inspection) -> list[list[str]]:
+    """What ties images together without a look at their pixels: equal pixels and a group column."""
+    return [
+        [f"pixels {image.pixels_digest}", *([f"group {image.sample.group}"] if image.sample.group else [])]
+        for image in inspection.images
+    ]
+
+
 def divide(options: RunOptions, inspection: Inspection, pairs: Sequence[Pair] = ()) -> Division:
     """Draw every split.
 
@@ -48,13 +74,7 @@ def divide(options: RunOptions, inspection: Inspection, pairs: Sequence[Pair] = 
     Raises:
         SteelbenchError: as `make_splits` does.
     """
-    number = {name: index for index, name in enumerate(inspection.classes)}
-    labels = np.array([number[image.sample.label] for image in inspection.images], np.int64)
-    # A group column and equal pixels tie images together; so do the audit's pairs.
-    keys = [
-        [f"pixels {image.pixels_digest}", *([f"group {image.sample.group}"] if image.sample.group else [])]
-        for image in inspection.images
-    ]
+    labels, keys = labels_of(inspection), _keys(inspection)
     place = {image.sample.path: row for row, image in enumerate(inspection.images)}
     links = np.array([(place[pair.file_a], place[pair.file_b]) for pair in pairs], np.int64).reshape(-1, 2)
     tied = group_numbers(keys)

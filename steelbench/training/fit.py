@@ -11,11 +11,13 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
@@ -90,13 +92,18 @@ class _Keeper(keras.callbacks.Callback):
     def __init__(self, plan: FitPlan, settings: Fitted, steps: int, identity: str, judge: Judge | None) -> None:
         super().__init__()
         self.plan, self.settings, self.steps, self.identity, self.judge = plan, settings, steps, identity, judge
+        self.validate: Callable[[], tuple[Any, Any]] | None = None
         self.history: list[Epoch] = []
         self.best: Epoch | None = None
         self.best_weights: list[NDArray[Any]] = []
         self.saved = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        found = dict(logs or {})
+        found = {} if logs is None else logs
+        if self.validate:
+            # Into Keras's own dict, where the callbacks behind this one look for it.
+            loss, accuracy = self.validate()
+            found |= {"val_loss": float(loss), "val_accuracy": float(accuracy)}
         if not np.isfinite([found["loss"], found["val_loss"]]).all():
             raise SteelbenchError(
                 f"the loss became {found['loss']} in epoch {epoch + 1} (validation {found['val_loss']}); "
@@ -222,9 +229,13 @@ def fit(
     if done < settings.epochs:
         todo = [rows for epoch in range(done, settings.epochs) for rows in batches.train(epoch)]
         data = stream(x, y, todo, first=done * steps)
-        held_out = stream(*validation, batches.validation)
-        if isinstance(validation[0], np.ndarray):
-            held_out = held_out.cache()
+        at_hand = isinstance(validation[0], np.ndarray)
+        held_out = None
+        if at_hand and judge is None and hasattr(model, "validate") and len(batches.validation) == 1:
+            keeper.validate = partial(model.validate, *map(tf.constant, validation))
+        else:
+            held_out = stream(*validation, batches.validation)
+            held_out = held_out.cache() if at_hand else held_out
         model.fit(
             data, steps_per_epoch=steps, validation_data=held_out, epochs=settings.epochs, initial_epoch=done,
             callbacks=callbacks, shuffle=False, verbose=0,

@@ -18,6 +18,7 @@ from steelbench.data.inspection import Inspected, Inspection, ordered_map
 from steelbench.data.splits import Split
 from steelbench.results import RunRecord, read_record, write_json
 from steelbench.training.cache import Space
+from steelbench.training.division import labels_of
 from steelbench.training.predictions import score, write_predictions
 
 Array = NDArray[np.float32]
@@ -67,8 +68,7 @@ def run_hog(
     features = descriptors(inspection.images, root, bit_depth, cache, progress)
     seconds = time.perf_counter() - start
     classes = list(inspection.classes)
-    number = {name: index for index, name in enumerate(classes)}
-    labels = np.array([number[image.sample.label] for image in inspection.images], np.int64)
+    labels = labels_of(inspection)
     for (seed, fold), split in todo.items():
         start = time.perf_counter()
         probabilities, params, notes = train_svm(features, labels, len(classes), split)

@@ -19,7 +19,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.models.backbones import find_backbone
 from steelbench.models.weights import Origin, resolve
-from steelbench.training.division import Division, divide
+from steelbench.training.division import Division, divide, refuse_early
 from steelbench.training.engines import choose_engine
 from steelbench.training.plan import is_complete
 
@@ -86,9 +86,8 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
         "data_digest": inspection.digest,
         "audit": AUDIT_VERSION,
     }
-    # Mistakes first: what the audit will tie together only makes fewer groups, and weights may have to be fetched.
-    if not is_complete(options.results):
-        divide(options, inspection)
+    # Mistakes first: the audit takes its time, and weights may have to be fetched.
+    refuse_early(options, inspection)
     ready = Ready(everything, dataset, inspection, options, config, progress)
     if not is_complete(options.results):
         _ = ready.division

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Linear, Softmax
+from steelbench.models.head import Scaling
 from steelbench.training import heads
 from steelbench.training.fit import FitPlan
 from steelbench.training.heads import train_linear, train_softmax
@@ -227,3 +228,28 @@ def test_nearly_constant_feature_harms_nobody():
 
     for train in (softmax, linear):
         np.testing.assert_allclose(train(features, labels).head(odd), train(features, labels).head(features), atol=0.2)
+
+
+def test_validation_numbers_are_those_that_keras_gives():
+    features, labels = clusters(spread=3.0)
+    split = split_of(120)
+    model = heads._softmax_model(10, 3, SETTINGS, 5)
+    softmax(features, labels)
+    x, y = Scaling.fit(features[split.train]).apply(features[split.validation]), labels[split.validation]
+
+    loss, accuracy = model.validate(x, y)
+
+    expected = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert float(loss) == pytest.approx(expected["loss"], rel=1e-5)
+    assert float(accuracy) == pytest.approx(expected["accuracy"])
+
+
+def test_the_kept_epoch_is_the_one_whose_numbers_stand_in_the_history():
+    features, labels = clusters(spread=3.0)
+    split = split_of(120)
+    trained = softmax(features, labels)
+    best = trained.fits["classifier"].best
+
+    assert accuracy(trained, features, labels, split.validation) == pytest.approx(best.val_accuracy)
+    guess = trained.head(features[split.validation]).astype(float)
+    assert log_loss(labels[split.validation], guess, labels=range(3)) == pytest.approx(best.val_loss, rel=1e-4)
