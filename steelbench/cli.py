@@ -134,6 +134,32 @@ def predict(
     return predict_files(model, paths)
 
 
+@app.command()
+def retrieve(
+    model: Annotated[Path, typer.Argument(help="A model's .h5, its card beside it.")],
+    query: Annotated[Path, typer.Option(help="The image to compare with.")],
+    index: Annotated[Path, typer.Option(help="A folder of images to search.")],
+    top: Annotated[int, typer.Option(min=1, max=500, help="How many images.")] = 20,
+    sheet: Annotated[Path | None, typer.Option(help="PNG to draw; default similar-to-<query>.png.")] = None,
+) -> int:
+    """List the most similar images as CSV, and draw them side by side."""
+    from steelbench.commands.retrieve import retrieve_files
+
+    return retrieve_files(model, query, index, top, sheet)
+
+
+@app.command()
+def enroll(
+    model: Annotated[Path, typer.Argument(help="A triplet or arcface model's .h5, its card beside it.")],
+    new_class_dir: Annotated[Path, typer.Argument(help="A folder with images of the new class, which it is named by.")],
+    out: Annotated[Path | None, typer.Option(help="The new .h5; default MODEL-with-CLASS.h5 beside it.")] = None,
+) -> int:
+    """Add a class to a model from a few images, without training; writes a new model."""
+    from steelbench.commands.enroll import enroll_folder
+
+    return enroll_folder(model, new_class_dir, out)
+
+
 @weights_app.command("list")
 def weights_list(
     backbones: Annotated[str | None, BACKBONES] = None, weights_dir: Annotated[Path | None, FOLDER] = None

@@ -31,7 +31,7 @@ LAYERS = {
     "experiment": ("errors", "storage", "results", "methods"),
     "data": ("errors", "storage", "results", "methods", "experiment"),
     "models": ("errors", "storage", "results", "methods", "experiment", "data"),
-    "training": ("errors", "storage", "results", "methods", "experiment", "data", "models"),
+    "training": ("errors", "storage", "results", "methods", "experiment", "data", "models", "evaluation"),
     "evaluation": ("errors", "results"),
     "report": ("errors", "results", "evaluation"),
     "deploy": ("errors", "storage", "results", "data", "models"),

@@ -82,7 +82,7 @@ def test_a_second_method_extends_the_folder_and_leaves_the_first_alone(finished)
     assert len(kept) >= 5 and kept.items() <= after.items()
     board = table(results / "leaderboard.csv")
     assert {(line["method"], line["status"]) for line in board} == {
-        (method, "done") for method in ("softmax", "linear", "majority")
+        (method, "done") for method in ("softmax", "linear", "majority", "hog")
     }
     assert not (results / "unfinished").exists()
 

@@ -32,6 +32,7 @@ class Model:
         self.classes = list(card.classes)
         self.bit_depth = card.bit_depth
         self._compute = compiled(network)
+        self._embed: Any = None
 
     def predict(self, images: Any, *, refuse_scaled: bool = True) -> NDArray[np.float32]:
         """Class probabilities of raw images.
@@ -52,6 +53,24 @@ class Model:
         pictures = [_check_shape(image) for image in _as_list(images)]
         _check_values(pictures, refuse_scaled)
         return np.concatenate([self._compute(batch).numpy() for batch in same_size(pictures)])
+
+    def embed(self, images: Any, *, refuse_scaled: bool = False) -> NDArray[np.float32]:
+        """Embeddings of raw images: what the layer `embedding` gives.
+
+        Arguments and errors as for `predict`.
+
+        Returns:
+            float32 [N, E].
+        """
+        import keras
+
+        from steelbench.models.artifact import compiled, same_size
+
+        pictures = [_check_shape(image) for image in _as_list(images)]
+        _check_values(pictures, refuse_scaled)
+        if self._embed is None:
+            self._embed = compiled(keras.Model(self.network.input, self.network.get_layer("embedding").output))
+        return np.concatenate([self._embed(batch).numpy() for batch in same_size(pictures)])
 
     def __repr__(self) -> str:
         return f"<steelbench model {self.card.name}: {', '.join(self.classes)}>"

@@ -105,7 +105,8 @@ def metric_interval(
     spread = value * (1 - value)
     one_over_size = float(variance) / spread if spread > 0 else 0.0
     size = (with_errors + 1) / (with_errors * one_over_size + 1 / smallest)
-    size = min(size, float(len(y_true))) * t_correction(len(counts), len(y_true), level)
+    # A single group with errors has a variance that says little; groups alone cannot make images worth less than this.
+    size = min(max(size, smallest), float(len(y_true))) * t_correction(len(counts), len(y_true), level)
     return proportion_interval(value, max(1.0, size), level)
 
 

@@ -45,6 +45,7 @@ class Backbone:
         imagenet: the file of its ImageNet weights.
         noisy_student: the file of its noisy-student weights, where there is one.
         arguments: further arguments of the constructor.
+        smallest: side of the smallest image that it takes, pixels.
     """
 
     constructor: str
@@ -55,6 +56,7 @@ class Backbone:
     imagenet: WeightsFile
     noisy_student: WeightsFile | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
+    smallest: int = 32
 
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -75,10 +77,12 @@ BACKBONES = {
     "xception": Backbone(
         "Xception", "tf", 299, 2048, 20_861_480,
         WeightsFile(f"xception{_TF}_notop.h5", f"{_KERAS}xception/", "b0042744bf5b25fce3cb969f33bebb97", 83.7),
+        smallest=71,
     ),
     "inception_v3": Backbone(
         "InceptionV3", "tf", 299, 2048, 21_802_784,
         WeightsFile(f"inception_v3{_TF}_notop.h5", f"{_KERAS}inception_v3/", "bcbd6486424b2319ff4ef7d526e38f63", 87.9),
+        smallest=75,
     ),
     "resnet50": Backbone(
         "ResNet50", "caffe", 224, 2048, 23_587_712,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from steelbench.report import canvas, charts, curves
+from steelbench.report import canvas, charts, curves, embeddings
 from steelbench.report.conclusion import standings
 from steelbench.report.confusion import confusion
 from steelbench.report.records import History, Records
@@ -17,7 +17,7 @@ from steelbench.report.words import NOTHING, join, percent, row_label, variety
 from steelbench.results import Row
 
 # What this module may delete; other commands put their own pictures into the folder.
-OURS = ("accuracy.png", "classes.png", "seconds.png", "curves-*.png", "confusion-*.png")
+OURS = ("accuracy.png", "classes.png", "seconds.png", "curves-*.png", "confusion-*.png", "embeddings-*.png")
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,13 @@ def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
             charts.accuracy(models, records.majority, _backbone_colours(records), marks),
         )
     yield from _curves(records)
+    if records.sheets:
+        names = list(dict.fromkeys(score.name for row in models for score in row.per_class))
+        shown = join([row_label(sheet.row) for sheet in records.sheets])
+        title = "Maps of the embeddings (t-SNE)"
+        yield "embeddings-tsne", title, f"t-SNE of the test images by {shown}", embeddings.tsne(records.sheets, names)
+        title = "Distances within and between classes"
+        yield "embeddings-distances", title, f"Histograms of distances by {shown}", embeddings.distances(records.sheets)
     for row in models:
         if row.confusion and all(len(line) == len(row.confusion) for line in row.confusion):
             figure = confusion(row_label(row), class_names(row), row.confusion)

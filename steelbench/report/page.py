@@ -82,6 +82,7 @@ def _context(records: Records, pictures: dict[str, Picture]) -> dict[str, Any]:
         "best_label": next((words.row_label(row) for row in models if row.name == summary.judgement.get("best")), ""),
         "naive": any(row.naive_accuracy is not None for row in models),
         "naive_leaking": summary.split.get("naive_leaking"),
+        "embedding_scores": _embedding_scores(models),
         "published": published_for(list(classes)),
         "variants": any(row.variant for row in summary.rows),
         "pictures": pictures,
@@ -101,6 +102,12 @@ def _context(records: Records, pictures: dict[str, Picture]) -> dict[str, Any]:
         "offered": next((row.model for row in models if row.model), None),
         "quote": shlex.quote,
     }
+
+
+def _embedding_scores(models: list[Row]) -> list[tuple[Row, dict[str, Any]]]:
+    """What the records say of each row's embedding; rows on one backbone that learned none share its features."""
+    found = [(row, _object(_object(row.detail.get("notes")).get("embedding"))) for row in models]
+    return [(row, scores) for row, scores in found if scores]
 
 
 def _without_curves(records: Records) -> list[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steelbench.errors import SteelbenchError
 from steelbench.results import Row, RunRecord, Summary, read_record
+
+if TYPE_CHECKING:
+    from steelbench.report.embeddings import Sheet
 
 # The stage that classifies writes this file; earlier ones write `history-<stage>.csv`.
 LAST = "history.csv"
@@ -38,6 +41,7 @@ class Records:
     environment: dict[str, Any] | None
     skipped: list[tuple[str, str]] | None
     histories: list[History]
+    sheets: list[Sheet] = field(default_factory=list)
 
     @property
     def models(self) -> list[Row]:
@@ -62,14 +66,18 @@ def load(results: Path) -> Records:
     Raises:
         SteelbenchError: if `results.json` is missing or broken. Every other file may be.
     """
+    # Here, because what it imports is slow, and `steelbench --help` needs none of it.
+    from steelbench.report.embeddings import read_sheets
+
     summary = read_record(results / "results.json", Summary)
-    return Records(
+    records = Records(
         summary=summary,
         config=_read_object(results / "config.json"),
         environment=_read_object(results / "environment.json"),
         skipped=_read_skipped(results / "skipped_images.csv"),
         histories=[history for row in summary.rows for history in _read_histories(results, row)],
     )
+    return replace(records, sheets=read_sheets(results, records.models))
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:

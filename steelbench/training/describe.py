@@ -35,7 +35,7 @@ def describe_data(
 def describe_split(options: RunOptions, division: Division, audit_seconds: float) -> dict[str, Any]:
     """`Summary.split`; the numbers of images are those of seed 0, fold 0.
 
-    The audit's seconds are those that it took when it was done; kept by content, it is not done again.
+    The audit's seconds are those of this command; on data that was audited before they are few.
     """
     first = division.splits[0, 0]
     return {

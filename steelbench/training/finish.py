@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 import steelbench
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.retrieval import Embedded, evaluate_embeddings
 from steelbench.models import artifact
 from steelbench.models.card import card_fields
-from steelbench.results import RunRecord, StageRecord, Verification, write_json
+from steelbench.results import RunRecord, StageRecord, Verification, whole_file, write_json
 from steelbench.training.fit import write_history
 from steelbench.training.heads import Trained
 from steelbench.training.job import Job, Task
@@ -80,6 +81,8 @@ class Finisher:
             self._refuse_difference(path, verification)
             saved = {"model": f"models/{path.name}", "model_bytes": path.stat().st_size, "verification": verification}
         self._write_predictions(folder, probabilities)
+        if self.task.offered:
+            notes["embedding"] = self._look_at_embedding(folder, features)
         record = self._record(probabilities, stages=stages, notes=notes, seconds=seconds, **saved)
         if self.task.offered:
             start = time.perf_counter()
@@ -126,6 +129,17 @@ class Finisher:
         paths = [self.job.images[row].path for row in test]
         truth = [classes[self.labels[row]] for row in test]
         write_predictions(folder / "predictions.csv", paths, truth, probabilities[test], classes)
+
+    def _look_at_embedding(self, folder: Path, features: Array) -> dict[str, float | None]:
+        """How well classes lie apart in the embedding; the test images' embeddings are kept for the report."""
+        vectors = self.trained.head.embed(features)
+        groups = np.array([image.group for image in self.job.images], np.int64)
+        test, train = (Embedded(vectors[r], self.labels[r], groups[r]) for r in (self.split.test, self.split.train))
+        with whole_file(folder / "embeddings.npz") as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file, vectors=test.vectors.astype(np.float16), labels=test.labels, groups=test.groups
+            )  # fmt: skip
+        return evaluate_embeddings(test, train)
 
     def _save(self) -> Path:
         path = Path(self.job.results) / "models" / f"{self.task.name}.h5"

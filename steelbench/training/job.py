@@ -15,11 +15,12 @@ CALIBRATION_IMAGES = 32
 
 
 class ImageRef(Record):
-    """An image: its path below the data folder, its class number, the sha256 of its bytes."""
+    """An image: its path below the data folder, its class number, the sha256 of its bytes, its group's number."""
 
     path: str
     label: int
     digest: str
+    group: int = 0
 
 
 class SplitRef(Record):

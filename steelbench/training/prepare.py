@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,7 @@ from steelbench.models.backbones import find_backbone
 from steelbench.models.weights import Origin, resolve
 from steelbench.training.division import Division, divide, refuse_early
 from steelbench.training.engines import choose_engine
-from steelbench.training.plan import is_complete
+from steelbench.training.plan import is_complete, size_of
 
 # Readers that take every image below the data folder, whatever the folder it lies in is called.
 IMAGES_BELOW = ("class_folders", "split_folders")
@@ -41,13 +42,20 @@ class Ready:
     progress: Progress
 
     @cached_property
-    def audit(self) -> AuditResult:
-        """What images share; kept by content, so that known data costs nothing."""
-        return audit_inspected(
+    def timed_audit(self) -> tuple[AuditResult, float]:
+        """What images share, and the seconds that this command spent on it; pairs are kept by content."""
+        start = time.perf_counter()
+        found = audit_inspected(
             self.dataset.root.name, self.dataset.root, self.inspection, self.dataset.left_out,
             bit_depth=self.options.bit_depth,
             progress=lambda stage, done, total: self.progress("audit", "images", done, total),
         )  # fmt: skip
+        return found, time.perf_counter() - start
+
+    @property
+    def audit(self) -> AuditResult:
+        """What images share."""
+        return self.timed_audit[0]
 
     @cached_property
     def division(self) -> Division:
@@ -67,7 +75,12 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
         SteelbenchError: for every mistake that can be found before training.
     """
     for experiment in experiments:
-        find_backbone(experiment.backbone)
+        smallest, size = find_backbone(experiment.backbone).smallest, size_of(experiment, options)
+        if size < smallest:
+            raise SteelbenchError(
+                f"{experiment.backbone} cannot take images of {size} pixels; its smallest are {smallest}. "
+                "Raise --image-size, or leave the backbone out."
+            )
     choose_engine(options.engine, options.precision, gpus=0)
     if options.track == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
         raise SteelbenchError(

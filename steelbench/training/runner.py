@@ -124,7 +124,7 @@ def _locked(options: RunOptions, ready: Ready, progress: Progress) -> Outcome | 
     _write_audit(options.results / "audit", ready)
     outcome = Outcome(
         describe_data(options, dataset, inspection, config),
-        describe_split(options, ready.division, ready.audit.seconds),
+        describe_split(options, ready.division, ready.timed_audit[1]),
         notices=first_notices(inspection, ready.division, ready.audit.shortcuts),
         weights={name: origin.kind for name, origin in origins.items()},
     )

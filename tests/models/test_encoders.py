@@ -378,3 +378,13 @@ def test_fresh_network_is_alive_once_calibrated_and_a_matter_of_its_seed(name):
     assert np.abs(np.asarray(fresh(0, None)(pixels))).mean() < np.abs(features).mean() / 10
     assert digest(fresh(0, batch)) == digest(encoder)
     assert digest(fresh(1, batch)) != digest(encoder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["xception", "inception_v3"])
+def test_smallest_image_of_the_table_is_the_smallest_that_keras_builds(name):
+    smallest = BACKBONES[name].smallest
+
+    build_encoder(name, smallest)
+    with pytest.raises(SteelbenchError, match="cannot take images"):
+        build_encoder(name, smallest - 1)

@@ -77,6 +77,13 @@ def test_failed_rows_still_give_a_report_and_exit_1(hostile, tmp_path, idle, cap
     assert "it did not feel like it" in printed.out + printed.err
 
 
+@pytest.mark.parametrize(("backbone", "size"), [("xception", 70), ("inception_v3", 74)])
+def test_images_too_small_for_a_backbone_are_refused_at_once(hostile, tmp_path, idle, capsys, backbone, size):
+    assert run(hostile, tmp_path, "--backbones", backbone, "--image-size", str(size)) == 2
+    assert f"{backbone} cannot take images of {size} pixels; its smallest are {size + 1}" in capsys.readouterr().err
+    assert run(hostile, tmp_path, "--backbones", backbone, "--image-size", str(size + 1)) != 2
+
+
 def test_an_unreadable_image_is_skipped_listed_and_counted(hostile, tmp_path, idle):
     run(hostile, tmp_path, "--backbones", "vgg19")
 

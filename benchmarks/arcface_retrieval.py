@@ -1,0 +1,28 @@
+"""Embeddings for looking things up: ArcFace against triplets and the plain features.
+
+Run:      python benchmarks/arcface_retrieval.py --data DIR [--seeds 3]
+Demo:     --data demo takes whatever weights are found, random ones if none are; the preset below.
+Source:   Besbes, whale flukes (repository ahmedbesbes/whales-classification): embedding 256 with BatchNorm, ArcFace
+          (s=30, m=0.5) and cross-entropy 1:1 beat five models trained with hard triplets; P x K batches of 16 x 4;
+          Adam with weight decay 1e-3, 2 epochs of warm-up, then cosine. densenet121 is one of its networks.
+Here:     on the frozen backbone's cached features. The report's section Embeddings has recall@k, MAP@R and the rest;
+          `steelbench retrieve` looks images up with the saved model.
+"""
+
+import sys
+from pathlib import Path
+
+from steelbench.experiment import Arcface, Experiment, Knn, Triplet
+
+BACKBONE = "densenet121"
+EXPERIMENTS = [
+    Experiment(backbone=BACKBONE, method=Arcface(learning_rate=2e-4)),
+    Experiment(backbone=BACKBONE, method=Triplet(mining="batch_hard", batch_size=64, learning_rate=2e-4)),
+    Experiment(backbone=BACKBONE, method=Knn()),
+]
+DEMO = {"weights": "auto"}
+
+if __name__ == "__main__":
+    from steelbench.__main__ import main
+
+    sys.exit(main(["run", "--suite", str(Path(__file__)), *sys.argv[1:]]))

@@ -1,0 +1,105 @@
+"""Few images per class: episodes on a backbone's features, and defect classes that are enrolled without training.
+
+Run:      python benchmarks/few_shot.py --data DIR [--backbone NAME] [--new a,b,c] [--weights-dir DIR] [--out FILE.json]
+Takes:    a minute for NEU and a MobileNet on 2 cores.
+Demo:     --data demo takes whatever weights are found, random ones if none are.
+Source:   prototypes: Snell, Swersky, Zemel 2017. The suite of episodes follows Viek, "Metric learning for steel surface
+          classification": support and query through one network.
+
+Episodes: every class, 1, 5 and 10 images of each (one from each of so many groups of images that share pixels), 200
+draws; up to 15 query images of each class, of other groups. The nearest class centroid by cosine, on features that no
+image of the data set has trained.
+Enrolment: an ArcFace embedding is trained on half of the classes (--new names the others); the others are added from 1,
+5 and 10 images, 50 draws, nothing is retrained. Test images are those of the grouped split; every class may be named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from label_efficiency import cached_features, command_line, fill_cache
+
+from steelbench.data.audit import audited_pairs
+from steelbench.data.datasets import read_dataset
+from steelbench.data.inspection import inspect_dataset
+from steelbench.data.splits import Split
+from steelbench.errors import choose
+from steelbench.evaluation.few_shot import FewShot, enrollment_accuracy, few_shot_accuracy
+from steelbench.evaluation.retrieval import Embedded
+from steelbench.experiment import Arcface, RunOptions
+from steelbench.results import write_json
+from steelbench.training.division import divide, labels_of
+
+SHOTS = (1, 5, 10)
+
+
+def parse() -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="as for `steelbench run`")
+    parser.add_argument("--backbone", dest="backbones", default="mobilenet_v2")
+    parser.add_argument("--weights", help="as for `steelbench run`")
+    parser.add_argument("--weights-dir", type=Path)
+    parser.add_argument("--new", default="", help="classes to enrol; the second half of them if none is named")
+    parser.add_argument("--out", type=Path, default=Path("results/few_shot.json"))
+    options = parser.parse_args()
+    options.weights = options.weights or ("auto" if options.data == "demo" else "imagenet")
+    return options
+
+
+def main() -> None:
+    """Measure, print, write JSON."""
+    options = parse()
+    [record] = [record for record in fill_cache(options) if record.backbone == options.backbones]
+    _, dataset = read_dataset(options.data)
+    inspection = inspect_dataset(dataset)
+    division = divide(RunOptions(data=options.data), inspection, audited_pairs(dataset.root, inspection)[0])
+    features = cached_features(record, [image.bytes_digest for image in inspection.images])
+    classes = list(inspection.classes)
+    new = [choose("class", name, classes) for name in options.new.split(",") if name] or classes[len(classes) // 2 :]
+    images = Embedded(features, labels_of(inspection), division.group_of)
+    shown = {f"{len(classes)}-way {shots}-shot": few_shot_accuracy(images, len(classes), shots) for shots in SHOTS}
+    split, fresh = division.splits[0, 0], np.isin(classes, new)
+    embedded = train_on_old(images, split, fresh)
+    known = split.train[~fresh[images.labels[split.train]]]
+    for shots in SHOTS:
+        for side, found in enrollment_accuracy(embedded, known, split.test, fresh, shots).items():
+            shown[f"enrolled from {shots}: {side} classes"] = found
+    for name, found in shown.items():
+        print(f"{name:34}{found.accuracy:8.1%}   [{found.low:.1%}, {found.high:.1%}]   {found.episodes} draws")
+    write_json(options.out, describe_run(options, record, new, shown))
+
+
+def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
+    """All images in an ArcFace embedding that has seen training images of the old classes alone."""
+    from steelbench.training.fit import FitPlan
+    from steelbench.training.metric_heads import train_arcface
+
+    old = np.flatnonzero(~fresh)
+    number = np.full(len(fresh), -1)
+    number[old] = np.arange(len(old))
+    labels = number[images.labels]
+    rows = [part[labels[part] >= 0] for part in (split.train, split.validation, split.test)]
+    trained = train_arcface(images.vectors, labels, len(old), Split(*rows), Arcface(), FitPlan())
+    return Embedded(trained.head.embed(images.vectors), images.labels, images.groups)
+
+
+def describe_run(options: argparse.Namespace, record: Any, new: list[str], shown: dict[str, FewShot]) -> dict[str, Any]:
+    """What was measured, and how, without a path of this machine."""
+    from steelbench.training.environment import describe
+
+    return {
+        "command": command_line(options).replace("label_efficiency", "few_shot").replace("--backbones", "--backbone"),
+        "weights": record.weights, "enrolled": new, "machine": describe(),
+        "accuracy": {name: vars(found) for name, found in shown.items()},
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

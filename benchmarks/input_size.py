@@ -1,0 +1,23 @@
+"""One backbone at several input sizes.
+
+Run:      python benchmarks/input_size.py --data DIR [--folds 5]
+Demo:     --data demo takes whatever weights are found, random ones if none are; the preset below.
+Source:   Besbes, "eight tips for visual similarity": 480 pixels beat 224 on whale flukes.
+Here:     a larger input than the photographs have adds nothing but time: NEU's images are 200 pixels wide.
+"""
+
+import sys
+from pathlib import Path
+
+from steelbench.experiment import Experiment, Linear
+
+EXPERIMENTS = [
+    Experiment(backbone="mobilenet_v2_035", method=Linear(), image_size=size, variant=f"size={size}")
+    for size in (64, 96, 128, 160, 224, 320)
+]
+DEMO = {"weights": "auto"}
+
+if __name__ == "__main__":
+    from steelbench.__main__ import main
+
+    sys.exit(main(["run", "--suite", str(Path(__file__)), *sys.argv[1:]]))

@@ -1,0 +1,32 @@
+"""`steelbench enroll MODEL NEW_CLASS_DIR`: a copy of a model that knows one more class, from a few images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from steelbench.commands.predict import image_paths
+from steelbench.errors import SteelbenchError
+
+
+def enroll_folder(model: Path, folder: Path, out: Path | None) -> int:
+    """Write the new model, print its path; returns 1 if some images could not be read."""
+    if not folder.is_dir():
+        raise SteelbenchError(f"{folder} is no folder; name one that holds images of the new class.")
+    target = out or model.with_name(f"{model.stem}-with-{_slug(folder.name)}.h5")
+    if target.suffix != ".h5":
+        raise SteelbenchError(f"--out {target} does not end in .h5; that is what plain Keras opens.")
+    if target.exists():
+        raise SteelbenchError(f"{target} exists; name another file with --out, or delete it.")
+    from steelbench.deploy.enroll import enroll_class
+
+    count, unreadable = enroll_class(model, folder.name, list(image_paths([folder])), target)
+    print(f"steelbench: '{folder.name}' is the mean of {count} images", file=sys.stderr)
+    for path in unreadable:
+        print(f"steelbench: {path} cannot be read and was left out", file=sys.stderr)
+    print(target)
+    return 1 if unreadable else 0
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)[:40] or "class"

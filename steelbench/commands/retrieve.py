@@ -1,0 +1,32 @@
+"""`steelbench retrieve MODEL --query IMG --index DIR`: the most similar images, as CSV and as a contact sheet."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+from steelbench.commands.predict import image_paths
+from steelbench.errors import SteelbenchError
+
+
+def retrieve_files(model_path: Path, query: Path, index: Path, top: int, sheet: Path | None) -> int:
+    """Print rank, path, cosine for the most similar images; returns 1 if some could not be read."""
+    if not query.is_file():
+        raise SteelbenchError(f"--query {query} is no file; name an image.")
+    files = list(image_paths([index]))
+    from steelbench.deploy.gallery import draw_sheet, most_similar
+    from steelbench.deploy.predict import load_model
+
+    model = load_model(model_path)
+    found, unreadable = most_similar(model, query, files, top)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["rank", "path", "cosine"])
+    for rank, item in enumerate(found, start=1):
+        writer.writerow([rank, item.path, f"{item.cosine:.6f}"])
+    target = sheet or Path(f"similar-to-{query.stem}.png")
+    draw_sheet(query, found, target, model.bit_depth, lambda path: path.parent.name)
+    print(f"steelbench: {target} shows them side by side", file=sys.stderr)
+    for path in unreadable:
+        print(f"steelbench: {path} cannot be read and was left out", file=sys.stderr)
+    return 1 if unreadable else 0

@@ -1,0 +1,166 @@
+"""How good an embedding is: what lies near what. Everything by cosine, without a matrix of all against all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.errors import SteelbenchError
+
+Array = NDArray[np.float32]
+Ints = NDArray[np.int64]
+NEIGHBOURS = 5
+CHUNK = 128
+MOST_PAIRS = 20_000
+MOST_FOR_SILHOUETTE = 2_000
+MOST_QUERIES, MOST_INDEXED = 2_000, 20_000
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings with what is known of their images.
+
+    Attributes:
+        vectors: float32 [N, E], any norm but 0.
+        labels: int64 [N], class numbers.
+        groups: int64 [N]; images of one group share pixels, and are never compared with each other.
+    """
+
+    vectors: Array
+    labels: Ints
+    groups: Ints
+
+
+def evaluate_embeddings(queries: Embedded, index: Embedded, seed: int = 0) -> dict[str, float | None]:
+    """Every measure of how well classes lie apart.
+
+    Queries without an image of their class in the index are left out; the silhouette and the verification of pairs
+    look at the queries alone. At most 2000 queries and 20,000 images of the index are looked at.
+
+    Args:
+        queries: such as the test images.
+        index: such as the training images.
+        seed: of the pairs and images that are drawn where there are too many.
+
+    Returns:
+        All in 0..1 but silhouette, -1..1; None where it is not defined (one class, no pair).
+        knn_accuracy: the class of most of the 5 nearest, ties by their cosines.
+        recall_at_1, recall_at_5, recall_at_20: share of queries with one of their class among the nearest.
+        precision_at_20: share of their class among the 20 nearest.
+        map_at_r: mean average precision at R, the number of images of the query's class (Musgrave et al. 2020, eq. 1
+            and 2 of section 4.1). https://arxiv.org/abs/2003.08505
+        silhouette: Rousseeuw 1987, of cosine distances.
+        roc_auc, equal_error_rate: of telling pairs of one class from pairs of two by their cosine.
+
+    Raises:
+        SteelbenchError: if embeddings are no numbers.
+    """
+    for part in (queries, index):
+        if not np.isfinite(part.vectors).all():
+            raise SteelbenchError("some embeddings are no numbers (NaN or infinity); train with a lower learning rate.")
+    found = {"knn_accuracy": [], "map_at_r": [], "precision_at_20": []} | {  # type: ignore[var-annotated]
+        f"recall_at_{k}": [] for k in (1, 5, 20)
+    }
+    for label, near_labels, cosines, relevant in _ranked(_some(queries, MOST_QUERIES), _some(index, MOST_INDEXED)):
+        hits = near_labels == label
+        found["knn_accuracy"].append(vote(near_labels[:NEIGHBOURS], cosines[:NEIGHBOURS]) == label)
+        found["precision_at_20"].append(np.mean(hits[:20]))
+        found["map_at_r"].append(average_precision_at_r(hits, relevant))
+        for k in (1, 5, 20):
+            found[f"recall_at_{k}"].append(hits[:k].any())
+    scores = {name: float(np.mean(values)) if values else None for name, values in found.items()}
+    return {**scores, "silhouette": silhouette(queries, seed), **verification(queries, seed)}
+
+
+def unit_rows(vectors: Array) -> Array:
+    """Each row divided by its Euclidean norm, float32 [N, E]."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _some(images: Embedded, most: int) -> Embedded:
+    """At most so many, always the same ones."""
+    rows = np.sort(np.random.default_rng(0).permutation(len(images.labels))[:most])
+    return Embedded(images.vectors[rows], images.labels[rows], images.groups[rows])
+
+
+def _ranked(queries: Embedded, index: Embedded) -> Iterator[tuple[int, Ints, Array, int]]:
+    """For each query its label, labels and cosines of the index from near to far, and how many are of its class."""
+    vectors, asked = unit_rows(index.vectors), unit_rows(queries.vectors)
+    for start in range(0, len(asked), CHUNK):
+        cosines = asked[start : start + CHUNK] @ vectors.T
+        for row, own in enumerate(cosines, start=start):
+            others = np.flatnonzero(index.groups != queries.groups[row])
+            relevant = int(np.sum(index.labels[others] == queries.labels[row]))
+            if relevant:
+                order = others[np.argsort(-own[others], kind="stable")]
+                yield int(queries.labels[row]), index.labels[order], own[order], relevant
+
+
+def vote(labels: Ints, cosines: Array) -> int:
+    """The label that occurs most often; of equally frequent ones the one with the largest sum of cosines."""
+    ranks = {int(label): (int(np.sum(labels == label)), float(cosines[labels == label].sum())) for label in labels}
+    return max(ranks, key=lambda label: ranks[label])
+
+
+def average_precision_at_r(hits: NDArray[np.bool_], relevant: int) -> float:
+    """Precision at each hit among the first R, summed, over R: 0..1.
+
+    Args:
+        hits: bool [N], whether the image at each rank is of the query's class.
+        relevant: R, how many are.
+    """
+    first = hits[:relevant]
+    return float(np.sum(np.cumsum(first) / np.arange(1, len(first) + 1) * first) / relevant)
+
+
+def silhouette(images: Embedded, seed: int = 0) -> float | None:
+    """Mean silhouette of cosine distances, -1..1; None unless there are 2 classes and more images than classes."""
+    from sklearn.metrics import silhouette_score
+
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(images.labels))[:MOST_FOR_SILHOUETTE])
+    classes = len(np.unique(images.labels[chosen]))
+    if not 2 <= classes < len(chosen):
+        return None
+    return float(silhouette_score(unit_rows(images.vectors[chosen]), images.labels[chosen], metric="cosine"))
+
+
+def pair_cosines(images: Embedded, seed: int = 0) -> tuple[Array, NDArray[np.bool_]]:
+    """Cosines of pairs of images of different groups, and whether each pair is of one class.
+
+    All pairs where there are few, otherwise as many of each kind as can be drawn by the seed.
+    """
+    count = len(images.labels)
+    if count * (count - 1) // 2 <= 2 * MOST_PAIRS:
+        left, right = np.triu_indices(count, 1)
+    else:
+        rng = np.random.default_rng(seed)
+        left, right = rng.integers(0, count, (2, 40 * MOST_PAIRS))
+    apart = images.groups[left] != images.groups[right]
+    left, right = left[apart], right[apart]
+    same = images.labels[left] == images.labels[right]
+    chosen = np.sort(np.concatenate([np.flatnonzero(same)[:MOST_PAIRS], np.flatnonzero(~same)[:MOST_PAIRS]]))
+    vectors = unit_rows(images.vectors)
+    cosines = np.concatenate(
+        [
+            np.einsum("pe,pe->p", vectors[left[part]], vectors[right[part]])
+            for part in np.array_split(chosen, max(1, len(chosen) // 4096))
+        ]
+    )
+    return cosines, same[chosen]
+
+
+def verification(images: Embedded, seed: int = 0) -> dict[str, float | None]:
+    """ROC-AUC and equal error rate of telling pairs of one class by their cosine; None if a kind of pair is missing."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    cosines, same = pair_cosines(images, seed)
+    if same.all() or not same.any():
+        return {"roc_auc": None, "equal_error_rate": None}
+    false_alarms, hits, _ = roc_curve(same, cosines)
+    # Where the curve crosses the line on which as many are missed as wrongly accepted.
+    gap = false_alarms - (1 - hits)
+    rate = float(np.interp(0.0, gap, false_alarms))
+    return {"roc_auc": float(roc_auc_score(same, cosines)), "equal_error_rate": rate}

@@ -1,0 +1,142 @@
+"""What the embeddings of the rows look like: t-SNE side by side, distances within and between classes."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from steelbench.evaluation.retrieval import Embedded, pair_cosines
+from steelbench.report.canvas import PALETTE, QUIET, panels
+from steelbench.report.words import row_label, shorten
+from steelbench.results import Row
+
+# Methods that learn an embedding; without one of them there is nothing to look at.
+LEARNED = ("supcon", "triplet", "arcface")
+SHOWN = 6
+MOST_POINTS = 1000
+COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The embedded test images of one row, seed 0, fold 0."""
+
+    row: Row
+    images: Embedded
+
+
+def read_sheets(results: Path, models: Sequence[Row]) -> list[Sheet]:
+    """Sheets to show side by side, all of the backbone of the best row that learned its embedding; at most six.
+
+    A file that is missing or damaged is left out; [] if no row learned one.
+    """
+    learned = next((row for row in models if row.method in LEARNED), None)
+    if learned is None:
+        return []
+    rows = [row for row in models if row.backbone == learned.backbone]
+    # The cross-entropy's features first, for comparison.
+    rows.sort(key=lambda row: row.method != "softmax")
+    found = [Sheet(row, images) for row in rows if (images := _read(results, row)) is not None]
+    return found[:SHOWN]
+
+
+def _read(results: Path, row: Row) -> Embedded | None:
+    first = next((run for run in row.runs if run.endswith("-s0-f0")), "")
+    try:
+        with np.load(results / "runs" / first / "embeddings.npz", allow_pickle=False) as arrays:
+            vectors = arrays["vectors"].astype(np.float32)
+            found = Embedded(vectors, arrays["labels"].astype(np.int64), arrays["groups"].astype(np.int64))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    whole = found.vectors.ndim == 2 and len(found.vectors) == len(found.labels) == len(found.groups) > 2
+    return found if whole and np.isfinite(found.vectors).all() else None
+
+
+def tsne(sheets: Sequence[Sheet], classes: Sequence[str]) -> Figure:
+    """A map of each sheet's images, near where the embeddings are near; colours are classes.
+
+    PCA to 50 dimensions first. At most 1000 images, drawn by seed.
+
+    References:
+        van der Maaten and Hinton 2008, "Visualizing Data using t-SNE".
+    """
+    figure, axes = _grid(len(sheets), 3.0, 3.0)
+    for axis, sheet in zip(axes, sheets, strict=False):
+        points, labels = project(sheet.images)
+        for number, name in enumerate(classes):
+            own = points[labels == number]
+            colour = PALETTE[number % len(PALETTE)]
+            marker = "osD^v<>P*X"[number // len(PALETTE) % 10]
+            axis.scatter(
+                own[:, 0], own[:, 1], 14, colour, marker=marker, linewidths=0, alpha=0.85, label=shorten(name, 24)
+            )
+        axis.set_title(shorten(row_label(sheet.row), 34))
+        axis.set_xticks([])
+        axis.set_yticks([])
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=9, markerscale=1.6)
+    return figure
+
+
+def project(images: Embedded, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Two coordinates for at most 1000 images [N, 2], and their labels."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(images.labels))[:MOST_POINTS])
+    vectors = images.vectors[chosen]
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    few = min(50, *vectors.shape)
+    reduced = PCA(few, random_state=seed).fit_transform(vectors)
+    perplexity = min(30.0, (len(chosen) - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced), images.labels[chosen]
+
+
+def distances(sheets: Sequence[Sheet]) -> Figure:
+    """Histograms of 1 - cosine between test images that share no pixels: same class and different classes."""
+    import seaborn
+
+    figure, axes = _grid(len(sheets), 3.0, 1.9)
+    for axis, sheet in zip(axes, sheets, strict=False):
+        cosines, same = pair_cosines(sheet.images)
+        for kind, colour, name in ((same, PALETTE[0], "same class"), (~same, PALETTE[1], "different classes")):
+            if kind.any():
+                seaborn.histplot(
+                    x=1 - cosines[kind], bins=40, stat="density", element="step", alpha=0.35, color=colour, label=name,
+                    ax=axis,
+                )  # fmt: skip
+        axis.set_title(shorten(row_label(sheet.row), 34))
+        axis.set_xlabel("1 - cosine")
+        axis.set_ylabel("density of pairs")
+        axis.tick_params(colors=QUIET)
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=9)
+    return figure
+
+
+def _grid(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Axes of these inches, three to a line."""
+    columns, lines = min(COLUMNS, count), -(-count // COLUMNS)
+    gap_x, gap_y = 0.75, 0.85
+    figure, axes = panels([width] * columns, height, gap_x)
+    if lines == 1:
+        return figure, axes
+    total_width = width * columns + gap_x * (columns - 1)
+    total_height = height * lines + gap_y * (lines - 1)
+    figure.set_size_inches(total_width, total_height)
+    for axis in axes:
+        axis.remove()
+    found = []
+    for place in range(count):
+        line, column = divmod(place, columns)
+        left = column * (width + gap_x) / total_width
+        bottom = 1 - (line * (height + gap_y) + height) / total_height
+        found.append(figure.add_axes((left, bottom, width / total_width, height / total_height)))
+    return figure, found
