@@ -169,5 +169,5 @@ def test_a_disk_that_fills_up_fails_the_row_and_with_room_the_same_command_goes_
     code, _, err = finish(start(steel, results))
 
     assert code == 0, err
-    assert [line["status"] for line in board(results)] == ["done", "done"]
+    assert {line["status"] for line in board(results)} == {"done"}
     assert not [path for path in results.rglob(".*") if path.name != ".lock"]

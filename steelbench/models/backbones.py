@@ -130,6 +130,20 @@ def find_backbone(name: str) -> Backbone:
     return BACKBONES[choose("backbone", name, BACKBONES)]
 
 
+def check_image_size(name: str, size: int) -> None:
+    """Refuse images that the network of that row cannot take.
+
+    Raises:
+        SteelbenchError: says the smallest and the usual size.
+    """
+    row = find_backbone(name)
+    if size < row.smallest:
+        raise SteelbenchError(
+            f"{name} cannot take images of {size} pixels; its smallest are {row.smallest}, usual are "
+            f"{row.image_size}. Raise --image-size, or leave the backbone out."
+        )
+
+
 def build_network(name: str, images: keras.KerasTensor | None = None, size: int | None = None) -> keras.Model:
     """The network without its top, exactly as Keras builds it, with fresh weights.
 
@@ -181,7 +195,7 @@ def build_encoder(
         called `embedding`, its resizing layer `resizing`.
 
     Raises:
-        SteelbenchError: if the network cannot be built for so small an image.
+        SteelbenchError: if the network does not take so small an image.
     """
     import keras
     from keras import layers
@@ -190,16 +204,11 @@ def build_encoder(
 
     row = find_backbone(name)
     size = image_size or row.image_size
+    check_image_size(name, size)
     images = keras.Input((None, None, 3), name="image")
     resized = layers.Resizing(size, size, name="resizing")(images)
-    try:
-        even = homogenize(resized, homogenization, brightness)
-        network = build_network(name, preprocess(even, row.preprocessing))
-    except ValueError as error:
-        raise SteelbenchError(
-            f"{name} cannot take images of {size} pixels ({str(error).splitlines()[0]}); "
-            f"raise --image-size, usual for it is {row.image_size}."
-        ) from None
+    even = homogenize(resized, homogenization, brightness)
+    network = build_network(name, preprocess(even, row.preprocessing))
     pooled = layers.GlobalAveragePooling2D(name="embedding")(network.output)
     encoder = keras.Model(images, pooled, name=name)
     encoder.recipe = (name, size, homogenization, brightness)

@@ -18,7 +18,7 @@ from steelbench.data.datasets import Dataset, read_dataset
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions
-from steelbench.models.backbones import find_backbone
+from steelbench.models.backbones import check_image_size
 from steelbench.models.weights import Origin, resolve
 from steelbench.training.division import Division, divide, refuse_early
 from steelbench.training.engines import choose_engine
@@ -75,12 +75,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
         SteelbenchError: for every mistake that can be found before training.
     """
     for experiment in experiments:
-        smallest, size = find_backbone(experiment.backbone).smallest, size_of(experiment, options)
-        if size < smallest:
-            raise SteelbenchError(
-                f"{experiment.backbone} cannot take images of {size} pixels; its smallest are {smallest}. "
-                "Raise --image-size, or leave the backbone out."
-            )
+        check_image_size(experiment.backbone, size_of(experiment, options))
     choose_engine(options.engine, options.precision, gpus=0)
     if options.track == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
         raise SteelbenchError(

@@ -106,12 +106,12 @@ def test_what_is_missing_is_run_and_nothing_else(steel, finished, played):
 def test_new_backbones_and_methods_extend_the_folder(steel, finished, played):
     old = contents(finished / "runs")
 
-    assert run(steel, finished, "--seeds", "2", "--methods", "linear", backbones="vgg19,xception") == 0
+    assert run(steel, finished, "--seeds", "2", "--methods", "linear", backbones="vgg19,resnet50") == 0
 
-    assert sorted(played) == [f"{name}-linear-s{seed}-f0" for name in ("vgg19", "xception") for seed in (0, 1)]
+    assert sorted(played) == [f"{name}-linear-s{seed}-f0" for name in ("resnet50", "vgg19") for seed in (0, 1)]
     assert old.items() <= contents(finished / "runs").items()
     board = (finished / "leaderboard.csv").read_text()
-    assert all(name in board for name in ("vgg19,softmax", "vgg19,linear", "xception,linear", "none,majority"))
+    assert all(name in board for name in ("vgg19,softmax", "vgg19,linear", "resnet50,linear", "none,majority"))
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def test_a_damaged_record_is_refused_and_named(steel, finished, capsys):
 
 
 def test_force_replaces_the_named_experiments_and_keeps_the_others(steel, finished, played):
-    assert run(steel, finished, "--seeds", "2", backbones="xception") == 0
-    kept = {name: data for name, data in contents(finished).items() if "xception-softmax" in name and "/" in name}
+    assert run(steel, finished, "--seeds", "2", backbones="resnet50") == 0
+    kept = {name: data for name, data in contents(finished).items() if "resnet50-softmax" in name and "/" in name}
     played.clear()
 
     assert run(steel, finished, "--seeds", "2", "--epochs", "7", "--force") == 0
@@ -214,12 +214,12 @@ def test_force_replaces_the_named_experiments_and_keeps_the_others(steel, finish
 def test_force_on_other_seeds_leaves_nothing_of_the_old_runs(steel, finished):
     (finished / "unfinished" / "vgg19-softmax-s1-f0").mkdir(parents=True)
 
-    assert run(steel, finished, "--epochs", "5", "--force", backbones="xception") == 0
+    assert run(steel, finished, "--epochs", "5", "--force", backbones="resnet50") == 0
 
     assert sorted(path.name for path in (finished / "runs").iterdir()) == [
         "none-hog-s0-f0",
         "none-majority-s0-f0",
-        "xception-softmax-s0-f0",
+        "resnet50-softmax-s0-f0",
     ]
     assert json.loads((finished / "config.json").read_text())["seeds"] == 1
     assert not (finished / "unfinished").exists() and not list((finished / "models").glob("vgg19*"))
