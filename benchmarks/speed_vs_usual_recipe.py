@@ -39,7 +39,8 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
     from steelbench.data.images import read_image
     from steelbench.data.inspection import inspect_dataset
     from steelbench.data.splits import make_splits
-    from steelbench.models.backbones import BACKBONES, build_network, preprocess
+    from steelbench.models.backbones import BACKBONES
+    from steelbench.models.encoder import build_network, preprocess
     from steelbench.models.weights import resolve
 
     _, dataset = read_dataset(data)
@@ -62,7 +63,7 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
         order = np.random.default_rng(101).permutation(len(labels))
         validation, train, test = order[: len(order) // 5], order[len(order) // 5 :], order[:0]
     inputs = keras.Input((size, size, 3))
-    network = build_network(backbone, preprocess(inputs, BACKBONES[backbone].preprocessing))
+    network = build_network(backbone, preprocess(inputs, BACKBONES[backbone]))
     if weights_dir:
         plain = build_network(backbone, size=size)
         plain.load_weights(resolve(backbone, "imagenet", Path(weights_dir)).path)

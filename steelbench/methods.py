@@ -147,6 +147,7 @@ class Supcon(Fitted):
     projection_dim: int = Field(128, ge=2, le=8192)
     loss: Literal["supcon", "npairs"] = "supcon"
     temperature: float = Field(0.1, gt=0, le=10)
+    views: int = Field(1, ge=1, le=16, description="of each image in a batch; more than one are made by --augment")
     hidden: int = Field(1000, ge=1, le=65_536, description="units of the classifier's hidden layer")
     dropout: float = Field(0.5, ge=0, lt=1, description="of the classifier")
     classifier_epochs: int = Field(10, ge=1, le=10_000)

@@ -304,7 +304,7 @@ def test_the_small_mobilenet_has_as_much_beside_its_weights_as_the_large_one():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_params_and_features_are_what_keras_builds(name):
-    from steelbench.models.backbones import build_encoder
+    from steelbench.models.encoder import build_encoder
 
     encoder = build_encoder(name)
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import runpy
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from steelbench.commands.progress import Terminal
 from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import METHODS, Experiment, RunOptions, method_of, parse_assignments, with_fields
-from steelbench.models.backbones import BACKBONES, find_backbone
-from steelbench.results import Summary, read_record
+from steelbench.models import hub
+from steelbench.models.backbones import BACKBONES, parts_of
+from steelbench.results import Notice, Summary, read_record
 
+Progress = Callable[[str, str, int, int], None]
 MAIN_BACKBONES = ("vgg19", "efficientnet_b0", "xception", "inception_v3")
+# Takes the place of a preset of KerasHub that cannot be had.
+FALLBACK = "resnet50"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,11 +33,17 @@ class Request:
     epochs: int | None
 
 
-def _names(text: str, kind: str, choices: Any) -> list[str]:
+def _names(text: str, kind: str, choices: Any, check: Callable[[str], Any]) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise SteelbenchError(f"--{kind}s is empty; name at least one of {', '.join(choices)}.")
-    return [choose(kind, name, choices) for name in dict.fromkeys(names)]
+    for name in names:
+        check(name)
+    return list(dict.fromkeys(names))
+
+
+def _method(name: str) -> str:
+    return choose("method", name, METHODS)
 
 
 def load_suite(path: Path) -> tuple[list[Experiment], dict[str, Any]]:
@@ -71,8 +82,8 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
     Raises:
         SteelbenchError: for unknown names, or if nothing is left to run.
     """
-    backbones = _names(request.backbones, "backbone", BACKBONES) if request.backbones is not None else None
-    methods = _names(request.methods, "method", METHODS) if request.methods is not None else None
+    backbones = _names(request.backbones, "backbone", BACKBONES, parts_of) if request.backbones is not None else None
+    methods = _names(request.methods, "method", METHODS, _method) if request.methods is not None else None
     if suite is None:
         experiments = [
             Experiment(backbone=backbone, method=METHODS[method].settings())
@@ -91,13 +102,41 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
     fields = parse_assignments(request.assignments, [method_of(experiment.method) for experiment in experiments])
     epochs = request.epochs if request.epochs is not None else preset.get("epochs")
     for experiment in experiments:
-        find_backbone(experiment.backbone)
+        parts_of(experiment.backbone)
     return [
         dataclasses.replace(
             experiment, method=with_fields(experiment.method, fields.get(method_of(experiment.method), {}), epochs)
         )
         for experiment in experiments
     ]
+
+
+def replace_missing(experiments: Sequence[Experiment], progress: Progress) -> tuple[list[Experiment], list[Notice]]:
+    """Presets of KerasHub are made ready; where one cannot be had, `FALLBACK` takes its place, loudly.
+
+    Returns:
+        The experiments, and a notice for each preset that is missing.
+
+    Raises:
+        SteelbenchError: if there is no such preset.
+    """
+    parts = [part for experiment in experiments for part in parts_of(experiment.backbone)]
+    missing = {part: hub.fetch(part, progress) for part in dict.fromkeys(parts) if part.startswith(hub.PREFIX)}
+    notices = [
+        Notice(level="serious", text=f"{name} is not here, {FALLBACK} ran in its place: {reason}.")
+        for name, reason in missing.items()
+        if reason
+    ]
+    for notice in notices:
+        print(f"steelbench: {notice.text}", file=sys.stderr)
+    taken, chosen = {experiment.name for experiment in experiments}, []
+    for experiment in experiments:
+        named = dict.fromkeys(FALLBACK if missing.get(part) else part for part in parts_of(experiment.backbone))
+        replaced = dataclasses.replace(experiment, backbone="+".join(named))
+        if replaced == experiment or replaced.name not in taken:
+            chosen.append(replaced)
+        taken.add(replaced.name)
+    return chosen, notices
 
 
 def execute(options: RunOptions, experiments: list[Experiment], command: str) -> int:
@@ -107,11 +146,13 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str) ->
     from steelbench.training.runner import run
 
     with Terminal() as terminal:
+        experiments, notices = replace_missing(experiments, terminal)
         outcome = run(options, experiments, command, terminal)
         if outcome is None:
             summary = read_record(options.results / "results.json", Summary)
         else:
             terminal("report", "", 0, 0)
+            outcome.notices[:0] = notices
             summary = assemble(
                 options.results, outcome.dataset, outcome.split, outcome.failures, outcome.notices, outcome.weights
             )
@@ -130,6 +171,7 @@ def foresee(options: RunOptions, experiments: list[Experiment]) -> int:
     from steelbench.training.runner import preview
 
     with Terminal() as terminal:
+        experiments, _ = replace_missing(experiments, terminal)
         forecasts, counts = preview(options, experiments, terminal)
     show(
         ("backbone", "pixels", "runs", "images", "cached", "images/s", "minutes", "memory GiB"),

@@ -1,19 +1,14 @@
-"""The backbones, and the encoder around each: raw pixels -> resizing -> preprocessing -> backbone -> pooled features.
-
-The table knows no TensorFlow; constructors are named by strings.
-"""
+"""The backbones: a table that knows no TensorFlow, constructors are named by strings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from steelbench.errors import SteelbenchError, choose
+from steelbench.models import hub
 
-if TYPE_CHECKING:
-    import keras
-
-Preprocessing = Literal["caffe", "tf", "torch", "efficientnet", "inside"]
+Preprocessing = Literal["caffe", "tf", "torch", "efficientnet", "inside", "preset"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # RGB means on 0..255 that the Caffe models subtract.
@@ -38,7 +33,8 @@ class Backbone:
     Attributes:
         constructor: name in `keras.applications`.
         preprocessing: what its ImageNet weights expect; "inside" means the network itself takes 0..255, "efficientnet"
-            that it does so through a `Normalization` layer whose numbers come with the weights.
+            that it does so through a `Normalization` layer whose numbers come with the weights, "preset" means
+            `rescaling`.
         image_size: side of the square that it sees, pixels.
         feature_dim: length of the pooled features.
         params: weights without the top, counted by Keras.
@@ -46,6 +42,7 @@ class Backbone:
         noisy_student: the file of its noisy-student weights, where there is one.
         arguments: further arguments of the constructor.
         smallest: side of the smallest image that it takes, pixels.
+        rescaling: per channel, what pixels are multiplied by and what is added then, for "preset".
     """
 
     constructor: str
@@ -57,6 +54,7 @@ class Backbone:
     noisy_student: WeightsFile | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     smallest: int = 32
+    rescaling: tuple[list[float], list[float]] = ([], [])
 
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -122,12 +120,35 @@ BACKBONES = {
 
 
 def find_backbone(name: str) -> Backbone:
-    """The row of that name.
+    """The row of that name; of `hub:PRESET` one that is made from what was fetched.
 
     Raises:
         SteelbenchError: names the closest one.
     """
+    if name.startswith(hub.PREFIX):
+        found = hub.describe(name)
+        return Backbone(
+            "", "preset", found.image_size, found.feature_dim, found.params,
+            WeightsFile(hub.network_file(name).name, "", None, 0.0), rescaling=(found.scale, found.offset),
+        )  # fmt: skip
     return BACKBONES[choose("backbone", name, BACKBONES)]
+
+
+def parts_of(name: str) -> list[str]:
+    """The backbones whose features an ensemble, `a+b`, joins; a single name is its own only part.
+
+    Raises:
+        SteelbenchError: if a part is unknown, or named twice.
+    """
+    parts = name.split("+")
+    for part in parts:
+        if part.startswith(hub.PREFIX):
+            hub.network_file(part)
+        else:
+            choose("backbone", part, BACKBONES)
+        if parts.count(part) > 1:
+            raise SteelbenchError(f"the ensemble '{name}' names {part} twice; its parts must differ, as in a+b.")
+    return parts
 
 
 def check_image_size(name: str, size: int) -> None:
@@ -142,87 +163,3 @@ def check_image_size(name: str, size: int) -> None:
             f"{name} cannot take images of {size} pixels; its smallest are {row.smallest}, usual are "
             f"{row.image_size}. Raise --image-size, or leave the backbone out."
         )
-
-
-def build_network(name: str, images: keras.KerasTensor | None = None, size: int | None = None) -> keras.Model:
-    """The network without its top, exactly as Keras builds it, with fresh weights.
-
-    Args:
-        name: a row of `BACKBONES`.
-        images: preprocessed images to build on, so that the graph stays flat; None for an input of its own.
-        size: side of that input, pixels; None for any.
-    """
-    import keras
-
-    row = find_backbone(name)
-    shape = None if images is not None else (size, size, 3)
-    return getattr(keras.applications, row.constructor)(
-        include_top=False, weights=None, input_tensor=images, input_shape=shape, **row.arguments
-    )
-
-
-def preprocess(images: keras.KerasTensor, preprocessing: Preprocessing) -> keras.KerasTensor:
-    """RGB 0..255 to what the weights expect, by built-in layers only, so that a saved file loads anywhere.
-
-    The Caffe models take BGR; their first kernel is turned around instead (`weights.pour`), so RGB stays RGB.
-    """
-    from keras import layers
-
-    if preprocessing == "caffe":
-        return layers.Rescaling(1.0, offset=[-mean for mean in CAFFE_MEAN], name="preprocessing")(images)
-    if preprocessing == "tf":
-        return layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(images)
-    if preprocessing == "torch":
-        scale = [1 / (255 * std) for std in IMAGENET_STD]
-        offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
-        return layers.Rescaling(scale, offset=offset, name="preprocessing")(images)
-    return images
-
-
-def build_encoder(
-    name: str, image_size: int | None = None, homogenization: str = "none", brightness: float = 0.0
-) -> keras.Model:
-    """Raw images to features: resizing, homogenisation, preprocessing, backbone, global average pooling, flat.
-
-    Args:
-        name: a row of `BACKBONES`.
-        image_size: side of the square that the backbone sees, pixels; None for its usual one.
-        homogenization: a key of `homogenize.MODES`.
-        brightness: mean of the training images, 0..255, that homogenisation goes by.
-
-    Returns:
-        A model from float32 [B, H, W, 3] (RGB, 0..255, any H and W) to float32 [B, feature_dim]; its last layer is
-        called `embedding`, its resizing layer `resizing`.
-
-    Raises:
-        SteelbenchError: if the network does not take so small an image.
-    """
-    import keras
-    from keras import layers
-
-    from steelbench.models.homogenize import homogenize
-
-    row = find_backbone(name)
-    size = image_size or row.image_size
-    check_image_size(name, size)
-    images = keras.Input((None, None, 3), name="image")
-    resized = layers.Resizing(size, size, name="resizing")(images)
-    even = homogenize(resized, homogenization, brightness)
-    network = build_network(name, preprocess(even, row.preprocessing))
-    pooled = layers.GlobalAveragePooling2D(name="embedding")(network.output)
-    encoder = keras.Model(images, pooled, name=name)
-    encoder.recipe = (name, size, homogenization, brightness)
-    return encoder
-
-
-def rebuild(encoder: keras.Model) -> keras.Model:
-    """An encoder of `build_encoder` again, with the same weights, under the present precision policy."""
-    from keras import layers
-
-    again = build_encoder(*encoder.recipe)
-    again.set_weights(encoder.get_weights())
-    for layer in again.layers:
-        if isinstance(layer, layers.Normalization) and layer.weights:
-            # It computes with what it derived from its weights when they were last finalised.
-            layer.finalize_state()
-    return again

@@ -16,10 +16,9 @@ from steelbench.errors import SteelbenchError
 from steelbench.models.backbones import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    build_encoder,
-    build_network,
     find_backbone,
 )
+from steelbench.models.encoder import build_encoder, build_network
 from steelbench.models.weights import Origin, noisy_values, stored_values
 
 _STD = np.array(IMAGENET_STD, np.float32)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from steelbench.errors import SteelbenchError
+from steelbench.models import hub
 from steelbench.models.backbones import Backbone, WeightsFile, find_backbone
 from steelbench.results import whole_file
 
@@ -30,7 +31,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a backbone's weights come from, as its records tell it. `kind`: imagenet, noisy-student, random or file."""
+    """Where a backbone's weights come from, as its records tell it.
+
+    `kind` is imagenet, noisy-student, preset, random or file.
+    """
 
     kind: str
     file: str = ""
@@ -160,11 +164,14 @@ def resolve(name: str, source: str, weights_dir: Path | None = None, progress: P
     """
     if source == "random":
         return Origin("random")
-    if source == "auto":
+    if source == "auto" and not name.startswith(hub.PREFIX):
         try:
             return resolve(name, "imagenet", weights_dir, progress)
         except NotFoundError:
             return Origin("random")
+    if name.startswith(hub.PREFIX) and source in ("imagenet", "auto"):
+        path = hub.network_file(name)
+        return Origin("preset", path.name, verify_file(path, name, None), str(path))
     if source in ("imagenet", "noisy-student"):
         wanted = weights_file(name, source)
         path = find_file(wanted, weights_dir) or download(wanted, weights_dir, progress)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from steelbench.data.inspection import ordered_map
-from steelbench.models.backbones import rebuild
+from steelbench.models.encoder import rebuild
 from steelbench.training.augment import augment
 from steelbench.training.cut import choose_learning, cut
 from steelbench.training.pictures import Pictures

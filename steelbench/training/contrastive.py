@@ -24,13 +24,20 @@ Array = NDArray[np.float32]
 
 
 def train_supcon(
-    features: Array, labels: Rows, num_classes: int, split: Split, settings: Supcon, plan: FitPlan
+    features: Array,
+    labels: Rows,
+    num_classes: int,
+    split: Split,
+    settings: Supcon,
+    plan: FitPlan,
+    views: Array | None = None,
 ) -> Trained:
     """Stage 1: an adapter, a trainable layer on the frozen features, learns with a projection head and the loss.
 
     Stage 2: the projection head is dropped, the adapter no longer learns, and a classifier is trained on it.
 
-    Arguments as for `train_softmax`.
+    Arguments as for `train_softmax`; `views` are the features of augmented images, float32 [settings.views, N, D],
+    which stage 1 learns from in place of the images' own, if there is more than one.
 
     References:
         Khosla et al. 2020, "Supervised Contrastive Learning", section 3. https://arxiv.org/abs/2004.11362
@@ -46,7 +53,8 @@ def train_supcon(
     def embed(samples: Array) -> Array:
         return Dense(ops.convert_to_numpy(layer.kernel), ops.convert_to_numpy(layer.bias), "relu")(samples)
 
-    stage = fit_embedding(model, embed, x, labels, split, settings, plan.of("contrastive"), batches)
+    samples = None if views is None else np.concatenate([scaling.apply(view[split.train]) for view in views])
+    stage = fit_embedding(model, embed, x, labels, split, settings, plan.of("contrastive"), batches, samples)
     adapter = Dense(*scaling.fold(*layer.get_weights()), "relu")
     second = train_softmax(
         adapter(features), labels, num_classes, split, classifier_settings(settings), plan.of("classifier")
@@ -65,10 +73,16 @@ def classifier_settings(settings: Supcon) -> Softmax:
 def contrastive_batches(labels: Rows, held_out: int, settings: Supcon, seed: int) -> Batches:
     """Every training batch holds every class; the validation images once, shuffled.
 
+    Of each image a training batch holds every view: view v of image i is row v * N + i of the samples.
     In class order a validation batch has positives alone, and its loss is a constant.
     """
+
+    def train(epoch: int) -> list[Rows]:
+        batches = balanced_batches(labels, settings.batch_size, seed, epoch)
+        return [np.concatenate([rows + view * len(labels) for view in range(settings.views)]) for rows in batches]
+
     return Batches(
-        lambda epoch: balanced_batches(labels, settings.batch_size, seed, epoch),
+        train,
         validation_batches(held_out, settings.batch_size, seed),
     )
 

@@ -104,7 +104,7 @@ def open_keras(encoder: Any, precision: str, batch: int) -> Run:
     import tensorflow as tf
 
     if precision != "float32":
-        from steelbench.models.backbones import rebuild
+        from steelbench.models.encoder import rebuild
 
         keras.config.set_dtype_policy(f"mixed_{precision}")
         try:

@@ -29,6 +29,7 @@ def fit_embedding(
     settings: Fitted,
     plan: FitPlan,
     batches: Batches,
+    samples: Array | None = None,
 ) -> Fit:
     """Train a model whose output is an embedding; the epoch with the best validation kNN accuracy is kept.
 
@@ -41,11 +42,14 @@ def fit_embedding(
         settings: of the stage.
         plan: seed, checkpoint, logs.
         batches: rows of the training and of the validation images, each counted from 0.
+        samples: float32 [V * N_train, ...], V views of each training image to learn from; else those of `x`.
 
     Raises:
         SteelbenchError: if the embeddings collapse, most batches have no positive pair, or the loss is no number.
     """
-    refuse_lonely(labels[split.train], batches.train(0))
+    learned = x[split.train] if samples is None else samples
+    known = np.tile(labels[split.train], len(learned) // len(split.train))
+    refuse_lonely(known, batches.train(0))
 
     def judge() -> tuple[float, float]:
         train, validation = embed(x[split.train]), embed(x[split.validation])
@@ -53,7 +57,7 @@ def fit_embedding(
         return knn_accuracy(train, labels[split.train], validation, labels[split.validation])
 
     held_out = x[split.validation], labels[split.validation]
-    return fit(model, x[split.train], labels[split.train], held_out, settings, plan, batches, judge)
+    return fit(model, learned, known, held_out, settings, plan, batches, judge)
 
 
 def knn_accuracy(train: Array, labels: Rows, validation: Array, truth: Rows) -> tuple[float, float]:

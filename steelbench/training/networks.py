@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -93,16 +94,19 @@ def train_supcon(bench: Bench, split: Split, settings: Supcon, plan: FitPlan) ->
     for layer in projection_layers(settings):
         z = layer(z)
     model = keras.Model(learning.input, z)
-    labels = bench.labels[split.train]
+    labels, held_out = bench.labels[split.train], bench.samples(source, split.validation)
+    samples = bench.samples(source, split.train, plan.seed)
     batches = contrastive_batches(labels, len(split.validation), settings, plan.seed)
     first = batches.train(0)
+    # Every view is drawn anew for each batch.
+    x = dataclasses.replace(samples, rows=np.tile(samples.rows, settings.views))
+    labels = np.tile(labels, settings.views)
     refuse_lonely(labels, first)
     model.compile(adam(settings, len(first)), contrastive_loss(settings), jit_compile=False)
     ready(model)
-    x, held_out = bench.samples(source, split.train, plan.seed), bench.samples(source, split.validation)
     stage = fit(
         model, x, labels, (held_out, bench.labels[split.validation]), settings, plan.of("contrastive"), batches,
-        _judge(learning, x, held_out, bench.labels, plan.seed),
+        _judge(learning, samples, held_out, bench.labels, plan.seed),
     )  # fmt: skip
     features = compute(learning, source)
     second: Softmax = classifier_settings(settings)

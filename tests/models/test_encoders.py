@@ -15,7 +15,8 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from steelbench.errors import SteelbenchError
 from steelbench.models import artifact
-from steelbench.models.backbones import BACKBONES, WeightsFile, build_encoder, build_network
+from steelbench.models.backbones import BACKBONES, WeightsFile
+from steelbench.models.encoder import build_encoder, build_network
 from steelbench.models.head import Dense, Head
 from steelbench.models.pour import calibrate, digest, encoder_with_weights
 from steelbench.models.weights import Origin, resolve

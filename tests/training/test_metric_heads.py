@@ -304,3 +304,37 @@ def test_knn_accuracy_counts_no_image_as_its_own_neighbour():
 
     assert own <= 0.5
     assert 0 <= held_out <= 1
+
+
+def test_a_batch_holds_every_view_of_its_images():
+    labels = np.arange(40) % 4
+    one, three = (
+        contrastive.contrastive_batches(labels, 8, SETTINGS["supcon"].model_copy(update={"views": views}), 5)
+        for views in (1, 3)
+    )
+
+    for rows, wide in zip(one.train(2), three.train(2), strict=True):
+        assert wide.tolist() == [row + 40 * view for view in range(3) for row in rows]
+    assert [rows.tolist() for rows in one.validation] == [rows.tolist() for rows in three.validation]
+
+
+def test_the_contrastive_stage_learns_from_the_views_alone(monkeypatch):
+    features, labels = clusters()
+    seen = {}
+    real = metric_stage.fit
+
+    def spy(model, x, y, held_out, *rest):
+        seen.update(x=x, y=y, validation=held_out[0])
+        return real(model, x, y, held_out, *rest)
+
+    monkeypatch.setattr(metric_stage, "fit", spy)
+    settings, split = SETTINGS["supcon"].model_copy(update={"views": 2}), split_of(len(labels))
+    views = np.stack([features + 1, features - 2])
+    contrastive.train_supcon(features, labels, 3, split, settings, FitPlan(), views)
+
+    # Standardising is one stretch and shift for each feature: the two views stay 3 apart, in its unit.
+    first, second = np.split(seen["x"], 2)
+    unit = (first - second) / 3
+    np.testing.assert_allclose(unit, np.broadcast_to(unit[0], unit.shape), rtol=1e-3)
+    assert seen["y"].tolist() == [*labels[split.train], *labels[split.train]]
+    assert len(seen["validation"]) == len(split.validation)

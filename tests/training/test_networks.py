@@ -9,7 +9,7 @@ import pytest
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Finetune, Supcon
-from steelbench.models.backbones import build_encoder, rebuild
+from steelbench.models.encoder import build_encoder, rebuild
 from steelbench.models.pour import calibrate
 from steelbench.training import bench as module
 from steelbench.training import networks
@@ -136,6 +136,25 @@ def test_augmented_images_are_seen_in_training_alone(bench, monkeypatch):
 
     # Two epochs of three batches; validation and test images stay as they are.
     assert sorted(seen) == [(12, (7, number)) for number in range(6)]
+
+
+def test_each_view_of_a_batch_is_another_picture_of_the_same_images(bench, monkeypatch):
+    seen = []
+    real = networks.fit
+
+    def spy(model, x, y, held_out, settings, plan, batches, judge):
+        rows = batches.train(0)[0]
+        seen.append((x.take(rows, 0), y[rows]))
+        return real(model, x, y, held_out, settings, plan, batches, judge)
+
+    monkeypatch.setattr(networks, "fit", spy)
+    settings = SUPCON.model_copy(update={"views": 2, "epochs": 1})
+    networks.train_supcon(dataclasses.replace(bench, preset="light"), SPLIT, settings, FitPlan())
+
+    [(pixels, labels)] = seen
+    (one, other), (left, right) = np.split(pixels, 2), np.split(labels, 2)
+    assert len(one) == settings.batch_size and left.tolist() == right.tolist()
+    assert all(not np.array_equal(*pair) for pair in zip(one, other, strict=True))
 
 
 def test_random_weights_train_their_normalisation_and_learn(bench):

@@ -1,0 +1,98 @@
+"""The encoder around a backbone: raw pixels -> resizing -> preprocessing -> backbone -> pooled features."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from steelbench.models import hub
+from steelbench.models.backbones import (
+    CAFFE_MEAN,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Backbone,
+    check_image_size,
+    find_backbone,
+)
+from steelbench.models.graft import graft
+from steelbench.models.homogenize import homogenize
+
+
+def build_network(name: str, images: keras.KerasTensor | None = None, size: int | None = None) -> keras.Model:
+    """The network without its top, exactly as Keras builds it, with fresh weights.
+
+    Args:
+        name: a backbone.
+        images: preprocessed images to build on, so that the graph stays flat; None for an input of its own.
+        size: side of that input, pixels; None for any.
+    """
+    row = find_backbone(name)
+    if row.preprocessing == "preset":
+        source = keras.models.load_model(hub.network_file(name), compile=False)
+        return graft(source, keras.Input((size, size, 3)) if images is None else images)
+    shape = None if images is not None else (size, size, 3)
+    return getattr(keras.applications, row.constructor)(
+        include_top=False, weights=None, input_tensor=images, input_shape=shape, **row.arguments
+    )
+
+
+def preprocess(images: keras.KerasTensor, row: Backbone) -> keras.KerasTensor:
+    """RGB 0..255 to what the weights expect, by built-in layers only, so that a saved file loads anywhere.
+
+    The Caffe models take BGR; their first kernel is turned around instead (`weights.pour`), so RGB stays RGB.
+    """
+    if row.preprocessing == "caffe":
+        return layers.Rescaling(1.0, offset=[-mean for mean in CAFFE_MEAN], name="preprocessing")(images)
+    if row.preprocessing == "tf":
+        return layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(images)
+    if row.preprocessing == "torch":
+        scale = [1 / (255 * std) for std in IMAGENET_STD]
+        offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+        return layers.Rescaling(scale, offset=offset, name="preprocessing")(images)
+    if row.preprocessing == "preset":
+        scale, offset = row.rescaling
+        return layers.Rescaling(scale, offset=offset, name="preprocessing")(images)
+    return images
+
+
+def build_encoder(
+    name: str, image_size: int | None = None, homogenization: str = "none", brightness: float = 0.0
+) -> keras.Model:
+    """Raw images to features: resizing, homogenisation, preprocessing, backbone, global average pooling, flat.
+
+    Args:
+        name: a backbone.
+        image_size: side of the square that the backbone sees, pixels; None for its usual one.
+        homogenization: a key of `homogenize.MODES`.
+        brightness: mean of the training images, 0..255, that homogenisation goes by.
+
+    Returns:
+        A model from float32 [B, H, W, 3] (RGB, 0..255, any H and W) to float32 [B, feature_dim]; its last layer is
+        called `embedding`, its resizing layer `resizing`.
+
+    Raises:
+        SteelbenchError: if the network does not take so small an image.
+    """
+    row = find_backbone(name)
+    size = image_size or row.image_size
+    check_image_size(name, size)
+    images = keras.Input((None, None, 3), name="image")
+    resized = layers.Resizing(size, size, name="resizing")(images)
+    even = homogenize(resized, homogenization, brightness)
+    network = build_network(name, preprocess(even, row))
+    pooled = layers.GlobalAveragePooling2D(name="embedding")(network.output)
+    encoder = keras.Model(images, pooled, name=name)
+    encoder.recipe = (name, size, homogenization, brightness)
+    return encoder
+
+
+def rebuild(encoder: keras.Model) -> keras.Model:
+    """An encoder of `build_encoder` again, with the same weights, under the present precision policy."""
+
+    again = build_encoder(*encoder.recipe)
+    again.set_weights(encoder.get_weights())
+    for layer in again.layers:
+        if isinstance(layer, layers.Normalization) and layer.weights:
+            # It computes with what it derived from its weights when they were last finalised.
+            layer.finalize_state()
+    return again
