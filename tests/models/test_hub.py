@@ -155,7 +155,7 @@ def test_a_backbone_of_the_real_package_is_converted(tmp_path, monkeypatch):
     keras_hub = pytest.importorskip("keras_hub", reason="the extra [hub] is not installed")
     monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path))
     backbone = keras_hub.models.ResNetBackbone(
-        input_conv_filters=[8], input_conv_kernel_sizes=[7], stackwise_num_filters=[8, 16],
+        input_conv_filters=[64], input_conv_kernel_sizes=[7], stackwise_num_filters=[64, 16],
         stackwise_num_blocks=[2, 2], stackwise_num_strides=[1, 2], block_type="basic_block",
     )  # fmt: skip
     backbone.save_to_preset(tmp_path / "preset")
