@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -92,4 +93,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from steelbench.__main__ import told
+
+    sys.exit(told(main))

@@ -158,4 +158,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from steelbench.__main__ import told
+
+    sys.exit(told(main))

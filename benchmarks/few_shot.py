@@ -2,7 +2,9 @@
 
 Run:      python benchmarks/few_shot.py --data DIR [--backbone NAME] [--new a,b,c] [--weights-dir DIR] [--out FILE.json]
 Takes:    a minute for NEU and a MobileNet on 2 cores.
-Demo:     --data demo takes whatever weights are found, random ones if none are.
+Expect:   NEU, mobilenet_v2 with ImageNet weights: 76 % with 1 image of each of the 6 classes, 94 % with 5, 96 % with
+          10; crazing, pitted_surface and scratches enrolled beside three classes that were trained: 52, 78 and 85 % of
+          their images from 1, 5 and 10, while the old ones stay at 99.9 %.
 Source:   prototypes: Snell, Swersky, Zemel 2017. The suite of episodes follows Viek, "Metric learning for steel surface
           classification": support and query through one network.
 
@@ -29,9 +31,9 @@ from steelbench.data.audit import audited_pairs
 from steelbench.data.datasets import read_dataset
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.splits import Split
-from steelbench.errors import choose
+from steelbench.errors import SteelbenchError, choose
+from steelbench.evaluation.embedded import Embedded
 from steelbench.evaluation.few_shot import FewShot, enrollment_accuracy, few_shot_accuracy
-from steelbench.evaluation.retrieval import Embedded
 from steelbench.experiment import Arcface, RunOptions
 from steelbench.results import write_json
 from steelbench.training.division import divide, labels_of
@@ -56,13 +58,15 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, write JSON."""
     options = parse()
-    [record] = [record for record in fill_cache(options) if record.backbone == options.backbones]
     _, dataset = read_dataset(options.data)
     inspection = inspect_dataset(dataset)
-    division = divide(RunOptions(data=options.data), inspection, audited_pairs(dataset.root, inspection)[0])
-    features = cached_features(record, [image.bytes_digest for image in inspection.images])
     classes = list(inspection.classes)
     new = [choose("class", name, classes) for name in options.new.split(",") if name] or classes[len(classes) // 2 :]
+    if len(set(new)) == len(classes):
+        raise SteelbenchError("--new names every class; leave some to train on.")
+    [record] = [record for record in fill_cache(options) if record.backbone == options.backbones]
+    division = divide(RunOptions(data=options.data), inspection, audited_pairs(dataset.root, inspection)[0])
+    features = cached_features(record, [image.bytes_digest for image in inspection.images])
     images = Embedded(features, labels_of(inspection), division.group_of)
     shown = {f"{len(classes)}-way {shots}-shot": few_shot_accuracy(images, len(classes), shots) for shots in SHOTS}
     split, fresh = division.splits[0, 0], np.isin(classes, new)
@@ -102,4 +106,6 @@ def describe_run(options: argparse.Namespace, record: Any, new: list[str], shown
 
 
 if __name__ == "__main__":
-    main()
+    from steelbench.__main__ import told
+
+    sys.exit(told(main))

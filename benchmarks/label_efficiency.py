@@ -201,4 +201,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from steelbench.__main__ import told
+
+    sys.exit(told(main))

@@ -229,4 +229,6 @@ def subset(dataset, count: int, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    from steelbench.__main__ import told
+
+    sys.exit(told(main))

@@ -7,7 +7,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from steelbench.errors import SteelbenchError
 
@@ -19,14 +19,23 @@ UNUSABLE = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; returns its exit code.
+    """Run one command line; returns its exit code, as `told`."""
 
-    0 done; 1 something failed that is not the user's mistake; 2 the user's mistake, said in one message.
-    """
-    try:
+    def typed() -> int:
         from steelbench.cli import app
 
-        code = int(app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False) or 0)
+        return app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+
+    return told(typed)
+
+
+def told(program: Callable[[], int | None]) -> int:
+    """Run a program that may raise; what went wrong is told in one line. Returns the exit code.
+
+    0 done; 1 something failed that is not the user's mistake; 2 the user's mistake.
+    """
+    try:
+        code = int(program() or 0)
         # What a full disk or a closed pipe does to the last lines must come out here, not at the interpreter's end.
         sys.stdout.flush()
         return _interrupted() if code == INTERRUPTED else code

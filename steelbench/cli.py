@@ -21,6 +21,7 @@ DATA = typer.Option("--data", help="Folder of images, CSV file, or the word demo
 RESULTS = typer.Argument(metavar="RESULTS_DIR", help="Folder that `steelbench run --results` wrote.")
 FOLDER = typer.Option("--weights-dir", help="Looked through first; else STEELBENCH_WEIGHTS_DIR.")
 BACKBONES = typer.Option("--backbones", help="Names, separated by commas.")
+ENSEMBLES = typer.Option("--backbones", help="Names, separated by commas; a+b joins the features of both.")
 
 
 @app.callback()
@@ -32,7 +33,7 @@ def _main() -> None:
 def run(
     data: Annotated[str, DATA],
     suite: Annotated[Path | None, typer.Option(help="Python file with a list EXPERIMENTS.")] = None,
-    backbones: Annotated[str | None, BACKBONES] = None,
+    backbones: Annotated[str | None, ENSEMBLES] = None,
     methods: Annotated[str | None, typer.Option(help="Names, separated by commas; default softmax.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="METHOD.FIELD=VALUE")] = None,
     results: Annotated[Path | None, typer.Option(help="Folder for everything; default results/<data>.")] = None,
@@ -53,6 +54,8 @@ def run(
     include_none: Annotated[bool, typer.Option("--include-none", help="Severstal: images without a defect.")] = False,
     bit_depth: Annotated[int | None, typer.Option(help="Used bits of 16-bit files, e.g. 12.")] = None,
     track: Annotated[str | None, typer.Option(help="off (default) or tensorboard.")] = None,
+    unlabelled: Annotated[Path | None, typer.Option(help="Folder of images without labels to learn from.")] = None,
+    confidence: Annotated[float | None, typer.Option(help="Least probability of their labels; default 0.9.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what it takes.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the runs in the results folder.")] = False,
 ) -> int:
@@ -68,14 +71,15 @@ def run(
     given: dict[str, Any] = {
         "weights": weights, "weights_dir": weights_dir, "seeds": seeds, "folds": folds, "split": split,
         "engine": engine, "precision": precision, "image_size": image_size, "verify": verify, "track": track,
-        "augment": augment, "homogenize": homogenize,
+        "augment": augment, "homogenize": homogenize, "unlabelled": unlabelled, "confidence": confidence,
         "bit_depth": bit_depth, "results": results or Path("results") / (Path(data).resolve().stem or "run"),
     }  # fmt: skip
     fields = {key: value for key, value in preset.items() if key in RunOptions.model_fields}
     fields |= {key: value for key, value in given.items() if value is not None}
     options = RunOptions(data=data, include_none=include_none, force=force, **fields)
     request = Request(suite=suite, backbones=backbones, methods=methods, assignments=set_ or [], epochs=epochs)
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    command = shlex.join(["steelbench" if program == "__main__.py" else program, *sys.argv[1:]])
     chosen = make_experiments(request, preset, experiments)
     return foresee(options, chosen) if dry_run else execute(options, chosen, command)
 

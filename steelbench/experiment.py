@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from steelbench.errors import SteelbenchError, choose
 from steelbench.methods import (
@@ -33,9 +33,15 @@ __all__ = [
 ]  # fmt: skip
 
 
+# Of pseudo-labels, where no other is given.
+CONFIDENCE = 0.9
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One backbone, one method, one seed, one fold; `variant` names what a suite varies besides.
+
+    A backbone `a+b` is an ensemble: the features of both, joined.
 
     Raises:
         SteelbenchError: if the variant is not a slug of `[a-z0-9_.=]`.
@@ -89,8 +95,19 @@ class RunOptions(Checked):
     include_none: bool = False
     bit_depth: int | None = Field(None, ge=8, le=16)
     track: Literal["off", "tensorboard"] = "off"
+    unlabelled: Path | None = None
+    confidence: float = Field(CONFIDENCE, ge=0.5, le=1, description="least probability of a pseudo-label")
     force: bool = False
     dry_run: bool = False
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        if self.unlabelled is None and self.confidence != CONFIDENCE:
+            raise ValueError(
+                f"--confidence {self.confidence:g} is for pseudo-labels; name a folder of images with --unlabelled, "
+                "or leave it out."
+            )
+        return self
 
 
 def parse_assignments(assignments: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Any]]:

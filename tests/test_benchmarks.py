@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from steelbench.commands.run import load_suite
+from steelbench.experiment import RunOptions
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 PROGRAMS = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith("_"))
@@ -25,6 +26,46 @@ def test_the_docstring_says_how_to_run_it(path):
 
     assert text.splitlines()[0].strip()
     assert any(line.startswith("Run:") and f"python benchmarks/{path.name}" in line for line in text.splitlines())
+
+
+@pytest.mark.parametrize("path", SUITES, ids=by_name)
+def test_a_suite_tells_its_source_and_what_was_measured(path):
+    lines = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()
+
+    for word in ("Source:", "Measured:", "Demo:"):
+        assert any(line.startswith(word) and line.removeprefix(word).strip() for line in lines), word
+
+
+@pytest.fixture(scope="module")
+def helped():
+    """How each program ends when it is asked for help and what it says, all programs in one process of their own."""
+    code = """
+import contextlib, io, json, runpy, sys
+found = {}
+for path in sys.argv[1:]:
+    sys.argv, text, code = [path, "--help"], io.StringIO(), None
+    with contextlib.redirect_stdout(text):
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except SystemExit as ended:
+            code = ended.code
+    found[path] = [code, text.getvalue()]
+print(json.dumps(found))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, PROGRAMS)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=by_name)
+def test_it_helps(path, helped):
+    code, text = helped[str(path)]
+
+    assert code == 0 and "usage" in text.lower()
+    if path in SUITES:
+        assert "--data" in text
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +97,13 @@ def test_its_experiments_load_and_have_names_of_their_own(path):
 
     names = [experiment.name for experiment in experiments]
     assert names and len(set(names)) == len(names)
-    assert isinstance(preset, dict)
+    # An option that does not exist would be left out without a word.
+    assert preset and set(preset) <= {*RunOptions.model_fields, "epochs"}
+    RunOptions(data="demo", **{name: value for name, value in preset.items() if name != "epochs"})
 
 
-def test_there_are_suites():
-    assert "compare_backbones" in map(by_name, SUITES)
+def test_there_is_a_suite_for_every_recipe():
+    assert {
+        "arcface_retrieval", "compare_backbones", "finetune_resnet50", "input_size", "siamese_few_shot",
+        "supcon_vs_crossentropy",
+    } <= set(map(by_name, SUITES))  # fmt: skip

@@ -39,12 +39,13 @@ def stitch_run(results: Path, run_name: str) -> Path:
         )
     start_tensorflow()
     from steelbench.models import artifact
+    from steelbench.models.ensemble import network_name
     from steelbench.models.head import Head
 
     offered = artifact.load(source)
     encoder = artifact.encoder_of(offered)
     path = results / "models" / f"{run_name}.h5"
-    artifact.save(artifact.stitch(encoder, Head.load(folder / "head.npz"), run_name), path)
+    artifact.save(artifact.stitch(encoder, Head.load(folder / "head.npz"), network_name(run_name)), path)
     card = read_record(source.with_suffix(".json"), Card).model_dump(mode="json")
     artifact.write_card(path, {**card, **card_fields(record), "name": run_name, "verification": None})
     return path

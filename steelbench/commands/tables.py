@@ -92,7 +92,7 @@ def _fitting(columns: dict[str, list[str]], width: int) -> tuple[list[str], Iter
 
 
 def list_backbones() -> None:
-    """The rows of `BACKBONES`."""
+    """The rows of `BACKBONES`, and how an ensemble of them is named."""
     show(
         ("backbone", "keras.applications", "pixels", "features", "parameters", "weights"),
         (
@@ -105,6 +105,7 @@ def list_backbones() -> None:
         ),
         right=("pixels", "features", "parameters"),
     )  # fmt: skip
+    print("\nName several with +, as in mobilenet_v2+densenet121, to join the features of all.")
 
 
 def list_methods() -> None:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.retrieval import Array, Embedded, Ints, unit_rows
+from steelbench.evaluation.embedded import Array, Embedded, Ints, unit_rows
 
 QUERIES = 15
+SHOTS = (1, 5)
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,45 @@ class FewShot:
     episodes: int
 
 
+@dataclass(frozen=True)
+class _Class:
+    """The images of one class, group by group: `rows[starts[g] : starts[g] + sizes[g]]` are those of group g."""
+
+    rows: Ints
+    owner: Ints
+    starts: Ints
+    sizes: Ints
+
+    @classmethod
+    def of(cls, rows: Ints, groups: Ints) -> _Class:
+        _, owner, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
+        order = np.argsort(owner, kind="stable")
+        return cls(rows[order], owner[order], np.cumsum(sizes) - sizes, sizes)
+
+    def draw(self, shots: int, queries: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+        """One image of each of so many groups, and at most so many of the groups that are left."""
+        drawn = rng.permutation(len(self.sizes))[:shots]
+        taken = np.zeros(len(self.sizes), np.bool_)
+        taken[drawn] = True
+        support = self.starts[drawn] + rng.integers(self.sizes[drawn])
+        return self.rows[support], rng.permutation(self.rows[~taken[self.owner]])[:queries]
+
+
+def _classes(labels: Ints, groups: Ints) -> list[_Class]:
+    """The classes by number; groups that hold images of two of them are left out, as a query would share pixels."""
+    pairs = np.unique(np.stack([groups, labels]), axis=1)
+    owners, counts = np.unique(pairs[0], return_counts=True)
+    pure = np.isin(groups, owners[counts == 1])
+    return [_Class.of(np.flatnonzero(pure & (labels == label)), groups) for label in np.unique(labels)]
+
+
 def episodes(
     labels: Ints, groups: Ints, ways: int, shots: int, count: int, seed: int = 0, queries: int = QUERIES
 ) -> Iterator[tuple[Ints, Ints]]:
     """Rows of the support and of the query images of each episode.
 
     The classes, K groups of each for support (one image of each group) and queries from the groups that are left are
-    drawn by the seed: a query shares pixels with no support image.
+    drawn by the seed: a query shares pixels with no support image. Groups with images of two classes take no part.
 
     Args:
         labels: int64 [N].
@@ -44,11 +77,7 @@ def episodes(
     Raises:
         SteelbenchError: if fewer classes than `ways` have more groups than `shots`.
     """
-    members: dict[int, dict[int, Ints]] = {}
-    for label in np.unique(labels):
-        own = np.unique(groups[labels == label])
-        if len(own) > shots:
-            members[int(label)] = {int(group): np.flatnonzero((labels == label) & (groups == group)) for group in own}
+    members = [own for own in _classes(labels, groups) if len(own.sizes) > shots]
     if len(members) < ways:
         raise SteelbenchError(
             f"{ways}-way {shots}-shot episodes need {ways} classes of more than {shots} groups of images; "
@@ -56,14 +85,31 @@ def episodes(
         )
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        support, query = [], []
-        for label in rng.permutation(list(members))[:ways]:
-            rows = members[int(label)]
-            drawn = rng.permutation(list(rows))
-            support += [rng.choice(rows[int(group)]) for group in drawn[:shots]]
-            rest = np.concatenate([rows[int(group)] for group in drawn[shots:]])
-            query += list(rng.permutation(rest)[:queries])
-        yield np.array(support, np.int64), np.array(query, np.int64)
+        drawn = [members[place].draw(shots, queries, rng) for place in rng.permutation(len(members))[:ways]]
+        support, query = zip(*drawn, strict=True)
+        yield np.concatenate(support), np.concatenate(query)
+
+
+def few_shot_scores(images: Embedded, seed: int = 0) -> dict[str, float | None]:
+    """Accuracy of episodes over all classes with 1 and with 5 images of each, and its interval; for a record.
+
+    Args:
+        images: none of which the embedding was trained on.
+        seed: of the episodes.
+
+    Returns:
+        few_shot_<K>, few_shot_<K>_low, few_shot_<K>_high, 0..1; None with fewer than two classes, or where one of
+        them has no more than K groups. The interval is about other episodes of these images, not about other images.
+    """
+    groups = [len(own.sizes) for own in _classes(images.labels, images.groups)]
+    found: dict[str, float | None] = {}
+    for shots in SHOTS:
+        name = f"few_shot_{shots}"
+        found |= {name: None, f"{name}_low": None, f"{name}_high": None}
+        if len(groups) > 1 and min(groups) > shots:
+            score = few_shot_accuracy(images, len(groups), shots, seed=seed)
+            found |= {name: score.accuracy, f"{name}_low": score.low, f"{name}_high": score.high}
+    return found
 
 
 def few_shot_accuracy(images: Embedded, ways: int, shots: int, count: int = 200, seed: int = 0) -> FewShot:
@@ -88,10 +134,11 @@ def few_shot_accuracy(images: Embedded, ways: int, shots: int, count: int = 200,
 
 def nearest_centroid(vectors: Array, labels: Ints, support: Ints, query: Ints) -> Ints:
     """The class of each query: the one whose mean direction of support embeddings is nearest by cosine."""
-    unit = unit_rows(vectors)
-    classes = np.unique(labels[support])
-    centroids = np.stack([unit[support[labels[support] == label]].mean(axis=0) for label in classes])
-    return classes[np.argmax(unit[query] @ unit_rows(centroids).T, axis=1)]
+    unit, known = unit_rows(vectors[support]), labels[support]
+    classes = np.unique(known)
+    centroids = np.stack([unit[known == label].mean(axis=0) for label in classes])
+    # The length of a query does not change which centroid is nearest.
+    return classes[np.argmax(vectors[query] @ unit_rows(centroids).T, axis=1)]
 
 
 def enrollment_accuracy(

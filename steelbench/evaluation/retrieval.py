@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.embedded import Array, Embedded, Ints, unit_rows
+from steelbench.evaluation.few_shot import few_shot_scores
 
-Array = NDArray[np.float32]
-Ints = NDArray[np.int64]
 NEIGHBOURS = 5
 CHUNK = 128
 MOST_PAIRS = 20_000
@@ -19,34 +18,19 @@ MOST_FOR_SILHOUETTE = 2_000
 MOST_QUERIES, MOST_INDEXED = 2_000, 20_000
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """Embeddings with what is known of their images.
-
-    Attributes:
-        vectors: float32 [N, E], any norm but 0.
-        labels: int64 [N], class numbers.
-        groups: int64 [N]; images of one group share pixels, and are never compared with each other.
-    """
-
-    vectors: Array
-    labels: Ints
-    groups: Ints
-
-
 def evaluate_embeddings(queries: Embedded, index: Embedded, seed: int = 0) -> dict[str, float | None]:
     """Every measure of how well classes lie apart.
 
-    Queries without an image of their class in the index are left out; the silhouette and the verification of pairs
-    look at the queries alone. At most 2000 queries and 20,000 images of the index are looked at.
+    Queries without an image of their class in the index are left out; the silhouette, the verification of pairs and
+    the episodes look at the queries alone. At most 2000 queries and 20,000 images of the index are looked at.
 
     Args:
         queries: such as the test images.
         index: such as the training images.
-        seed: of the pairs and images that are drawn where there are too many.
+        seed: of the episodes, and of the pairs and images that are drawn where there are too many.
 
     Returns:
-        All in 0..1 but silhouette, -1..1; None where it is not defined (one class, no pair).
+        All in 0..1 but silhouette, -1..1; None where it is not defined (one class, no pair, too few groups).
         knn_accuracy: the class of most of the 5 nearest, ties by their cosines.
         recall_at_1, recall_at_5, recall_at_20: share of queries with one of their class among the nearest.
         precision_at_20: share of their class among the 20 nearest.
@@ -54,6 +38,7 @@ def evaluate_embeddings(queries: Embedded, index: Embedded, seed: int = 0) -> di
             and 2 of section 4.1). https://arxiv.org/abs/2003.08505
         silhouette: Rousseeuw 1987, of cosine distances.
         roc_auc, equal_error_rate: of telling pairs of one class from pairs of two by their cosine.
+        few_shot_1, few_shot_5, with _low and _high: `few_shot_scores`.
 
     Raises:
         SteelbenchError: if embeddings are no numbers.
@@ -72,12 +57,12 @@ def evaluate_embeddings(queries: Embedded, index: Embedded, seed: int = 0) -> di
         for k in (1, 5, 20):
             found[f"recall_at_{k}"].append(hits[:k].any())
     scores = {name: float(np.mean(values)) if values else None for name, values in found.items()}
-    return {**scores, "silhouette": silhouette(queries, seed), **verification(queries, seed)}
-
-
-def unit_rows(vectors: Array) -> Array:
-    """Each row divided by its Euclidean norm, float32 [N, E]."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return {
+        **scores,
+        "silhouette": silhouette(queries, seed),
+        **verification(queries, seed),
+        **few_shot_scores(queries, seed),
+    }
 
 
 def _some(images: Embedded, most: int) -> Embedded:

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from steelbench.evaluation.retrieval import Embedded, pair_cosines
+from steelbench.evaluation.embedded import Embedded
+from steelbench.evaluation.retrieval import pair_cosines
 from steelbench.report.canvas import PALETTE, QUIET, panels
 from steelbench.report.words import row_label, shorten
 from steelbench.results import Row
@@ -35,7 +36,8 @@ class Sheet:
 def read_sheets(results: Path, models: Sequence[Row]) -> list[Sheet]:
     """Sheets to show side by side, all of the backbone of the best row that learned its embedding; at most six.
 
-    A file that is missing or damaged is left out; [] if no row learned one.
+    Of rows that share an embedding, as all do that classify the frozen features, the first is shown. A file that is
+    missing or damaged is left out; [] if no row learned one.
     """
     learned = next((row for row in models if row.method in LEARNED), None)
     if learned is None:
@@ -43,7 +45,11 @@ def read_sheets(results: Path, models: Sequence[Row]) -> list[Sheet]:
     rows = [row for row in models if row.backbone == learned.backbone]
     # The cross-entropy's features first, for comparison.
     rows.sort(key=lambda row: row.method != "softmax")
-    found = [Sheet(row, images) for row in rows if (images := _read(results, row)) is not None]
+    found: list[Sheet] = []
+    for row in rows:
+        images = _read(results, row)
+        if images is not None and not any(np.array_equal(images.vectors, sheet.images.vectors) for sheet in found):
+            found.append(Sheet(row, images))
     return found[:SHOWN]
 
 
@@ -67,7 +73,7 @@ def tsne(sheets: Sequence[Sheet], classes: Sequence[str]) -> Figure:
     References:
         van der Maaten and Hinton 2008, "Visualizing Data using t-SNE".
     """
-    figure, axes = _grid(len(sheets), 3.0, 3.0)
+    figure, axes = _grid(len(sheets), 3.2, 3.2, gap=0.5)
     for axis, sheet in zip(axes, sheets, strict=False):
         points, labels = project(sheet.images)
         for number, name in enumerate(classes):
@@ -80,8 +86,7 @@ def tsne(sheets: Sequence[Sheet], classes: Sequence[str]) -> Figure:
         axis.set_title(shorten(row_label(sheet.row), 34))
         axis.set_xticks([])
         axis.set_yticks([])
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=9, markerscale=1.6)
+    _legend_below(figure, axes[0], 0.1)
     return figure
 
 
@@ -89,6 +94,7 @@ def project(images: Embedded, seed: int = 0) -> tuple[NDArray[np.float64], NDArr
     """Two coordinates for at most 1000 images [N, 2], and their labels."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     chosen = np.sort(np.random.default_rng(seed).permutation(len(images.labels))[:MOST_POINTS])
     vectors = images.vectors[chosen]
@@ -96,35 +102,47 @@ def project(images: Embedded, seed: int = 0) -> tuple[NDArray[np.float64], NDArr
     few = min(50, *vectors.shape)
     reduced = PCA(few, random_state=seed).fit_transform(vectors)
     perplexity = min(30.0, (len(chosen) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced), images.labels[chosen]
+    # On a machine that does other things, too, threads that wait for each other take ten times as long as one alone.
+    with threadpool_limits(1):
+        points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
+    return points, images.labels[chosen]
 
 
 def distances(sheets: Sequence[Sheet]) -> Figure:
     """Histograms of 1 - cosine between test images that share no pixels: same class and different classes."""
     import seaborn
 
-    figure, axes = _grid(len(sheets), 3.0, 1.9)
-    for axis, sheet in zip(axes, sheets, strict=False):
-        cosines, same = pair_cosines(sheet.images)
+    figure, axes = _grid(len(sheets), 3.2, 1.9, gap=0.85)
+    pairs = [pair_cosines(sheet.images) for sheet in sheets]
+    # One scale for all, so that panels can be compared.
+    reach = max((float(1 - cosines.min()) for cosines, _ in pairs if len(cosines)), default=1.0)
+    for axis, sheet, (cosines, same) in zip(axes, sheets, pairs, strict=False):
         for kind, colour, name in ((same, PALETTE[0], "same class"), (~same, PALETTE[1], "different classes")):
             if kind.any():
                 seaborn.histplot(
-                    x=1 - cosines[kind], bins=40, stat="density", element="step", alpha=0.35, color=colour, label=name,
-                    ax=axis,
+                    x=1 - cosines[kind], bins=50, binrange=(0, reach), stat="density", element="step", alpha=0.35,
+                    color=colour, label=name, ax=axis,
                 )  # fmt: skip
+        axis.set_xlim(0, reach)
         axis.set_title(shorten(row_label(sheet.row), 34))
         axis.set_xlabel("1 - cosine")
         axis.set_ylabel("density of pairs")
         axis.tick_params(colors=QUIET)
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=9)
+    _legend_below(figure, axes[0], 0.55)
     return figure
 
 
-def _grid(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Axes of these inches, three to a line."""
+def _legend_below(figure: Figure, axis: Axes, inches: float) -> None:
+    """The legend of an axis below all of them: beside them, a narrow screen would have it out of sight."""
+    handles, names = axis.get_legend_handles_labels()
+    place = (0.0, -inches / figure.get_figheight())
+    figure.legend(handles, names, loc="upper left", bbox_to_anchor=place, ncols=COLUMNS, fontsize=9, markerscale=1.6)
+
+
+def _grid(count: int, width: float, height: float, gap: float) -> tuple[Figure, list[Axes]]:
+    """Axes of these inches, three to a line, lines so many inches apart."""
     columns, lines = min(COLUMNS, count), -(-count // COLUMNS)
-    gap_x, gap_y = 0.75, 0.85
+    gap_x, gap_y = 0.75, gap
     figure, axes = panels([width] * columns, height, gap_x)
     if lines == 1:
         return figure, axes

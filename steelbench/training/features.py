@@ -109,11 +109,22 @@ def extract(
     batch: int,
     *,
     bit_depth: int | None = None,
+    change: Callable[[NDArray[np.float32], str], NDArray[np.float32]] = lambda pixels, digest: pixels,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Compute the features that the space lacks.
 
     Each missing image is decoded and computed exactly once, whatever else asks for the same space at the same time.
+
+    Args:
+        sources: the images.
+        space: where their features are kept.
+        encoder: of `build_encoder`.
+        run: the engine.
+        batch: images that it takes at once.
+        bit_depth: used bits of 16-bit files.
+        change: from pixels float32 [S, S, 3], 0..255, and the image's digest to what is seen in their place.
+        progress: called with images done and the total.
 
     Returns:
         The number of images that were computed.
@@ -122,7 +133,11 @@ def extract(
     with space.locked():
         missing = {source.digest: source for source in sources if source.digest not in space}
         todo = list(missing.values())
-        decoded = ordered_map(lambda source: resize(read_image(source.path, bit_depth), size), todo)
+
+        def decode(source: Source) -> NDArray[np.float32]:
+            return change(resize(read_image(source.path, bit_depth), size), source.digest)
+
+        decoded = ordered_map(decode, todo)
         real: list[int] = []
 
         def fixed() -> Iterator[NDArray[np.float32]]:

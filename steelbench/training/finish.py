@@ -20,6 +20,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.evaluation.retrieval import Embedded, evaluate_embeddings
 from steelbench.models import artifact
 from steelbench.models.card import card_fields
+from steelbench.models.ensemble import network_name
 from steelbench.results import RunRecord, StageRecord, Verification, whole_file, write_json
 from steelbench.training.fit import write_history
 from steelbench.training.heads import Trained
@@ -49,7 +50,7 @@ class Finisher:
     labels: NDArray[np.int64]
     pictures: Pictures
     engine: str
-    check: dict[str, float] | None
+    check: dict[str, Any] | None
     weights: dict[str, Any]
     step: Callable[[str], None]
     naive: Metrics | None = None
@@ -89,8 +90,8 @@ class Finisher:
             artifact.write_card(path, self._card(record))
             record = record.model_copy(update={"seconds": {**seconds, "save": time.perf_counter() - start}})
         write_json(folder / "result.json", record)
-        for state in folder.glob("state*.npz"):
-            state.unlink()
+        for state in folder.glob("state*"):
+            shutil.rmtree(state) if state.is_dir() else state.unlink()
         final = Path(self.job.results) / "runs" / self.task.run_name
         final.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(final, ignore_errors=True)
@@ -144,7 +145,7 @@ class Finisher:
     def _save(self) -> Path:
         path = Path(self.job.results) / "models" / f"{self.task.name}.h5"
         self.step("saving")
-        artifact.save(artifact.stitch(self.encoder, self.trained.head, self.task.name), path)
+        artifact.save(self._stitched(), path)
         return path
 
     def _card(self, record: RunRecord) -> dict[str, Any]:
@@ -169,8 +170,10 @@ class Finisher:
         In a head that is sure of itself, behind a deep network with fresh weights, an engine's last digits can grow
         to more than the tolerance; the score must be that of the saved file.
         """
-        model = artifact.stitch(self.encoder, self.trained.head, self.task.name)
-        return artifact.probabilities(model, self.pictures.raw(self.split.test))
+        return artifact.probabilities(self._stitched(), self.pictures.raw(self.split.test))
+
+    def _stitched(self) -> keras.Model:
+        return artifact.stitch(self.encoder, self.trained.head, network_name(self.task.name))
 
     def _refuse_difference(self, path: Path, found: Verification) -> None:
         if self.job.precision == "float32" and not found.max_difference <= artifact.TOLERANCE:

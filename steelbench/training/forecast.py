@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steelbench.errors import SteelbenchError
-from steelbench.models.backbones import BACKBONES
+from steelbench.models.backbones import find_backbone
 from steelbench.training.cache import SpaceSize, spaces
 from steelbench.training.engines import choose_engine
 from steelbench.training.job import Event, Job
@@ -23,7 +23,10 @@ KERAS_FACTOR = 2.0
 
 @dataclass(frozen=True)
 class Forecast:
-    """One job: what is there, what is missing, what it will take."""
+    """One job: what is there, what is missing, what it will take.
+
+    Of an ensemble `missing` counts the images that some part has not seen, and `rate` is that of all parts in turn.
+    """
 
     backbone: str
     image_size: int
@@ -43,32 +46,69 @@ def forecast(jobs: Sequence[Job], results: Path, on_event: Callable[[Job, Event]
     Raises:
         SteelbenchError: if a backbone could not be measured.
     """
-    strange = [job for job in jobs if _known(job) is None and _missing(job)]
+    networks = {_key(job): job for whole in jobs for job in _alone(whole)}
+    strange = [job for job in networks.values() if _known(job) is None and _missing(job)]
     run_jobs([job.model_copy(update={"tasks": [], "limit": PROBE_IMAGES}) for job in strange], results, on_event)
-    return [_forecast(job) for job in jobs]
+    found, seen = [], set[tuple[str, ...]]()
+    for job in jobs:
+        found.append(_forecast(job, seen))
+        # What one job sees, those after it find in the cache.
+        seen |= {_key(network) for network in _alone(job)}
+    return found
 
 
-def _forecast(job: Job) -> Forecast:
-    space = _known(job)
-    missing = _missing(job)
-    if space is None and missing:
-        raise SteelbenchError(f"{job.backbone} could not be measured: its process failed; run it to see the reason.")
-    check, rate = (space.check, float(space.check["images_per_second"])) if space else ({}, 0.0)
-    wait = 1 / rate if rate else 0.0
+def _alone(job: Job) -> list[Job]:
+    """The job of each of its networks."""
+    return [job.alone(part) for part in job.parts]
+
+
+def _key(job: Job) -> tuple[str, ...]:
+    """Two jobs of one network with the same key share their features."""
+    own = "" if job.homogenize == "none" else f"{job.tasks[0].seed} {job.tasks[0].fold}"
+    return job.backbone, str(job.image_size), own
+
+
+def _forecast(job: Job, seen: set[tuple[str, ...]]) -> Forecast:
+    networks = _alone(job)
+    missing = [0 if _key(network) in seen else _missing(network) for network in networks]
+    costs = [_cost(network, count) for network, count in zip(networks, missing, strict=True)]
+    wait = sum(cost.wait for cost in costs)
     offered = sum(task.offered for task in job.tasks)
+    # With images that have no label each head is trained twice.
+    heads = len(job.tasks) * (2 if job.unlabelled else 1)
     seconds = (
-        float(check.get("load_seconds", 10.0))
-        + missing * wait
-        + len(job.tasks) * HEAD_SECONDS
+        sum(cost.seconds for cost in costs)
+        + heads * HEAD_SECONDS
         + offered * (OFFER_SECONDS + min(VERIFY_IMAGES, len(job.images)) * wait * KERAS_FACTOR)
     )
-    features = len(job.images) * BACKBONES[job.backbone].feature_dim * 4 * 3 / 2**30
-    memory = float(check.get("memory_gib", 2.0)) + features
-    return Forecast(job.backbone, job.image_size, len(job.tasks), len(job.images), missing, rate, seconds, memory)
+    length = sum(find_backbone(network.backbone).feature_dim for network in networks)
+    memory = sum(cost.memory for cost in costs) + len(job.everything) * length * 4 * 3 / 2**30
+    return Forecast(
+        job.backbone, job.image_size, len(job.tasks), len(job.everything), max(missing),
+        1 / wait if all(cost.wait for cost in costs) else 0.0, seconds, memory,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Of one network: seconds for an image, 0 if that is not known; seconds until it has seen all; GiB."""
+
+    wait: float
+    seconds: float
+    memory: float
+
+
+def _cost(job: Job, missing: int) -> _Cost:
+    space = _known(job)
+    if space is None and missing:
+        raise SteelbenchError(f"{job.backbone} could not be measured: its process failed; run it to see the reason.")
+    check = space.check if space else {}
+    wait = 1 / float(check["images_per_second"]) if check else 0.0
+    return _Cost(wait, float(check.get("load_seconds", 10.0)) + missing * wait, float(check.get("memory_gib", 2.0)))
 
 
 def _missing(job: Job) -> int:
-    return len({image.digest for image in job.images} - _cached(job))
+    return len({image.digest for image in job.everything} - _cached(job))
 
 
 def _alike(job: Job) -> list[SpaceSize]:

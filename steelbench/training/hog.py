@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspected, Inspection, ordered_map
 from steelbench.data.splits import Split
-from steelbench.results import RunRecord, read_record, write_json
+from steelbench.results import RunRecord, read_record
+from steelbench.training.baseline import write_run
 from steelbench.training.cache import Space
 from steelbench.training.division import labels_of
-from steelbench.training.predictions import score, write_predictions
 
 Array = NDArray[np.float32]
 # Four cells in all: a texture has no place in the image, and finer cells did worse on NEU and X-SDD.
@@ -67,27 +67,15 @@ def run_hog(
     start = time.perf_counter()
     features = descriptors(inspection.images, root, bit_depth, cache, progress)
     seconds = time.perf_counter() - start
-    classes = list(inspection.classes)
     labels = labels_of(inspection)
     for (seed, fold), split in todo.items():
         start = time.perf_counter()
-        probabilities, params, notes = train_svm(features, labels, len(classes), split)
-        spent = {"features": seconds, "fit": time.perf_counter() - start}
-        record = RunRecord(
-            backbone="none", method="hog", seed=seed, fold=fold, settings=SETTINGS, fingerprint=fingerprint,
-            classes=classes, n_train=len(split.train), n_validation=len(split.validation), n_test=len(split.test),
-            image_size=SIDE, weights={"kind": "none"}, engine="", precision="", params=params, notes=notes,
-            metrics={
-                part: score(probabilities[rows], labels[rows], len(classes))
-                for part, rows in (("train", split.train), ("validation", split.validation), ("test", split.test))
-            },
-            seconds=spent,
+        probabilities, params, notes = train_svm(features, labels, len(inspection.classes), split)
+        write_run(
+            results, inspection, split, probabilities, method="hog", seed=seed, fold=fold, settings=SETTINGS,
+            fingerprint=fingerprint, image_size=SIDE, params=params, notes=notes,
+            seconds={"features": seconds, "fit": time.perf_counter() - start},
         )  # fmt: skip
-        folder = results / "runs" / record.run_name
-        paths = [inspection.images[row].sample.path for row in split.test]
-        truth = [classes[labels[row]] for row in split.test]
-        write_predictions(folder / "predictions.csv", paths, truth, probabilities[split.test], classes)
-        write_json(folder / "result.json", record)
 
 
 def _is_done(results: Path, seed: int, fold: int, fingerprint: str) -> bool:

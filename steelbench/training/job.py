@@ -12,10 +12,14 @@ from steelbench.data.splits import Split
 from steelbench.results import Record
 
 CALIBRATION_IMAGES = 32
+UNKNOWN = -1
 
 
 class ImageRef(Record):
-    """An image: its path below the data folder, its class number, the sha256 of its bytes, its group's number."""
+    """An image: its path below the data folder, its class number, the sha256 of its bytes, its group's number.
+
+    An image without a label has the class number `UNKNOWN` and an absolute path.
+    """
 
     path: str
     label: int
@@ -59,8 +63,39 @@ class Task(Record):
     augment: str = "none"
 
 
+class Part(Record):
+    """One network of a job: the side of the square that it sees, pixels, and where its weights come from."""
+
+    backbone: str
+    image_size: int
+    origin: dict[str, str]
+
+
+def weights_record(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Where weights come from: the record of the only part, or those of all, by name, and their kind or "mixed"."""
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    kinds = {part["kind"] for part in parts.values()}
+    return {"kind": kinds.pop() if len(kinds) == 1 else "mixed", "parts": parts}
+
+
+class Unlabelled(Record):
+    """Images without labels that may join the training images.
+
+    `ties` has the group numbers of the labelled images, counted over labelled and unlabelled ones together, as the
+    unlabelled images' own `group` is: who shares pixels, directly or along a chain, has one number.
+    """
+
+    images: list[ImageRef]
+    ties: list[int]
+    confidence: float
+
+
 class Job(Record):
-    """Everything that one backbone's process needs."""
+    """Everything that the process of one backbone, or of one ensemble, needs.
+
+    Of an ensemble `image_size` is the largest of its parts', and `origin` has no more than the kind that they share.
+    """
 
     results: str
     cache: str
@@ -80,13 +115,32 @@ class Job(Record):
     tasks: list[Task]
     homogenize: str = "none"
     limit: int | None = Field(None, description="see only so many images, to measure the rate")
+    ensemble: list[Part] = Field([], description="the networks whose features are joined, if there is more than one")
+    unlabelled: Unlabelled | None = None
+
+    @property
+    def parts(self) -> list[Part]:
+        """Its networks."""
+        return self.ensemble or [Part(backbone=self.backbone, image_size=self.image_size, origin=self.origin)]
+
+    def alone(self, part: Part) -> Self:
+        """The job of one of its networks."""
+        fields = {"backbone": part.backbone, "image_size": part.image_size, "origin": part.origin, "ensemble": []}
+        return self.model_copy(update=fields)
+
+    @property
+    def everything(self) -> list[ImageRef]:
+        """The labelled images, then those without labels."""
+        return [*self.images, *(self.unlabelled.images if self.unlabelled else ())]
 
     @property
     def own_split(self) -> Split:
-        """The split of its tasks; where brightness is homogenised they all have one, because it sets the mean."""
-        return next(
-            ref for ref in self.splits if (ref.seed, ref.fold) == (self.tasks[0].seed, self.tasks[0].fold)
-        ).split
+        """The split of its tasks; where brightness is homogenised they all have one, because it sets the mean.
+
+        A job without tasks, which only measures, takes the first.
+        """
+        own = [(task.seed, task.fold) for task in self.tasks[:1]]
+        return next(ref for ref in self.splits if not own or (ref.seed, ref.fold) in own).split
 
     @property
     def calibration_rows(self) -> list[int]:

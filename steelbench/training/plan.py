@@ -12,12 +12,13 @@ from typing import Any
 from steelbench.data.inspection import Inspection
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, method_of
-from steelbench.models.backbones import find_backbone
+from steelbench.methods import views_of
+from steelbench.models.backbones import find_backbone, parts_of
 from steelbench.models.weights import Origin
 from steelbench.results import RunRecord, read_record
 from steelbench.storage import cache_folder
 from steelbench.training.division import Division
-from steelbench.training.job import ImageRef, Job, SplitRef, Task
+from steelbench.training.job import ImageRef, Job, Part, SplitRef, Task, Unlabelled, weights_record
 
 # What must be the same for all runs of a results folder, with the words for it.
 FIXED = {
@@ -86,15 +87,26 @@ def fingerprint(parts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def identity(experiment: Experiment, options: RunOptions, origin: Origin, config: dict[str, Any]) -> dict[str, Any]:
-    """What an experiment's fingerprint covers, in the words that a refusal uses."""
+def identity(
+    experiment: Experiment, options: RunOptions, origins: dict[str, Origin], config: dict[str, Any]
+) -> dict[str, Any]:
+    """What an experiment's fingerprint covers, in the words that a refusal uses.
+
+    What only some runs have, several networks or pseudo-labels, is a part of theirs alone.
+    """
+    sizes, more = sizes_of(experiment, options), dict[str, Any]()
+    if len(sizes) > 1:
+        more["image_sizes"] = list(sizes.values())
+    if options.unlabelled:
+        more["pseudo_labels"] = {"confidence": options.confidence, "unlabelled": config["unlabelled_digest"]}
     return {
+        **more,
         "settings": json.loads(experiment.method.model_dump_json()),
-        "image_size": size_of(experiment, options),
-        "weights": origin.record,
+        "image_size": max(sizes.values()),
+        "weights": weights_of(experiment.backbone, origins),
         "precision": options.precision,
         "homogenize": options.homogenize,
-        "augment": options.augment if experiment.method.on_images else "none",
+        "augment": options.augment if experiment.method.on_images or views_of(experiment.method) > 1 else "none",
         "data": config["data_digest"],
         "split": config["split"],
         "audit": config["audit"],
@@ -104,9 +116,15 @@ def identity(experiment: Experiment, options: RunOptions, origin: Origin, config
     }
 
 
-def size_of(experiment: Experiment, options: RunOptions) -> int:
-    """Side of the square that the backbone sees: the experiment's, the command's, or the backbone's own."""
-    return experiment.image_size or options.image_size or find_backbone(experiment.backbone).image_size
+def sizes_of(experiment: Experiment, options: RunOptions) -> dict[str, int]:
+    """Side of the square that each network sees: the experiment's, the command's, or its own."""
+    given = experiment.image_size or options.image_size
+    return {part: given or find_backbone(part).image_size for part in parts_of(experiment.backbone)}
+
+
+def weights_of(backbone: str, origins: dict[str, Origin]) -> dict[str, Any]:
+    """Where the weights come from, as `weights_record`."""
+    return weights_record({part: origins[part].record for part in parts_of(backbone)})
 
 
 def is_done(experiment: Experiment, options: RunOptions, parts: dict[str, Any]) -> bool:
@@ -135,17 +153,22 @@ def _difference(record: RunRecord, parts: dict[str, Any]) -> str:
     for key, value in parts["settings"].items():
         if record.settings.get(key) != value:
             return f"{key}={record.settings.get(key)}, this experiment asks for {key}={value}"
-    origin = {key: record.weights.get(key, "") for key in ("kind", "file", "md5") if record.weights.get(key)}
-    pairs = [("weights", _words(origin), _words(parts["weights"]))]
+    pairs = [("weights", _words(record.weights), _words(parts["weights"]))]
     pairs += [(key, str(getattr(record, key)), str(parts[key])) for key in ALIKE]
+    pairs.append(("confidence of pseudo-labels", _confidence(record.notes), _confidence(parts)))
     for key, old, new in pairs:
         if old != new:
             return f"{key} {old}, this experiment asks for {new}"
-    return "other data or another split"
+    return "other unlabelled images" if "pseudo_labels" in parts else "other data or another split"
 
 
-def _words(origin: dict[str, Any]) -> str:
-    return " ".join(str(value) for value in origin.values())
+def _words(weights: dict[str, Any]) -> str:
+    own = [str(weights[key]) for key in ("kind", "file", "md5") if weights.get(key)]
+    return " ".join([*own, *(f"({name}: {_words(part)})" for name, part in weights.get("parts", {}).items())])
+
+
+def _confidence(found: dict[str, Any]) -> str:
+    return f"{found['pseudo_labels']['confidence']:g}" if "pseudo_labels" in found else "none"
 
 
 def is_complete(results: Path) -> bool:
@@ -166,7 +189,7 @@ def unfinished(
     return [
         experiment
         for experiment in experiments
-        if not is_done(experiment, options, identity(experiment, options, origins[experiment.backbone], config))
+        if not is_done(experiment, options, identity(experiment, options, origins, config))
     ]
 
 
@@ -178,15 +201,17 @@ def make_jobs(
     inspection: Inspection,
     root: Path,
     division: Division,
+    unlabelled: Unlabelled | None = None,
 ) -> list[Job]:
     """One job for each backbone and image size; where brightness is homogenised, one for each split, too."""
-    tasks: dict[tuple[str, int, tuple[int, int]], list[Task]] = {}
+    tasks: dict[tuple[str, tuple[int, ...], tuple[int, int]], list[Task]] = {}
     even = options.homogenize != "none"
     for experiment in experiments:
-        parts = identity(experiment, options, origins[experiment.backbone], config)
+        parts = identity(experiment, options, origins, config)
         # The training images' mean brightness is another one for each split, so are all features.
         part = (experiment.seed, experiment.fold) if even else (0, 0)
-        tasks.setdefault((experiment.backbone, size_of(experiment, options), part), []).append(
+        sizes = tuple(sizes_of(experiment, options).values())
+        tasks.setdefault((experiment.backbone, sizes, part), []).append(
             Task(
                 method=method_of(experiment.method),
                 variant=experiment.variant,
@@ -210,11 +235,24 @@ def make_jobs(
     return [
         Job(
             results=str(options.results.resolve()), cache=str(cache_folder().resolve()), data_root=str(root),
-            bit_depth=options.bit_depth, backbone=backbone, image_size=size, origin=vars(origins[backbone]),
+            bit_depth=options.bit_depth, backbone=backbone, image_size=max(sizes),
+            **_networks(backbone, sizes, origins),
             engine=options.engine, precision=options.precision, verify=options.verify,
             track=options.track == "tensorboard", classes=list(inspection.classes), images=images,
             splits=references, naive=None if even else naive, tasks=todo,
-            homogenize=options.homogenize,
+            homogenize=options.homogenize, unlabelled=unlabelled,
         )
-        for (backbone, size, _), todo in tasks.items()
+        for (backbone, sizes, _), todo in tasks.items()
     ]  # fmt: skip
+
+
+def _networks(backbone: str, sizes: tuple[int, ...], origins: dict[str, Origin]) -> dict[str, Any]:
+    """The fields of a job that tell one network, or several."""
+    names = parts_of(backbone)
+    if len(names) == 1:
+        return {"origin": vars(origins[backbone])}
+    parts = [
+        Part(backbone=name, image_size=size, origin=vars(origins[name]))
+        for name, size in zip(names, sizes, strict=True)
+    ]
+    return {"origin": {"kind": weights_of(backbone, origins)["kind"]}, "ensemble": parts}

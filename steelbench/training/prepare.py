@@ -17,12 +17,15 @@ from steelbench.data.audit_tables import AuditResult
 from steelbench.data.datasets import Dataset, read_dataset
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.errors import SteelbenchError
-from steelbench.experiment import Experiment, RunOptions
-from steelbench.models.backbones import check_image_size
-from steelbench.models.weights import Origin, resolve
+from steelbench.experiment import Experiment, RunOptions, method_of
+from steelbench.methods import METHODS, views_of
+from steelbench.models.backbones import check_image_size, parts_of
+from steelbench.models.weights import KINDS, Origin, resolve
 from steelbench.training.division import Division, divide, refuse_early
 from steelbench.training.engines import choose_engine
-from steelbench.training.plan import is_complete, size_of
+from steelbench.training.job import Unlabelled
+from steelbench.training.plan import is_complete, sizes_of, weights_of
+from steelbench.training.pseudo import Found, read_unlabelled, tie
 
 # Readers that take every image below the data folder, whatever the folder it lies in is called.
 IMAGES_BELOW = ("class_folders", "split_folders")
@@ -40,6 +43,7 @@ class Ready:
     options: RunOptions
     config: dict[str, Any]
     progress: Progress
+    found: Found | None = None
 
     @cached_property
     def timed_audit(self) -> tuple[AuditResult, float]:
@@ -63,9 +67,25 @@ class Ready:
         return divide(self.options, self.inspection, self.audit.pairs)
 
     @cached_property
+    def unlabelled(self) -> Unlabelled | None:
+        """The images without labels, and which of the others each shares pixels with."""
+        if self.found is None:
+            return None
+        return tie(
+            self.found, self.inspection, self.division.group_of, self.dataset.root, self.options.bit_depth,
+            self.options.confidence, lambda stage, done, total: self.progress("audit", "all images", done, total),
+        )  # fmt: skip
+
+    @cached_property
     def origins(self) -> dict[str, Origin]:
-        """Where each backbone's weights come from."""
+        """Where the weights of each backbone, and of each part of an ensemble, come from."""
         return _weights(self.everything, self.options, self.progress)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """The kind of weights of each backbone and ensemble."""
+        names = dict.fromkeys(experiment.backbone for experiment in self.everything)
+        return {name: weights_of(name, self.origins)["kind"] for name in names}
 
 
 def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> Ready:
@@ -75,7 +95,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
         SteelbenchError: for every mistake that can be found before training.
     """
     for experiment in experiments:
-        check_image_size(experiment.backbone, size_of(experiment, options))
+        _refuse_early(experiment, options)
     choose_engine(options.engine, options.precision, gpus=0)
     if options.track == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
         raise SteelbenchError(
@@ -85,6 +105,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
     everything = expand(experiments, options.seeds, options.folds)
     reader, dataset = read_dataset(options.data, options.include_none)
     _refuse_place(options.results.resolve(), reader, dataset.root)
+    found = _read_unlabelled(options, dataset, progress)
     total = len(dataset.samples)
     inspection = inspect_dataset(dataset, options.bit_depth, lambda done: progress("decode", "images", done, total))
     config = {
@@ -93,14 +114,66 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
         "reader": reader,
         "data_digest": inspection.digest,
         "audit": AUDIT_VERSION,
+        **({"unlabelled_digest": found.digest} if found else {}),
     }
     # Mistakes first: the audit takes its time, and weights may have to be fetched.
     refuse_early(options, inspection)
-    ready = Ready(everything, dataset, inspection, options, config, progress)
+    ready = Ready(everything, dataset, inspection, options, config, progress, found)
     if not is_complete(options.results):
         _ = ready.division
     _ = ready.origins
     return ready
+
+
+def _refuse_early(experiment: Experiment, options: RunOptions) -> None:
+    """What one experiment and the options say alone, before anything is read."""
+    name, method = experiment.backbone, method_of(experiment.method)
+    frozen = ", ".join(key for key, row in METHODS.items() if row.train)
+    for part, size in sizes_of(experiment, options).items():
+        check_image_size(part, size)
+    views = views_of(experiment.method)
+    if views > 1 and options.augment == "none":
+        raise SteelbenchError(
+            f"{method}.views is {views}, but without --augment all views of an image are the same; add --augment light "
+            "or heavy, or leave views at 1."
+        )
+    if views > 1 and options.unlabelled:
+        raise SteelbenchError(
+            f"{method}.views is {views}, but --unlabelled works with one view; leave one of them out."
+        )
+    if experiment.method.on_images and options.unlabelled:
+        raise SteelbenchError(
+            f"--unlabelled works with methods on a frozen backbone, and {method} with these settings trains it; "
+            f"leave {method} out, or take one of {frozen} with the backbone frozen."
+        )
+    if len(parts_of(name)) == 1:
+        return
+    if experiment.method.on_images:
+        raise SteelbenchError(
+            f"{method} with these settings trains the backbone, and {name} is an ensemble of frozen ones; name one "
+            f"backbone for it, or take a method on frozen features: {frozen}."
+        )
+    if options.weights not in KINDS and Path(options.weights).expanduser().is_file():
+        raise SteelbenchError(
+            f"--weights {options.weights} is one network's file, and {name} is an ensemble; name its parts' files by "
+            "--weights-dir with imagenet or noisy-student, or run one backbone."
+        )
+
+
+def _read_unlabelled(options: RunOptions, dataset: Dataset, progress: Progress) -> Found | None:
+    if options.unlabelled is None:
+        return None
+    labelled = {(dataset.root / sample.path).resolve() for sample in dataset.samples}
+    found = read_unlabelled(
+        options.unlabelled, labelled, options.bit_depth,
+        lambda done, total: progress("decode", "images without labels", done, total),
+    )  # fmt: skip
+    if options.results.resolve().is_relative_to(found.folder):
+        raise SteelbenchError(
+            f"--results {options.results} lies in --unlabelled {options.unlabelled}, where its figures would be taken "
+            "for images; name a folder outside of it."
+        )
+    return found
 
 
 def _refuse_place(results: Path, reader: str, root: Path) -> None:
@@ -116,7 +189,7 @@ def _refuse_place(results: Path, reader: str, root: Path) -> None:
 
 
 def _weights(everything: Sequence[Experiment], options: RunOptions, progress: Progress) -> dict[str, Origin]:
-    names = dict.fromkeys(experiment.backbone for experiment in everything)
+    names = dict.fromkeys(part for experiment in everything for part in parts_of(experiment.backbone))
     return {
         name: resolve(
             name, options.weights, options.weights_dir, lambda file, done, total: progress("fetch", file, done, total)

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from steelbench.data.audit_tables import write_audit
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions
+from steelbench.models.backbones import parts_of
 from steelbench.results import Notice, write_json
 from steelbench.storage import cache_folder
 from steelbench.training.baseline import run_majority
@@ -78,7 +79,7 @@ def preview(
     if not options.force:
         refuse_other_results(options.results, ready.config)
     todo = unfinished(ready.everything, options, ready.origins, ready.config)
-    jobs = make_jobs(todo, options, ready.origins, ready.config, ready.inspection, ready.dataset.root, ready.division)
+    jobs = _jobs(ready, todo)
     with tempfile.TemporaryDirectory() as folder:
         found = forecast(jobs, Path(folder), _listen(progress, Outcome({}, {})))
     return found, {"to do": len(todo), "in all": len(ready.everything)}
@@ -113,11 +114,11 @@ def _sweep(results: Path) -> None:
 
 
 def _locked(options: RunOptions, ready: Ready, progress: Progress) -> Outcome | None:
-    dataset, inspection, config, origins = ready.dataset, ready.inspection, ready.config, ready.origins
-    todo = unfinished(ready.everything, options, origins, config)
+    dataset, inspection, config = ready.dataset, ready.inspection, ready.config
+    todo = unfinished(ready.everything, options, ready.origins, config)
     if not todo and is_complete(options.results):
         return None
-    jobs = make_jobs(todo, options, origins, config, inspection, dataset.root, ready.division)
+    jobs = _jobs(ready, todo)
     write_json(options.results / "config.json", config)
     write_json(options.results / "environment.json", describe())
     write_skipped(options.results / "skipped_images.csv", inspection)
@@ -125,8 +126,8 @@ def _locked(options: RunOptions, ready: Ready, progress: Progress) -> Outcome | 
     outcome = Outcome(
         describe_data(options, dataset, inspection, config),
         describe_split(options, ready.division, ready.timed_audit[1]),
-        notices=first_notices(inspection, ready.division, ready.audit.shortcuts),
-        weights={name: origin.kind for name, origin in origins.items()},
+        notices=[*first_notices(inspection, ready.division, ready.audit.shortcuts), *_doubts(ready)],
+        weights=ready.weights,
     )
     run_majority(options.results, inspection, ready.division.splits)
     _run_hog(ready, outcome)
@@ -134,6 +135,33 @@ def _locked(options: RunOptions, ready: Ready, progress: Progress) -> Outcome | 
     if not any((options.results / "unfinished").glob("*.log")):
         shutil.rmtree(options.results / "unfinished", ignore_errors=True)
     return outcome
+
+
+def _jobs(ready: Ready, todo: Sequence[Experiment]) -> list[Job]:
+    return make_jobs(
+        todo, ready.options, ready.origins, ready.config, ready.inspection, ready.dataset.root, ready.division,
+        ready.unlabelled if todo else None,
+    )  # fmt: skip
+
+
+def _doubts(ready: Ready) -> Iterator[Notice]:
+    """What must be said of ensembles and of images without labels."""
+    for name, kind in ready.weights.items():
+        fresh = [part for part in parts_of(name) if ready.origins[part].kind == "random"]
+        if kind == "mixed" and fresh:
+            text = f"{name}: the weights of {', '.join(fresh)} are random, so a part of its features was never trained."
+            yield Notice(level="serious", text=text)
+    if ready.found:
+        text = (
+            f"Pseudo-labels: heads trained by this command learn from up to {len(ready.found.images)} images without "
+            f"labels, too, named with a probability of {ready.options.confidence:g} at least. None of them shares "
+            "pixels with a validation or test image, as far as the audit can see."
+        )
+        yield Notice(level="note", text=text)
+    if ready.found and ready.found.skipped:
+        path, reason = ready.found.skipped[0]
+        text = f"{len(ready.found.skipped)} unreadable images without labels; the first is {path}: {reason}."
+        yield Notice(level="caution", text=text)
 
 
 def _write_audit(folder: Path, ready: Ready) -> None:

@@ -86,4 +86,6 @@ def _stream_lazily(x: Lazy, y: Rows, batches: list[Rows], first: int) -> tf.data
             yield x.take(rows, number), y[rows]
 
     signature = tf.TensorSpec((None, *x.shape), "float32"), tf.TensorSpec((None,), "int64")
-    return tf.data.Dataset.from_generator(every, output_signature=signature).prefetch(2)
+    made = tf.data.Dataset.from_generator(every, output_signature=signature)
+    # Keras asks how many there are, and warns of too few where it is not told.
+    return made.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)

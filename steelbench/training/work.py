@@ -1,37 +1,34 @@
-"""What one backbone's process does: features once, then every head on them."""
+"""What the process of one backbone, or one ensemble, does: features once, then every head on them."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import importlib
-import resource
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from numpy.typing import NDArray
 
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
-from steelbench.methods import METHODS, Checked
+from steelbench.methods import METHODS, Checked, views_of
+from steelbench.models.ensemble import join
 from steelbench.models.homogenize import mean_brightness
-from steelbench.models.pour import digest, encoder_with_weights
-from steelbench.models.weights import Origin
-from steelbench.training.cache import Space
-from steelbench.training.engines import ENGINES, Run, choose_engine
-from steelbench.training.features import Source, checked_engine, extract
 from steelbench.training.finish import Finisher
 from steelbench.training.fit import FitPlan
 from steelbench.training.heads import Trained
 from steelbench.training.health import feature_health
-from steelbench.training.job import Event, Job, SplitRef, Task
+from steelbench.training.job import Event, Job, SplitRef, Task, weights_record
 from steelbench.training.pictures import Pictures
 from steelbench.training.predictions import Metrics, score
+from steelbench.training.pseudo import Pool, train_twice, usable
+from steelbench.training.trunk import Surroundings, Trunk
 
 if TYPE_CHECKING:
     from steelbench.training.bench import Bench
@@ -45,10 +42,10 @@ class Worker:
         self.seconds: dict[str, float] = {}
         self.results = Path(job.results)
         self.labels = np.array([image.label for image in job.images], np.int64)
-        self.weights: dict[str, Any] = Origin(**job.origin).record
         self.in_turn = False
         self.even: dict[str, Any] = {}
-        self.pictures = Pictures(Path(job.data_root), [image.path for image in job.images], job.bit_depth)
+        self.trunks: list[Trunk] = []
+        self.pictures = Pictures(Path(job.data_root), [image.path for image in job.everything], job.bit_depth)
 
     def step(self, name: str, done: int = 0, total: int = 0) -> None:
         """Tell the parent how far a step is."""
@@ -91,72 +88,59 @@ class Worker:
         self.seconds[name] = time.perf_counter() - start
 
     def _load(self) -> None:
-        job, calibration, brightness = self.job, None, 0.0
+        job = self.job
         if job.homogenize != "none":
             brightness = mean_brightness(self.pictures.raw(job.own_split.train))
             self.even = {"homogenize": job.homogenize, "brightness": brightness}
-        if job.origin["kind"] == "random":
-            calibration = self.pictures.resized(job.calibration_rows, job.image_size)
-            self.weights |= {"seed": 0, "calibration_images": len(calibration), "calibration": job.calibration_digest}
-        self.encoder = encoder_with_weights(
-            job.backbone, Origin(**job.origin), image_size=job.image_size, calibration=calibration,
-            homogenization=job.homogenize, brightness=brightness,
-        )  # fmt: skip
-        self.weights["digest"] = digest(self.encoder)
-        self.engine = choose_engine(job.engine, job.precision, len(tf.config.list_physical_devices("GPU")))
-
-    def _space(self) -> Space:
-        job, row = self.job, ENGINES[self.engine]
-        return Space(
-            Path(job.cache), job.backbone, self.encoder.output_shape[-1],
-            {
-                "weights": self.weights, "image_size": job.image_size, "bit_depth": job.bit_depth,
-                "output": "embedding", "engine": self.engine, "engine_version": row.version,
-                "keras": keras.__version__, "precision": job.precision, "batch": row.batch,
-                **self.even,
-            },
-        )  # fmt: skip
+        around = Surroundings(self.pictures, self.even, self.emit, self._take_turn)
+        self.trunks = [Trunk(job, part, around) for part in job.parts]
 
     def _extract(self) -> None:
-        sources = [Source(self.pictures.path(row), image.digest) for row, image in enumerate(self.job.images)]
-        digests = [source.digest for source in sources]
-        space = self._space()
-        space.read()
-        if any(digest not in space for digest in digests):
-            run = self._open_engine()
-            space = self._space()
-            self._take_turn()
-            start = time.perf_counter()
-            count = extract(
-                sources[: self.job.limit], space, self.encoder, run, ENGINES[self.engine].batch,
-                bit_depth=self.job.bit_depth, progress=lambda done, total: self.step("features", done, total),
-            )  # fmt: skip
-            self._measured(space, count / (time.perf_counter() - start))
-        self.check = space.check()
+        for trunk in self.trunks:
+            trunk.see()
         if self.job.limit is not None:
             return
-        self.features = space.gather(digests)
+        found = [trunk.features() for trunk in self.trunks]
+        features = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
+        self.features, self.unlabelled = np.split(features, [len(self.labels)])
+        self.views = self._see_views()
         self.health = feature_health(self.features)
 
-    def _measured(self, space: Space, rate: float) -> None:
-        """What a forecast goes by."""
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        found = {"images_per_second": rate, "load_seconds": self.seconds["load"] + 10, "memory_gib": memory}
-        space.write_check({**space.check(), **found})
+    def _see_views(self) -> NDArray[np.float32] | None:
+        """Of every image as many as the task that wants most, float32 [V, N, D]; they are the same for all tasks."""
+        wanted = [(views_of(_settings(task)), task.augment) for task in self.job.tasks if not _settings(task).on_images]
+        most, preset = max(wanted, default=(1, "none"))
+        if most == 1:
+            return None
+        return np.concatenate([trunk.views(preset, most) for trunk in self.trunks], axis=2)
 
-    def _open_engine(self) -> Run:
-        job = self.job
-        first = self.pictures.resized(np.arange(ENGINES[self.engine].batch) % len(job.images), job.image_size)
-        run, check = checked_engine(self.engine, self.encoder, job.precision, first)
-        if check.fell_back:
-            text = f"{job.backbone}: {check.problem}; its features were computed by Keras instead."
-            self.emit(Event(kind="note", text=text))
-        if job.precision != "float32":
-            text = f"{job.backbone}: {job.precision} features have cosine {check.cosine:.5f} to float32 (first batch)."
-            self.emit(Event(kind="note", text=text))
-        self.engine = check.engine
-        self._space().write_check(check.record)
-        return run
+    @cached_property
+    def encoder(self) -> keras.Model:
+        """Raw images to features."""
+        if len(self.trunks) == 1:
+            return self.trunks[0].encoder
+        return join({trunk.part.backbone: trunk.encoder for trunk in self.trunks})
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Where they come from, for the record."""
+        found = weights_record({trunk.part.backbone: trunk.weights for trunk in self.trunks})
+        if len(self.trunks) > 1:
+            digests = "".join(trunk.weights["digest"] for trunk in self.trunks)
+            found["digest"] = hashlib.sha256(digests.encode()).hexdigest()
+        return {**found, **self.even}
+
+    @property
+    def engine(self) -> str:
+        """What computes the features; of an ensemble whose parts have several, all."""
+        return "+".join(dict.fromkeys(trunk.engine for trunk in self.trunks))
+
+    @property
+    def check(self) -> dict[str, Any]:
+        """How the engine compared with Keras; of an ensemble by its parts' names."""
+        if len(self.trunks) == 1:
+            return self.trunks[0].check
+        return {trunk.part.backbone: trunk.check for trunk in self.trunks}
 
     def _task(self, task: Task) -> None:
         folder = self.results / "unfinished" / task.run_name
@@ -176,7 +160,9 @@ class Worker:
             seconds = {"load": self.seconds["load"], "fit": time.perf_counter() - start}
         else:
             train = _function(row.train)
-            trained = train(self.features, self.labels, len(self.job.classes), split, settings, plan)
+            if (count := views_of(settings)) > 1 and self.views is not None:
+                train = partial(train, views=self.views[:count])
+            trained = self._train(train, split, settings, plan)
             trained.notes["features"] = self.health
             seconds = {**self.seconds, "fit": time.perf_counter() - start}
             if task.offered and self.job.naive:
@@ -184,9 +170,17 @@ class Worker:
         Finisher(
             job=self.job, task=task, encoder=trained.encoder or self.encoder, trained=trained, split=split,
             labels=self.labels, pictures=self.pictures, engine="keras" if trained.encoder else self.engine,
-            check=None if trained.encoder else self.check, weights={**self.weights, **self.even}, naive=naive,
-            step=self.step,
+            check=None if trained.encoder else self.check, weights=self.weights, naive=naive, step=self.step,
         ).finish(folder, self.features if trained.features is None else trained.features, seconds)  # fmt: skip
+
+    def _train(self, train: Callable[..., Trained], split: Split, settings: Checked, plan: FitPlan) -> Trained:
+        """On cached features; twice where images without labels may join."""
+        common = (self.features, self.labels, len(self.job.classes), split, settings, plan)
+        given = self.job.unlabelled
+        if given is None:
+            return train(*common)
+        pool = Pool(self.unlabelled, usable(given, split), given.confidence, self.job.classes)
+        return train_twice(train, *common, pool)
 
     @cached_property
     def bench(self) -> Bench:

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.few_shot import enrollment_accuracy, episodes, few_shot_accuracy, nearest_centroid
-from steelbench.evaluation.retrieval import Embedded
+from steelbench.evaluation.embedded import Embedded
+from steelbench.evaluation.few_shot import (
+    enrollment_accuracy,
+    episodes,
+    few_shot_accuracy,
+    few_shot_scores,
+    nearest_centroid,
+)
 
 
 def images(per_class=20, classes=4, group_size=2, spread=0.5, seed=0):
@@ -46,6 +52,26 @@ def test_classes_with_too_few_groups_take_no_part():
         next(episodes(labels, groups, 3, 5, 1))
 
 
+def test_groups_with_images_of_two_classes_take_no_part():
+    labels = np.repeat([0, 1], 12)
+    groups = np.arange(24)
+    groups[:4] = groups[12:16] = 99  # four images of each class share pixels
+    found = [np.concatenate(pair) for pair in episodes(labels, groups, 2, 2, 50)]
+
+    assert set(np.concatenate(found).tolist()) == set(range(4, 12)) | set(range(16, 24))
+
+
+def test_every_image_of_a_drawn_group_can_be_the_support():
+    labels, groups = np.repeat([0, 1], 9), np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 3, 4, 4, 4, 5, 5, 5, 5, 6])
+    drawn = np.concatenate([support for support, _ in episodes(labels, groups, 2, 1, 600)])
+    counts = np.bincount(drawn, minlength=18)
+
+    # Groups are equally likely, then the images of the group.
+    expected = [600 / len(set(groups[labels == label])) / np.sum(groups == group)
+                for label, group in zip(labels, groups, strict=True)]  # fmt: skip
+    assert np.all(np.abs(counts - expected) < 5 * np.sqrt(expected))
+
+
 def test_nearest_centroid_is_the_paper_s_prototype_by_cosine():
     found = images(spread=1.5)
     support, query = next(episodes(found.labels, found.groups, 4, 3, 1))
@@ -81,6 +107,33 @@ def test_interval_is_student_s_over_episodes():
     shown = few_shot_accuracy(found, 4, 1, 30, 3)
 
     assert (shown.low, shown.high) == pytest.approx((low, high))
+
+
+def test_scores_are_those_of_episodes_over_all_classes():
+    found = images(per_class=20, spread=1.0)
+    scores = few_shot_scores(found, seed=4)
+
+    for shots in (1, 5):
+        one = few_shot_accuracy(found, 4, shots, 200, 4)
+        names = (f"few_shot_{shots}", f"few_shot_{shots}_low", f"few_shot_{shots}_high")
+        assert tuple(scores[name] for name in names) == (one.accuracy, one.low, one.high)
+
+
+@pytest.mark.parametrize(
+    ("smallest", "missing"), [(7, ()), (6, ()), (5, (5,)), (2, (5,)), (1, (1, 5))], ids=lambda value: str(value)
+)
+def test_a_class_with_too_few_groups_leaves_the_score_out(smallest, missing):
+    found = images(per_class=10, group_size=1)
+    kept = np.flatnonzero((found.labels > 0) | (np.arange(40) < smallest))
+    scores = few_shot_scores(Embedded(found.vectors[kept], found.labels[kept], found.groups[kept]))
+
+    for shots in (1, 5):
+        assert (scores[f"few_shot_{shots}"] is None) == (shots in missing)
+        assert (scores[f"few_shot_{shots}_low"] is None) == (shots in missing)
+
+
+def test_one_class_has_no_score():
+    assert set(few_shot_scores(images(classes=1)).values()) == {None}
 
 
 def test_classes_far_apart_need_one_image():

@@ -6,7 +6,9 @@ from sklearn.metrics import roc_auc_score, silhouette_score
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation import retrieval
-from steelbench.evaluation.retrieval import Embedded, average_precision_at_r, evaluate_embeddings, vote
+from steelbench.evaluation.embedded import Embedded
+from steelbench.evaluation.few_shot import few_shot_accuracy
+from steelbench.evaluation.retrieval import average_precision_at_r, evaluate_embeddings, vote
 
 
 def embedded(n=40, classes=3, spread=1.0, seed=0, groups=None, first=0):
@@ -134,6 +136,16 @@ def test_queries_without_their_class_in_the_index_are_left_out():
     queries = Embedded(index.vectors[:2], np.array([7, 7]), np.array([50, 51]))
 
     assert evaluate_embeddings(queries, index)["recall_at_1"] is None
+
+
+def test_few_images_per_class_are_asked_among_the_queries_alone():
+    queries, index = embedded(60, spread=1.0, seed=3, first=100), embedded(60, spread=1.0, seed=4)
+    found = evaluate_embeddings(queries, index)
+
+    assert found["few_shot_1"] == few_shot_accuracy(queries, 3, 1).accuracy
+    assert found["few_shot_5"] == few_shot_accuracy(queries, 3, 5).accuracy
+    other = evaluate_embeddings(queries, embedded(60, spread=9.0, seed=5))
+    assert other["recall_at_1"] != found["recall_at_1"] and other["few_shot_1"] == found["few_shot_1"]
 
 
 def test_embeddings_that_are_no_numbers_are_refused():

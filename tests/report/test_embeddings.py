@@ -1,13 +1,18 @@
 """The report's look at embeddings: which rows it shows, that files from outside do no harm, what the figures hold."""
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from results_folder import majority_row, model_row, summary, write_folder
 
-from steelbench.evaluation.retrieval import Embedded
+from steelbench.evaluation.embedded import Embedded
+from steelbench.evaluation.retrieval import pair_cosines
 from steelbench.report import canvas
 from steelbench.report.embeddings import Sheet, distances, project, read_sheets, tsne
+from steelbench.report.page import build_report
 from steelbench.results import Row
 
 
@@ -34,12 +39,31 @@ def write(results, name, found):
 
 def test_rows_of_the_best_learned_embedding_s_backbone_come_with_cross_entropy_first(tmp_path):
     rows = [row("supcon"), row("softmax", "resnet50"), row("knn"), row("softmax"), row("arcface")]
-    for one in rows:
-        write(tmp_path, one.name, images())
+    for place, one in enumerate(rows):
+        write(tmp_path, one.name, images(seed=place))
 
     assert [sheet.row.name for sheet in read_sheets(tmp_path, rows)] == [
         "vgg19-softmax", "vgg19-supcon", "vgg19-knn", "vgg19-arcface",
     ]  # fmt: skip
+
+
+def test_rows_that_share_an_embedding_are_shown_once(tmp_path):
+    for method, seed in (("knn", 1), ("softmax", 1), ("triplet", 2), ("linear", 1)):
+        write(tmp_path, f"vgg19-{method}", images(seed=seed))
+    sheets = read_sheets(tmp_path, [row("knn"), row("triplet"), row("linear"), row("softmax")])
+
+    assert [sheet.row.method for sheet in sheets] == ["softmax", "triplet"]
+
+
+def test_distances_of_all_panels_have_one_scale():
+    spreads = (0.01, 1.0)
+    with canvas.house_style():
+        figure = distances([Sheet(row(f"m{spread}"), images(spread=spread)) for spread in spreads])
+
+    limits = {axis.get_xlim() for axis in figure.axes}
+    assert len(limits) == 1
+    [(low, high)] = limits
+    assert low == 0 and high == pytest.approx(max(1 - pair_cosines(images(spread=s))[0].min() for s in spreads))
 
 
 def test_without_a_learned_embedding_nothing_is_shown(tmp_path):
@@ -98,3 +122,26 @@ def test_images_of_one_class_have_one_histogram(tmp_path):
         canvas.save(distances([sheet]), tmp_path / "figure.png")
 
     assert (tmp_path / "figure.png").stat().st_size > 1000
+
+
+def cells(folder, scores):
+    """The line of the table of embeddings, of a record that has these scores."""
+    shown = model_row("vgg19", "supcon", 0.9)
+    shown = shown.model_copy(update={"detail": {**shown.detail, "notes": {"embedding": scores}}})
+    page = build_report(write_folder(folder, summary([shown, majority_row()]))).read_text(encoding="utf-8")
+    section = page[page.index('id="embeddings"') :].partition("</table>")[0]
+    names = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', section)
+    values = re.findall(r"<t[dh](?: class=\"n\"| scope=\"row\")>(.*?)</t[dh]>", section.partition("<tbody>")[2])
+    return dict(zip(names, values, strict=True))
+
+
+def test_the_table_shows_what_few_images_are_worth(tmp_path):
+    shown = cells(tmp_path, {"knn_accuracy": 0.5, "few_shot_1": 0.612, "few_shot_1_low": 0.6, "few_shot_5": None})
+
+    assert (shown["k-NN"], shown["1-shot"], shown["5-shot"]) == ("50.0 %", "61.2 %", "–")
+
+
+def test_a_record_from_before_few_images_were_asked_is_still_reported(tmp_path):
+    shown = cells(tmp_path, {"knn_accuracy": 0.5, "recall_at_1": 0.75})
+
+    assert (shown["Recall@1"], shown["1-shot"], shown["5-shot"]) == ("75.0 %", "–", "–")

@@ -7,7 +7,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.training import forecast as module
 from steelbench.training.cache import Space
 from steelbench.training.forecast import forecast
-from steelbench.training.job import ImageRef, Job, SplitRef, Task
+from steelbench.training.job import ImageRef, Job, Part, SplitRef, Task, Unlabelled
 
 NAME, DIM = "mobilenet_v2_035", 1280
 WEIGHTS = {"kind": "imagenet", "md5": "abc", "digest": "whatever"}
@@ -27,9 +27,9 @@ def make_job(cache, images=10, tasks=2, kind="imagenet", **more):
     return Job(**{**fields, **more})
 
 
-def fill(cache, digests, weights, rate=20.0, **more):
+def fill(cache, digests, weights, rate=20.0, name=NAME, **more):
     space = Space(
-        cache, NAME, DIM,
+        cache, name, DIM,
         {"weights": weights, "image_size": 32, "bit_depth": None, "engine": "keras", "precision": "float32", **more},
     )  # fmt: skip
     with space.locked(), space.writer() as write:
@@ -105,3 +105,60 @@ def test_a_backbone_that_cannot_be_measured_is_told(tmp_path, monkeypatch):
 
     with pytest.raises(SteelbenchError, match="could not be measured"):
         ask(make_job(tmp_path), tmp_path)
+
+
+def ensemble(job):
+    parts = [Part(backbone=name, image_size=32, origin=job.origin) for name in (NAME, "mobilenet_v2")]
+    return job.model_copy(update={"backbone": f"{NAME}+mobilenet_v2", "ensemble": parts})
+
+
+def test_an_ensemble_costs_what_its_parts_do(tmp_path):
+    fill(tmp_path, [f"{i:064}" for i in range(4)], WEIGHTS, rate=20.0)
+    fill(tmp_path, [f"{i:064}" for i in range(1)], WEIGHTS, rate=5.0, name="mobilenet_v2")
+    job = make_job(tmp_path, images=10, tasks=0)
+
+    both = ask(ensemble(job), tmp_path)
+
+    assert (both.images, both.missing) == (10, 9)
+    assert both.rate == pytest.approx(1 / (1 / 20 + 1 / 5))
+    assert both.seconds == pytest.approx(7 + 6 / 20 + 7 + 9 / 5)
+    assert both.memory_gib > 3
+
+
+def test_what_an_earlier_job_sees_costs_a_later_ensemble_nothing(tmp_path):
+    fill(tmp_path, ["0" * 64], WEIGHTS, rate=20.0)
+    fill(tmp_path, [f"{i:064}" for i in range(10)], WEIGHTS, rate=5.0, name="mobilenet_v2")
+    job = make_job(tmp_path, images=10, tasks=0)
+
+    alone, both = forecast([job, ensemble(job)], tmp_path, lambda job, event: None)
+
+    assert (alone.missing, both.missing) == (9, 0)
+    assert both.seconds == pytest.approx(7 + 7)
+
+
+def test_a_network_of_several_jobs_is_measured_once(tmp_path, monkeypatch):
+    started = []
+
+    def run_jobs(jobs, results, on_event):
+        for job in jobs:
+            started.append((job.backbone, job.ensemble))
+            fill(tmp_path, ["0" * 64], WEIGHTS, name=job.backbone)
+
+    monkeypatch.setattr(module, "run_jobs", run_jobs)
+    job = make_job(tmp_path)
+
+    forecast([job, ensemble(job)], tmp_path, lambda job, event: None)
+
+    assert started == [(NAME, []), ("mobilenet_v2", [])]
+
+
+def test_images_without_labels_are_to_be_seen_and_heads_are_trained_twice(tmp_path):
+    fill(tmp_path, [f"{i:064}" for i in range(10)], WEIGHTS, rate=20.0)
+    job = make_job(tmp_path, tasks=1)
+    images = [ImageRef(path=f"/u/{i}.png", label=-1, digest=f"{i:064}") for i in range(8, 13)]
+    more = job.model_copy(update={"unlabelled": Unlabelled(images=images, ties=[0] * 10, confidence=0.9)})
+
+    without, found = ask(job, tmp_path), ask(more, tmp_path)
+
+    assert (found.images, found.missing) == (15, 3)
+    assert found.seconds - without.seconds == pytest.approx(3 / 20 + module.HEAD_SECONDS)

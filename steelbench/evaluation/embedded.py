@@ -1,0 +1,31 @@
+"""Embeddings with what is known of their images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings with what is known of their images.
+
+    Attributes:
+        vectors: float32 [N, E], any norm but 0.
+        labels: int64 [N], class numbers.
+        groups: int64 [N]; images of one group share pixels, and are never compared with each other.
+    """
+
+    vectors: Array
+    labels: Ints
+    groups: Ints
+
+
+def unit_rows(vectors: Array) -> Array:
+    """Each row divided by its Euclidean norm, float32 [N, E]."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,112 @@
+"""Encoders joined: the features of each, one behind the other, in one flat file that plain Keras opens."""
+
+import keras
+import numpy as np
+import pytest
+
+from steelbench.models import artifact
+from steelbench.models.backbones import BACKBONES
+from steelbench.models.encoder import build_encoder
+from steelbench.models.ensemble import join, network_name
+from steelbench.models.head import Dense, Head, Unit
+
+RNG = np.random.default_rng(5)
+
+
+def tiny_encoder(size, dim, seed):
+    """The layers that a real encoder has, with statistics and weights that are not the initial ones."""
+    keras.utils.set_random_seed(seed)
+    images = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Resizing(size, size, name="resizing")(images)
+    x = keras.layers.Normalization(name="normalization")(x)
+    x = keras.layers.Conv2D(dim, 3, padding="same", name="conv")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.Add(name="add")([x, keras.layers.Activation("relu", name="relu")(x)])
+    encoder = keras.Model(images, keras.layers.GlobalAveragePooling2D(name="embedding")(x), name="tiny")
+    encoder.get_layer("norm").set_weights(list(RNG.uniform(0.5, 1, (4, dim))))
+    normalization = encoder.get_layer("normalization")
+    normalization.set_weights([np.float32([90, 100, 110]), np.float32([400, 900, 1600]), np.int64(0)])
+    normalization.finalize_state()
+    encoder.trainable = False
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return {"one": tiny_encoder(8, 3, 0), "hub:two": tiny_encoder(12, 5, 1)}
+
+
+def pictures(height=20, width=30):
+    return RNG.uniform(0, 255, (4, height, width, 3)).astype(np.float32)
+
+
+def apart(parts, pixels):
+    return np.concatenate([np.asarray(part(pixels, training=False)) for part in parts.values()], axis=1)
+
+
+def test_joined_encoders_give_the_features_of_each_one_behind_the_other(parts):
+    pixels = pictures()
+
+    features = np.asarray(join(parts)(pixels, training=False))
+
+    assert features.shape == (4, 8) and apart(parts, pixels).std() > 0.1
+    np.testing.assert_allclose(features, apart(parts, pixels), rtol=1e-6, atol=1e-6)
+
+
+def test_the_joined_graph_is_flat_frozen_and_every_layer_has_a_name_of_its_own(parts):
+    model = join(parts)
+
+    names = [layer.name for layer in model.layers]
+    assert len(set(names)) == len(names) and names[-1] == "embedding"
+    assert {"one_conv", "hub_two_conv"} <= set(names)
+    assert not any(isinstance(layer, keras.Model) for layer in model.layers)
+    assert model.input_shape == (None, None, None, 3) and not model.trainable_weights
+
+
+def test_the_parts_are_left_as_they_were(parts):
+    before = [weight.copy() for part in parts.values() for weight in part.get_weights()]
+    model = join(parts)
+    model.set_weights([0 * weight for weight in model.get_weights()])
+
+    after = [weight for part in parts.values() for weight in part.get_weights()]
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def dense(rows, units, activation):
+    return Dense(*(RNG.standard_normal(shape).astype("f4") for shape in ((rows, units), units)), activation)
+
+
+@pytest.mark.parametrize("own_embedding", [False, True])
+def test_a_saved_ensemble_says_of_raw_images_of_any_size_what_features_and_head_say(parts, tmp_path, own_embedding):
+    hidden = (dense(8, 4, "linear"), Unit(), dense(4, 3, "softmax"))
+    head = Head(hidden, embedding=1) if own_embedding else Head((dense(8, 3, "softmax"),))
+    path = tmp_path / "one+two-linear.h5"
+    artifact.save(artifact.stitch(join(parts), head, network_name(path.stem)), path)
+
+    model = artifact.load(path)
+
+    assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
+    assert model.get_layer("embedding").output.shape[-1] == (4 if own_embedding else 8)
+    for pixels in (pictures(), pictures(7, 9)):
+        got = artifact.probabilities(model, pixels)
+        np.testing.assert_allclose(got, head(apart(parts, pixels)), atol=1e-5)
+    np.testing.assert_allclose(artifact.encoder_of(model)(pixels), apart(parts, pixels), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_can_be_joined_saved_and_loaded(name, tmp_path):
+    other = "mobilenet_v2" if name == "mobilenet_v2_035" else "mobilenet_v2_035"
+    parts = {part: build_encoder(part, max(80, BACKBONES[part].smallest)) for part in (name, other)}
+    pixels = pictures(90, 100)
+    for part in parts.values():
+        part.trainable = False
+
+    model = join(parts)
+    artifact.save(model, tmp_path / "joined.h5")
+
+    expected = apart(parts, pixels)
+    assert expected.shape == (4, BACKBONES[name].feature_dim + BACKBONES[other].feature_dim)
+    np.testing.assert_allclose(
+        np.asarray(artifact.load(tmp_path / "joined.h5")(pixels)), expected, rtol=1e-4, atol=1e-5
+    )

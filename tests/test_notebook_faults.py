@@ -1,0 +1,225 @@
+"""Faults of notebooks that are often copied, which this package must lack.
+
+Some have their test where the code is: copies across a split in `data/test_splits.py` and `training/test_division.py`,
+pairs of an image with itself in `data/test_batches.py`, frozen layers of `finetune` in `training/test_networks.py`.
+"""
+
+import csv
+import importlib
+
+import keras
+import numpy as np
+import pytest
+
+from steelbench.__main__ import main
+from steelbench.data.splits import Split
+from steelbench.experiment import METHODS, Supcon
+from steelbench.models import artifact
+from steelbench.results import RunRecord, read_record
+from steelbench.training import contrastive, networks
+from steelbench.training.bench import Bench
+from steelbench.training.cut import choose_learning
+from steelbench.training.engines import open_engine
+from steelbench.training.fit import FitPlan
+
+SIDE = 32
+# 42 training images: 30, 6, 6 of three classes.
+LABELS = np.array([0] * 30 + [1] * 6 + [2] * 6 + [0, 1, 2] * 6)
+SPLIT = Split(np.arange(42), np.arange(42, 54), np.arange(54, 60))
+# 12 images to a batch, 4 of each class, until the largest class was seen; then every image once.
+STEPS = {"contrastive": 8, "classifier": 4}
+
+
+def supcon(**more):
+    usual = {"epochs": 1, "batch_size": 12, "adapter": 16, "projection_dim": 8, "hidden": 16, "classifier_epochs": 1}
+    return Supcon(**{**usual, **more})
+
+
+def unit(count, dim=6):
+    x = np.random.default_rng(0).standard_normal((count, dim))
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def clusters():
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal((3, 10))[LABELS] + 0.8 * rng.standard_normal((60, 10))).astype(np.float32)
+
+
+@pytest.fixture
+def pixels():
+    """Stripes whose direction is the class, uint8 [60, 32, 32, 3]."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    waves = np.stack([np.sin(x / 2), np.sin(y / 2), np.sin((x + y) / 4)])[LABELS]
+    noise = 20 * np.random.default_rng(0).standard_normal(waves.shape)
+    return np.clip(127 + 90 * waves + noise, 0, 255).astype(np.uint8)[..., None].repeat(3, axis=-1)
+
+
+@pytest.fixture
+def encoder():
+    """A small frozen network whose normalisation would notice if it were run as in training."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Resizing(SIDE, SIDE, name="resizing")(images)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(x)
+    for number, filters in enumerate((8, 8, 8)):
+        x = keras.layers.Conv2D(filters, 3, strides=2, use_bias=False, padding="same", name=f"conv_{number}")(x)
+        x = keras.layers.BatchNormalization(name=f"norm_{number}")(x)
+        x = keras.layers.ReLU()(x)
+    network = keras.Model(images, keras.layers.GlobalAveragePooling2D(name="embedding")(x))
+    network.trainable = False
+    return network
+
+
+def weights_of(model):
+    return {(layer.name, i): w.copy() for layer in model.layers for i, w in enumerate(layer.get_weights())}
+
+
+def changed(before, after):
+    return {name for (name, i), value in before.items() if not np.array_equal(value, after[name, i])}
+
+
+@pytest.fixture
+def bench(encoder, pixels, monkeypatch):
+    """A bench whose copies of the encoder are kept, in `bench.copies`."""
+    copies = []
+
+    def copy(self, trainable):
+        made = keras.models.clone_model(self.encoder)
+        made.set_weights(self.encoder.get_weights())
+        choose_learning(made, trainable, pretrained=True)
+        copies.append(made)
+        return made
+
+    monkeypatch.setattr(Bench, "copy", copy)
+    monkeypatch.setattr(Bench, "copies", copies, raising=False)
+    return Bench(encoder=encoder, pretrained=True, pixels=pixels, digest="d", labels=LABELS, num_classes=3)
+
+
+def test_the_anchor_is_a_positive_only_where_npairs_is_asked_for():
+    """Images of four classes have no positive but themselves."""
+    labels, embeddings = np.arange(4), unit(4)
+
+    assert float(contrastive.contrastive_loss(Supcon())(labels, embeddings)) == 0
+    assert float(contrastive.contrastive_loss(Supcon(loss="npairs"))(labels, embeddings)) > 0
+
+
+@pytest.mark.parametrize("method", [name for name, row in METHODS.items() if row.train])
+def test_a_method_on_features_leaves_the_frozen_encoder_bit_for_bit(method, encoder, pixels):
+    row, before = METHODS[method], weights_of(encoder)
+    few = {name: 2 for name in ("epochs", "classifier_epochs") if name in row.settings.model_fields}
+    module, _, function = row.train.partition(":")
+    run = open_engine("keras", encoder, "float32", batch=20)
+    features = np.concatenate(list(run(pixels.astype(np.float32).reshape(3, 20, SIDE, SIDE, 3))))
+
+    train = getattr(importlib.import_module(module), function)
+    trained = train(features, LABELS, 3, SPLIT, row.settings(**few), FitPlan())
+    model = artifact.stitch(encoder, trained.head, method)
+    model(pixels.astype(np.float32))
+
+    assert trained.encoder is None and any(name.startswith("norm") for name, _ in before)
+    assert not changed(before, weights_of(model))
+
+
+def test_the_second_stage_leaves_an_encoder_that_learned_bit_for_bit(bench, monkeypatch):
+    after_first = []
+    real = networks.train_softmax
+
+    def spy(*given):
+        after_first.append(weights_of(bench.copies[0]))
+        return real(*given)
+
+    monkeypatch.setattr(networks, "train_softmax", spy)
+    settings = supcon(trainable="last:4", classifier_epochs=3, classifier_learning_rate=0.1)
+    trained = networks.train_supcon(bench, SPLIT, settings, FitPlan())
+
+    [between], after = after_first, weights_of(trained.encoder)
+    assert changed(weights_of(bench.encoder), between) == {"conv_1", "conv_2"}
+    assert not changed(between, after)
+
+
+@pytest.mark.parametrize("trainable", ["adapter", "last:4"])
+def test_each_stage_has_steps_of_its_own(trainable, bench, monkeypatch):
+    seen = []
+    real = keras.Model.fit
+
+    def spy(self, data, **options):
+        seen.append((options["steps_per_epoch"], sum(1 for _ in data)))
+        return real(self, data, **options)
+
+    monkeypatch.setattr(keras.Model, "fit", spy)
+    if trainable == "adapter":
+        contrastive.train_supcon(clusters(), LABELS, 3, SPLIT, supcon(), FitPlan())
+    else:
+        networks.train_supcon(bench, SPLIT, supcon(trainable=trainable), FitPlan())
+
+    assert seen == [(steps, steps) for steps in STEPS.values()]
+
+
+@pytest.mark.parametrize(("projection", "signs"), [("relu", {0, 1}), ("linear", {-1, 1}), ("mlp", {-1, 1})])
+def test_half_of_the_space_is_lost_only_where_relu_is_chosen(projection, signs):
+    settings = Supcon(projection=projection)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((64,)), *contrastive.projection_layers(settings)])
+    z = model.predict(np.random.default_rng(0).standard_normal((50, 64)), verbose=0)
+
+    assert set(np.sign(z).ravel()) == signs
+    assert (np.min(z @ z.T) < 0) == (projection != "relu")
+
+
+def test_what_relu_does_to_the_projection_is_said_where_it_is_chosen():
+    assert "relu keeps the projections in the positive part" in Supcon.model_fields["projection"].description
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_validation_batch_of_a_contrastive_stage_has_positives_and_negatives(seed):
+    """Folders are read in class order; so batched, some hold one class and the last ones another."""
+    labels = np.repeat(np.arange(4), 24)
+    batches = contrastive.contrastive_batches(np.arange(40) % 4, len(labels), supcon(batch_size=16), seed).validation
+
+    assert sorted(np.concatenate(batches)) == list(range(96))
+    for rows in batches:
+        counts = np.bincount(labels[rows], minlength=4)
+        assert np.sum(counts[counts > 1]) >= 0.8 * len(rows) and np.sum(counts > 1) >= 2
+    others = contrastive.contrastive_batches(np.arange(40) % 4, len(labels), supcon(batch_size=16), seed + 1)
+    assert any(not np.array_equal(a, b) for a, b in zip(batches, others.validation, strict=True))
+
+
+def test_two_temperatures_in_one_process_do_not_reach_each_other():
+    def losses(temperature):
+        settings = supcon(temperature=temperature, epochs=2)
+        fits = contrastive.train_supcon(clusters(), LABELS, 3, SPLIT, settings, FitPlan()).fits
+        return [(line.loss, line.val_loss) for line in fits["contrastive"].history]
+
+    cold = losses(0.05)
+    warm = losses(0.5)
+
+    assert all(a != b for one, other in zip(cold, warm, strict=True) for a, b in zip(one, other, strict=True))
+    assert losses(0.05) == cold and losses(0.5) == warm
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["global", "image"])
+def test_homogenisation_never_asks_for_the_class(tiny_images, tmp_path, mode):
+    """With the training images' labels exchanged, the model sees every image as before."""
+    folder, found = tiny_images(images=12, classes=3), []
+    paths = sorted(path.relative_to(folder) for path in folder.glob("*/*.png"))
+    parts = (["train"] * 8 + ["val"] * 2 + ["test"] * 2) * 3
+    for turn in (0, 1):
+        # The second time every other training image takes the label of the next class.
+        moved = [12 * (turn and part == "train" and number % 2) for number, part in enumerate(parts)]
+        labels = [paths[(number + by) % len(paths)].parent.name for number, by in enumerate(moved)]
+        with (folder / f"{turn}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("path", "label", "split"), *zip(paths, labels, parts, strict=True)])
+        results = tmp_path / str(turn)
+        options = ["--homogenize", mode, "--weights", "random", "--image-size", "32", "--methods", "linear"]
+        options += ["--backbones", "mobilenet_v2_035", "--results", str(results)]
+        assert main(["run", "--data", str(folder / f"{turn}.csv"), *options]) == 0
+        record = read_record(results / "runs" / "mobilenet_v2_035-linear-s0-f0" / "result.json", RunRecord)
+        model = keras.models.load_model(results / "models" / "mobilenet_v2_035-linear.h5", compile=False)
+        found.append((record.weights["brightness"], model))
+
+    images = np.random.default_rng(0).uniform(0, 255, (4, 40, 40, 3)).astype(np.float32)
+    (mean, model), (other_mean, other_model) = found
+    assert mean == other_mean
+    assert np.array_equal(*(artifact.encoder_of(each)(images) for each in (model, other_model)))
+    assert not np.array_equal(model(images), other_model(images))

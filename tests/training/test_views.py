@@ -1,0 +1,121 @@
+"""Cached augmented views of the contrastive stage: what is kept, what is computed, and what is refused."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from steelbench.__main__ import main
+from steelbench.training import features
+from steelbench.training.augment import view
+
+CACHE = "STEELBENCH_CACHE"
+
+
+@pytest.fixture(scope="module")
+def steel(tiny_images):
+    return tiny_images(images=8)
+
+
+def run(steel, results, *more):
+    return main(
+        [
+            "run", "--data", str(steel), "--backbones", "vgg19", "--methods", "supcon", "--weights", "random",
+            "--image-size", "32", "--epochs", "2", "--set", "supcon.classifier_epochs=2", "--engine", "keras",
+            "--results", str(results), *more,
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--set", "supcon.views=2"), "supcon.views is 2, but without --augment"),
+        (("--set", "supcon.views=2", "--augment", "light", "--unlabelled", "."), "--unlabelled works with one view"),
+        (("--set", "supcon.views=17", "--augment", "light"), "supcon.views"),
+    ],
+)
+def test_views_that_cannot_be_are_refused(steel, tmp_path, capsys, more, words):
+    assert run(steel, tmp_path / "results", *more) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.slow
+def test_views_are_computed_once_and_other_numbers_follow(steel, tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    augmented = ("--augment", "light", "--set", "supcon.views=2")
+    assert run(steel, tmp_path / "one") == 0
+    assert run(steel, tmp_path / "two", *augmented) == 0
+    before = stored(tmp_path / "cache")
+    assert run(steel, tmp_path / "again", *augmented) == 0
+    assert stored(tmp_path / "cache") == before
+    assert run(steel, tmp_path / "three", "--augment", "light", "--set", "supcon.views=3") == 0
+
+    # 24 images as they are, then two views of each, then the third.
+    assert sorted(before.values()) == [24, 24, 24]
+    assert sorted(stored(tmp_path / "cache").values()) == [24] * 4
+    losses = {name: first_loss(tmp_path / name) for name in ("one", "two", "again", "three")}
+    assert losses["two"] == losses["again"] and len(set(losses.values())) == 3
+    record = json.loads((tmp_path / "two" / "runs" / "vgg19-supcon-s0-f0" / "result.json").read_text())
+    assert record["augment"] == "light" and record["settings"]["views"] == 2
+
+
+def stored(cache):
+    """How many features each of the backbone's spaces holds."""
+    from steelbench.training.cache import spaces
+
+    return {space.folder: space.images for space in spaces(cache) if space.backbone == "vgg19"}
+
+
+def first_loss(results):
+    with (results / "runs" / "vgg19-supcon-s0-f0" / "history-contrastive.csv").open() as file:
+        return next(csv.DictReader(file))["loss"]
+
+
+def test_what_is_seen_is_the_changed_image(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.float32)
+    monkeypatch.setattr(features, "read_image", lambda path, bit_depth: pixels)
+    seen, written = [], []
+
+    class Space:
+        def __contains__(self, digest):
+            return False
+
+        def locked(self):
+            return Open()
+
+        def writer(self):
+            return Open(lambda digests, values: written.extend(digests))
+
+    class Open:
+        def __init__(self, value=None):
+            self.value = value
+
+        def __enter__(self):
+            return self.value
+
+        def __exit__(self, *_):
+            return False
+
+    class Encoder:
+        height = 40
+
+        def get_layer(self, name):
+            return self
+
+    def engine(batches):
+        for batch in batches:
+            seen.append(batch)
+            yield batch.mean(axis=(1, 2))
+
+    sources = [features.Source(tmp_path / name, name) for name in ("a", "b")]
+    count = features.extract(
+        sources, Space(), Encoder(), engine, 2, change=lambda image, digest: view("heavy", image, 1, digest)
+    )
+
+    assert count == 2 and written == ["a", "b"]
+    expected = np.stack([view("heavy", pixels, 1, digest) for digest in ("a", "b")])
+    np.testing.assert_array_equal(seen[0], expected)
+    assert not np.array_equal(expected[0], expected[1]) and not np.array_equal(expected[0], pixels)
