@@ -6,7 +6,8 @@ Demo:     --data demo takes whatever weights are found, random ones if none are;
 Source:   a tutorial on NEU-CLS: ResNet50 with ImageNet weights, random crops of 200 pixels and flips, Adam 1e-4 for the
           backbone and 1e-3 for the classifier, both times 0.9 after each epoch, 80/20.
 Reported: accuracy on the validation images while it trains, these augmented, too.
-Measured: not yet.
+Measured: not with ResNet50's weights, which were not at hand. mobilenet_v2 in its place, NEU at 128 pixels, 8 epochs,
+          --augment light: 99.2 % (finetune) and 99.4 % (softmax on the frozen backbone), tied.
 Here:     validation images are not augmented, the rate falls once an epoch instead of once a step, images that share
           pixels stay on one side of the split, and there is a test set.
 """

@@ -115,10 +115,18 @@ class Triplet(Fitted):
     learning_rate: float = Field(5e-5, gt=0, le=10)
     beta_2: float = Field(0.99, ge=0, lt=1, description="of Adam")
     embedding: int = Field(128, ge=2, le=8192, description="length of the embedding")
-    mining: Literal["batch_all", "batch_hard", "semihard"] = "semihard"
+    mining: Literal["batch_all", "batch_hard", "semihard", "pairs"] = Field(
+        "semihard", description="pairs: the contrastive loss on pairs, half of them of one class, in place of triplets"
+    )
     margin: float = Field(0.2, gt=0, le=2)
     soft: bool = Field(False, description="soft margin, log(1 + exp(d)), instead of the hinge")
     images_per_class: int = Field(4, ge=2, le=256, description="K of the P x K images of a batch")
+
+    @model_validator(mode="after")
+    def _one_loss(self) -> Self:
+        if self.soft and self.mining == "pairs":
+            raise ValueError("triplet.soft is for triplets, and triplet.mining=pairs has none; leave one of both out.")
+        return self
 
 
 class Arcface(Fitted):

@@ -19,6 +19,7 @@ from steelbench.models.mining import (
     has_triplet,
     pair_masks,
     pairwise_distances,
+    safe_sqrt,
     triplet_batch_all,
     triplet_batch_hard,
     triplet_semihard,
@@ -164,15 +165,17 @@ class TripletLoss(keras.losses.Loss):
 
 
 class ContrastiveLoss(keras.losses.Loss):
-    """Mean of `contrastive` over all pairs. `y_true`: 1 for a pair of one class, else 0; `y_pred`: distances."""
+    """Mean of `contrastive` over the pairs of a batch: rows 0 and 1, 2 and 3, ... `y_pred`: embeddings of unit norm."""
 
     def __init__(self, margin: float = 1.0, name: str = "contrastive") -> None:
         super().__init__(name=name)
         self.margin = margin
 
     def call(self, y_true: KerasTensor, y_pred: KerasTensor) -> KerasTensor:
-        """Both [N] or [N, 1] to float32 [N]."""
-        return contrastive(y_true, y_pred, self.margin)
+        """Labels [2P] or [2P, 1] and embeddings [2P, D] to float32 [P]."""
+        labels, embeddings = flat_labels(y_true), ops.cast(y_pred, "float32")
+        apart = safe_sqrt(ops.sum(ops.square(embeddings[0::2] - embeddings[1::2]), axis=1))
+        return contrastive(ops.equal(labels[0::2], labels[1::2]), apart, self.margin)
 
     def get_config(self) -> dict[str, Any]:
         """What makes an equal loss."""

@@ -112,8 +112,9 @@ def _missing(job: Job) -> int:
 
 
 def _alike(job: Job) -> list[SpaceSize]:
-    """Spaces that were computed in the way this job computes, whatever their weights."""
+    """Spaces that were computed in the way this job computes, whatever their weights; not of augmented views."""
     wanted = {
+        "view": None,
         "image_size": job.image_size,
         "precision": job.precision,
         "engine": choose_engine(job.engine, job.precision, gpus=0),

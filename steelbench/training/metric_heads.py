@@ -9,11 +9,11 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from steelbench.data.batches import pk_batches, validation_batches
+from steelbench.data.batches import pair_batches, pk_batches, validation_batches
 from steelbench.data.splits import Split
 from steelbench.methods import Arcface, Triplet
 from steelbench.models.head import Dense, Head, Scaling, Unit
-from steelbench.models.losses import ArcFaceLoss, TripletLoss
+from steelbench.models.losses import ArcFaceLoss, ContrastiveLoss, TripletLoss
 from steelbench.training.fit import FitPlan, fit
 from steelbench.training.heads import Trained, best_on_validation, ready, refuse_nan, start
 from steelbench.training.metric_stage import fit_embedding
@@ -30,7 +30,8 @@ def train_triplet(
 ) -> Trained:
     """Train a fully connected embedding with triplets; softmax of the cosines to the class centroids classifies.
 
-    Anchor, positive and negative go through one and the same layer: that is the Siamese network. The scale of the
+    Anchor, positive and negative, or both images of a pair, go through one and the same layer: that is the Siamese
+    network. The scale of the
     cosines is the one with the best validation accuracy, ties by log loss.
 
     Arguments as for `train_softmax`.
@@ -38,7 +39,7 @@ def train_triplet(
     refuse_nan(features, split)
     scaling = Scaling.fit(features[split.train])
     x = scaling.apply(features)
-    batches = triplet_batches(labels[split.train], len(split.validation), settings, plan.seed)
+    batches = triplet_batches(labels[split.train], labels[split.validation], settings, plan.seed)
     model = _triplet_model(x.shape[1], settings, len(batches.train(0)))
     start(model, plan.seed)
     layer = model.get_layer("embedding_dense")
@@ -58,14 +59,30 @@ def train_triplet(
     return Trained(heads[scale], {"embedding": done}, {"scale": scale})
 
 
-def triplet_batches(labels: Rows, held_out: int, settings: Triplet, seed: int) -> Batches:
-    """P classes x K images to train on; the validation images once, shuffled: in class order none has a negative."""
+def triplet_batches(labels: Rows, held_out: Rows, settings: Triplet, seed: int) -> Batches:
+    """P classes x K images to train on; the validation images once, shuffled: in class order none has a negative.
+
+    For pairs both are pairs, half of them of one class, a pair's images one behind the other.
+
+    Args:
+        labels: int64 [N], of the training images.
+        held_out: int64 [M], of the validation images.
+        settings: of the method.
+        seed: of the run.
+    """
+    if settings.mining == "pairs":
+        return Batches(lambda epoch: _pairs(labels, settings, seed, epoch), _pairs(held_out, settings, seed, 0))
     each = min(settings.images_per_class, settings.batch_size // 2)
     classes = min(settings.batch_size // each, len(np.unique(labels)))
     return Batches(
         lambda epoch: pk_batches(labels, classes, each, seed, epoch),
-        validation_batches(held_out, settings.batch_size, seed),
+        validation_batches(len(held_out), settings.batch_size, seed),
     )
+
+
+def _pairs(labels: Rows, settings: Triplet, seed: int, epoch: int) -> list[Rows]:
+    batches = pair_batches(labels, settings.batch_size // 2, seed, epoch)
+    return [np.stack([pairs.left, pairs.right], axis=1).ravel() for pairs in batches]
 
 
 def centroids(embeddings: Array, labels: Rows, num_classes: int) -> Array:
@@ -87,11 +104,17 @@ def _triplet_model(dim: int, settings: Triplet, steps: int) -> keras.Model:
     )
     model.compile(
         adam(settings, steps),
-        loss=TripletLoss(settings.mining, settings.margin, settings.soft),
+        loss=_loss(settings),
         jit_compile=False,
         steps_per_execution=steps,
     )
     return ready(model)
+
+
+def _loss(settings: Triplet) -> keras.losses.Loss:
+    if settings.mining == "pairs":
+        return ContrastiveLoss(settings.margin)
+    return TripletLoss(settings.mining, settings.margin, settings.soft)
 
 
 def train_arcface(

@@ -79,10 +79,12 @@ def test_a_batch_without_any_positive_costs_nothing(loss):
 
 
 def test_contrastive_is_the_mean_over_the_pairs():
-    same, distances = np.float32([[1], [0], [0]]), np.float32([[0.5], [0.25], [3.0]])
+    # Three pairs at distances 0.5, 0.25 and 3, the first of one class.
+    labels = np.int64([[4], [4], [0], [1], [2], [0]])
+    embeddings = np.float32([[0, 0.5], [0, 0], [1, 0], [1, 0.25], [0, 3], [0, 0]])
     loss = losses.ContrastiveLoss(margin=1.25)
 
-    assert float(loss(same, distances)) == pytest.approx((0.25 + 1.0 + 0) / 3)
+    assert float(loss(labels, embeddings)) == pytest.approx((0.25 + 1.0 + 0) / 3)
     assert losses.ContrastiveLoss.from_config(loss.get_config()).margin == 1.25
 
 

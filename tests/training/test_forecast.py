@@ -66,6 +66,13 @@ def test_a_full_cache_of_other_weights_does_not_count(tmp_path):
     assert ask(make_job(tmp_path), tmp_path).missing == 10
 
 
+def test_features_of_augmented_views_do_not_count(tmp_path):
+    fill(tmp_path, [f"{i:064}" for i in range(4)], WEIGHTS)
+    fill(tmp_path, [f"{i:064}" for i in range(10)], WEIGHTS, view=0, augment="light")
+
+    assert ask(make_job(tmp_path), tmp_path).missing == 6
+
+
 @pytest.mark.parametrize("other", [{"precision": "bfloat16"}, {"image_size": 64}, {"engine": "openvino"}])
 def test_another_way_of_computing_does_not_count(tmp_path, other):
     fill(tmp_path, [f"{i:064}" for i in range(10)], WEIGHTS)

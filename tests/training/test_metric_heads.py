@@ -151,8 +151,27 @@ def test_knn_keeps_no_more_than_it_is_told_and_some_of_each_class():
     assert (trained.head.layers[-1].kernel.sum(axis=0) >= 1).all()
 
 
-@pytest.mark.parametrize("mining", ["batch_all", "batch_hard", "semihard"])
-@pytest.mark.parametrize("soft", [False, True])
+def test_pairs_lie_one_behind_the_other_half_of_them_of_one_class():
+    labels = np.arange(60) % 3
+    settings = SETTINGS["triplet"].model_copy(update={"mining": "pairs"})
+    batches = metric_heads.triplet_batches(labels, labels[:21], settings, 0)
+
+    for known, rows in [(labels, batches.train(0)), (labels, batches.train(1)), (labels[:21], batches.validation)]:
+        left, right = np.concatenate(rows)[0::2], np.concatenate(rows)[1::2]
+        same = known[left] == known[right]
+        assert (left != right).all() and same.tolist() == [True, False] * (len(same) // 2)
+    assert not np.array_equal(batches.train(0), batches.train(1))
+
+
+def test_soft_pairs_are_refused():
+    with pytest.raises(SteelbenchError, match=r"triplet\.soft is for triplets"):
+        Triplet(mining="pairs", soft=True)
+
+
+@pytest.mark.parametrize(
+    ("mining", "soft"),
+    [*((name, soft) for name in ("batch_all", "batch_hard", "semihard") for soft in (False, True)), ("pairs", False)],
+)
 def test_every_triplet_mining_brings_classes_apart(mining, soft):
     features, labels = clusters(spread=2.0)
     trained = train("triplet", features, labels, mining=mining, soft=soft, epochs=8)
@@ -235,8 +254,8 @@ def test_validation_is_not_in_class_order(method):
     labels = clusters()[1]
     split = split_of(len(labels))
     make = {"triplet": metric_heads.triplet_batches, "supcon": contrastive.contrastive_batches}[method]
-    batches = make(labels[split.train], len(split.validation), SETTINGS[method], 0)
     truth = labels[split.validation]
+    batches = make(labels[split.train], truth if method == "triplet" else len(truth), SETTINGS[method], 0)
 
     assert (np.diff(truth) >= 0).all()
     assert all(len(np.unique(truth[rows])) > 1 for rows in batches.validation)
@@ -271,7 +290,7 @@ def test_collapse_is_told():
 def test_collapse_stops_the_run():
     features, labels = clusters()
     settings, split = SETTINGS["triplet"], split_of(len(labels))
-    batches = metric_heads.triplet_batches(labels[split.train], len(split.validation), settings, 0)
+    batches = metric_heads.triplet_batches(labels[split.train], labels[split.validation], settings, 0)
     model = metric_heads._triplet_model(10, settings, len(batches.train(0)))
 
     def same_for_all(samples):
