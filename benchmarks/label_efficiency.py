@@ -86,7 +86,9 @@ def cached_features(record: RunRecord, digests: list[str]) -> np.ndarray:
     same = {name: getattr(record, name) for name in ("weights", "image_size", "engine", "precision")}
     for found in sorted(spaces(cache_folder()), key=lambda space: -space.used):
         description = found.description
-        if found.backbone == record.backbone and same.items() <= description.items():
+        # Neither augmented views nor images of another brightness.
+        others = {"view", "homogenize"} & description.keys()
+        if found.backbone == record.backbone and not others and same.items() <= description.items():
             space = Space(cache_folder(), record.backbone, description["dim"], description)
             space.read()
             if all(digest in space for digest in digests):

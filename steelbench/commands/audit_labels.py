@@ -100,9 +100,10 @@ def best_space(digests: Collection[str], bit_depth: int | None) -> Space | None:
 
 
 def _fits(size: SpaceSize, bit_depth: int | None) -> bool:
-    """Whether the space says what it holds, and its images were read as the audit reads them."""
+    """Whether the space says what it holds, its images as they are, read as the audit reads them."""
     told = size.description
-    return {"backbone", "dim", "weights"} <= told.keys() and told.get("bit_depth") == bit_depth
+    known = {"backbone", "dim", "weights"} <= told.keys() and "view" not in told
+    return known and told.get("bit_depth") == bit_depth
 
 
 def _kind(description: dict[str, Any]) -> str:

@@ -80,7 +80,7 @@ def run_job(
         The reason of failure by run name, for every task that did not finish.
     """
     folder = results / "unfinished"
-    label = f"{job.backbone}-{job.image_size}"
+    label = "-".join([job.backbone, *(str(part.image_size) for part in job.parts)])
     if job.homogenize != "none" and job.tasks:
         label += f"-s{job.tasks[0].seed}-f{job.tasks[0].fold}"
     path, log = folder / f"{label}.job.json", folder / f"{label}.log"

@@ -42,9 +42,10 @@ def features_of(images, dim=6, noise=0.3):
     return np.float32([centres[name] + noise * rng.standard_normal(dim) for name in truth])
 
 
-def remember(images, features, backbone="mobilenet_v2", kind="imagenet", bit_depth=None):
+def remember(images, features, backbone="mobilenet_v2", kind="imagenet", bit_depth=None, **more):
     """Put features into the cache as a run does; returns their folder."""
     told = {"weights": {"kind": kind, "digest": "0"}, "image_size": 224, "bit_depth": bit_depth, "engine": "keras"}
+    told |= more
     space = Space(cache_folder(), backbone, features.shape[1], told)
     with space.locked(), space.writer() as write:
         write([image.bytes_digest for image in images], features)
@@ -72,6 +73,16 @@ def test_a_wrong_label_is_first_with_the_class_that_the_features_tell(steel, tmp
     assert found["label_check"] == {"backbone": "mobilenet_v2", "weights": "imagenet", "images": 30, "reason": ""}
     assert "1 of 30 labels looks wrong" in printed
     assert WRONG in page.partition('id="suspicious"')[2].partition('id="pairs"')[0]
+
+
+def test_features_of_augmented_views_are_not_those_of_the_images(steel):
+    images = inspected(steel)
+    digests = [image.bytes_digest for image in images]
+    remember(images, features_of(images), augment="light", view=0)
+    assert best_space(digests, None) is None
+
+    folder = remember(images, features_of(images))
+    assert best_space(digests, None).folder == folder
 
 
 def test_without_cached_features_the_command_that_computes_them_is_named(steel, tmp_path, capsys):
