@@ -9,13 +9,16 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 bench: .venv/bench
 	$(BIN)/python benchmarks/compare_backbones.py --data demo --results results/demo
 
+# Two at a time: most tests wait for one core. A file stays in one process, which makes its fixtures once.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
 # Lint, types and every test.
 test: lint
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 # The tests that take seconds.
 fast: lint
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: .venv/dev
 	$(BIN)/ruff check .
