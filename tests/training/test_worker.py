@@ -1,6 +1,7 @@
 """A real worker: how it ends, well and not."""
 
 import stat
+import subprocess
 import sys
 
 import pytest
@@ -48,3 +49,12 @@ def test_a_worker_that_fails_before_its_first_task_gives_its_error_as_the_reason
     )
     assert "NotADirectoryError" in row.reason and str(tmp_path / "cache") in row.reason
     assert exit_codes.read_text().split() == ["1"]
+
+
+def test_linear_algebra_has_one_thread_in_a_worker():
+    code = """
+import steelbench.training.worker, sklearn.linear_model, threadpoolctl
+print(sorted({pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[1]"
