@@ -36,6 +36,15 @@ def test_a_suite_tells_its_source_and_what_was_measured(path):
         assert any(line.startswith(word) and line.removeprefix(word).strip() for line in lines), word
 
 
+def ask(code):
+    """What a script prints as JSON that is given every program, in one process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, PROGRAMS)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.fixture(scope="module")
 def helped():
     """How each program ends when it is asked for help and what it says, all programs in one process of their own."""
@@ -52,11 +61,7 @@ for path in sys.argv[1:]:
     found[path] = [code, text.getvalue()]
 print(json.dumps(found))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, PROGRAMS)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return ask(code)
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=by_name)
@@ -79,11 +84,7 @@ for path in sys.argv[1:]:
     found[path] = sorted({"tensorflow", "keras", "openvino"} & set(sys.modules))
 print(json.dumps(found))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, PROGRAMS)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return ask(code)
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=by_name)

@@ -94,16 +94,6 @@ def augment(preset: str, images: Images, seed: int | tuple[int, ...]) -> Images:
     return np.stack([_augment_one(row, image, [*_numbers(seed), place]) for place, image in enumerate(images)])
 
 
-def views(preset: str, images: Images, seed: int | tuple[int, ...], count: int = 2) -> Images:
-    """Several augmented copies of a batch, float32 [count, B, H, W, 3]; arguments as for `augment`.
-
-    References:
-        Khosla et al. 2020, "Supervised Contrastive Learning", section 3.1 (two views of each image).
-        https://arxiv.org/abs/2004.11362
-    """
-    return np.stack([augment(preset, images, (*_numbers(seed), number)) for number in range(count)])
-
-
 def view(preset: str, image: NDArray[Any], number: int, key: str) -> Images:
     """One of an image's numbered views, which can be kept: nothing but the arguments decides its pixels.
 
@@ -119,6 +109,10 @@ def view(preset: str, image: NDArray[Any], number: int, key: str) -> Images:
     Raises:
         SteelbenchError: for an unknown preset.
         ValueError: for pixels outside 0..255.
+
+    References:
+        Khosla et al. 2020, "Supervised Contrastive Learning", section 3.1 (several views of each image).
+        https://arxiv.org/abs/2004.11362
     """
     row = AUGMENTATIONS[choose("augmentation", preset, AUGMENTATIONS)]
     return _augment_one(row, image, [number, int.from_bytes(hashlib.sha256(key.encode()).digest())])

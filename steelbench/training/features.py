@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from steelbench.data.images import read_image, resize
 from steelbench.data.inspection import ordered_map
 from steelbench.training.cache import Space
-from steelbench.training.engines import ENGINES, Run, open_engine, trunk
+from steelbench.training.engines import Run, open_engine, trunk
 
 # Largest relative difference from plain Keras that float32 features may have; usual are 1e-6 to 1e-4.
 TOLERANCE = 1e-3
@@ -153,8 +153,3 @@ def extract(
                 done += count
                 progress(done, len(todo))
     return done
-
-
-def engine_batch(name: str) -> int:
-    """Images per batch of an engine."""
-    return ENGINES[name].batch

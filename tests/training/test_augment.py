@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
-from steelbench.training.augment import AUGMENTATIONS, Augmentation, augment, identity, view, views
+from steelbench.training.augment import AUGMENTATIONS, Augmentation, augment, identity, view
 
 RNG = np.random.default_rng(0)
 NOISY = RNG.uniform(0, 255, (6, 40, 56, 3)).astype(np.float32)
@@ -96,15 +96,6 @@ def test_number_of_threads_does_not_matter():
         cv2.setNumThreads(threads)
 
     assert np.array_equal(got[1], got[4])
-
-
-@pytest.mark.parametrize("preset", ["light", "heavy"])
-def test_views_differ_from_each_other(preset):
-    got = views(preset, NOISY, (4, 0), count=3)
-
-    assert got.shape == (3, *NOISY.shape)
-    assert len({one.tobytes() for one in got}) == 3
-    assert np.array_equal(views(preset, NOISY, (4, 0))[1], got[1])
 
 
 @pytest.mark.parametrize("preset", ["light", "heavy"])
