@@ -1,8 +1,8 @@
 """What does the search for images that share pixels cost, and how does it grow with the number of images?
 
 Run:      python benchmarks/cost_of_audit.py [--images 500,1000,2000,4000,8000] [--out FILE.json]
-Takes:    4 minutes on 2 cores that others use, too
-Expect:   3.5, 4.5, 11, 20 and 59 seconds for 500, 1000, 2000, 4000 and 8000 images; exponent 1.04; recall and
+Takes:    2 minutes on 2 cores
+Expect:   2, 4, 9, 17 and 36 seconds for 500, 1000, 2000, 4000 and 8000 images; exponent 1.02; recall and
           precision 1.000 at every size
 Source:   none; demo images (200 x 200), so that the truth is known at every size.
 
