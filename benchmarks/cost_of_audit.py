@@ -27,7 +27,7 @@ from steelbench.data.audit import audited_pairs
 from steelbench.data.datasets import read_dataset
 from steelbench.data.demo import write_demo
 from steelbench.data.inspection import inspect_dataset
-from steelbench.results import write_json
+from steelbench.records import write_json
 
 
 @dataclass(frozen=True)

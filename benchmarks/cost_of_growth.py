@@ -143,8 +143,8 @@ def main() -> None:
     parser.add_argument("--extraction", default="", help="memory of extraction alone, such as 5000,20000")
     parser.add_argument("--out", type=Path, default=Path("results"))
     options = parser.parse_args()
-    from steelbench.results import write_json
-    from steelbench.training.environment import describe
+    from steelbench.machine import describe
+    from steelbench.records import write_json
 
     with tempfile.TemporaryDirectory() as folder:
         alone = [extraction(int(word), Path(folder)) for word in options.extraction.split(",") if word]

@@ -35,7 +35,7 @@ from steelbench.errors import SteelbenchError, choose
 from steelbench.evaluation.embedded import Embedded
 from steelbench.evaluation.few_shot import FewShot, enrollment_accuracy, few_shot_accuracy
 from steelbench.experiment import Arcface, RunOptions
-from steelbench.results import write_json
+from steelbench.records import write_json
 from steelbench.training.division import divide, labels_of
 
 SHOTS = (1, 5, 10)
@@ -96,7 +96,7 @@ def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
 
 def describe_run(options: argparse.Namespace, record: Any, new: list[str], shown: dict[str, FewShot]) -> dict[str, Any]:
     """What was measured, and how, without a path of this machine."""
-    from steelbench.training.environment import describe
+    from steelbench.machine import describe
 
     return {
         "command": command_line(options).replace("label_efficiency", "few_shot").replace("--backbones", "--backbone"),

@@ -39,8 +39,8 @@ from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.label_efficiency import C, Level, Point, learning_curve, summarise
 from steelbench.experiment import RunOptions
-from steelbench.results import RunRecord, read_record, write_json, write_text
-from steelbench.storage import cache_folder
+from steelbench.files import cache_folder
+from steelbench.records import RunRecord, read_record, write_json, write_text
 from steelbench.training.cache import Space, spaces
 from steelbench.training.division import Division, divide
 
@@ -158,7 +158,7 @@ def describe_run(
     options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, groups: int
 ) -> dict[str, Any]:
     """What the numbers were made from, without a path of this machine."""
-    from steelbench.training.environment import describe
+    from steelbench.machine import describe
 
     how = ("weights", "image_size", "engine", "precision")
     return {

@@ -159,8 +159,8 @@ def main() -> None:
 def compare(options, folder: Path) -> None:
     """Both sides, one after the other."""
     from steelbench.data.datasets import read_dataset
-    from steelbench.results import write_json
-    from steelbench.training.environment import describe
+    from steelbench.machine import describe
+    from steelbench.records import write_json
 
     _, dataset = read_dataset(options.data)
     count = options.images or len(dataset.samples)

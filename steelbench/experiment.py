@@ -25,7 +25,7 @@ from steelbench.methods import (
     Triplet,
     method_of,
 )
-from steelbench.results import row_name
+from steelbench.records import row_name
 
 __all__ = [
     "METHODS", "Arcface", "Checked", "Experiment", "Finetune", "Fitted", "Knn", "Linear", "Method", "RunOptions",

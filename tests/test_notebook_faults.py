@@ -15,7 +15,7 @@ from steelbench.__main__ import main
 from steelbench.data.splits import Split
 from steelbench.experiment import METHODS, Supcon
 from steelbench.models import artifact
-from steelbench.results import RunRecord, read_record
+from steelbench.records import RunRecord, read_record
 from steelbench.training import contrastive, networks
 from steelbench.training.bench import Bench
 from steelbench.training.cut import choose_learning

@@ -10,7 +10,7 @@ import pytest
 
 from steelbench.__main__ import main
 from steelbench.experiment import METHODS
-from steelbench.results import RunRecord, Summary, read_record
+from steelbench.records import RunRecord, Summary, read_record
 
 pytestmark = pytest.mark.slow
 

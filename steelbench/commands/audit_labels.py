@@ -12,8 +12,8 @@ from steelbench.data.audit_tables import AuditResult, Doubt, LabelCheck
 from steelbench.data.inspection import Inspected
 from steelbench.data.splits import Indices, group_numbers
 from steelbench.evaluation.labels import confident_learning, held_out_probabilities
+from steelbench.files import cache_folder
 from steelbench.models.backbones import BACKBONES
-from steelbench.storage import cache_folder
 from steelbench.training.cache import Space, SpaceSize, spaces
 
 # Of the images; a few may have been added since the features were computed.

@@ -6,8 +6,8 @@ import time
 
 from steelbench.commands.tables import show
 from steelbench.errors import choose
+from steelbench.files import cache_folder
 from steelbench.models.backbones import BACKBONES
-from steelbench.storage import cache_folder
 from steelbench.training.cache import clear, spaces
 
 

@@ -14,7 +14,7 @@ from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import METHODS, Experiment, RunOptions, method_of, parse_assignments, with_fields
 from steelbench.models import hub
 from steelbench.models.backbones import BACKBONES, parts_of
-from steelbench.results import Notice, Summary, read_record
+from steelbench.records import Notice, Summary, read_record
 
 Progress = Callable[[str, str, int, int], None]
 MAIN_BACKBONES = ("vgg19", "efficientnet_b0", "xception", "inception_v3")

@@ -8,7 +8,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.methods import METHODS
 from steelbench.models.card import Card, card_fields
 from steelbench.models.quiet import start_tensorflow
-from steelbench.results import RunRecord, read_record
+from steelbench.records import RunRecord, read_record
 
 
 def stitch_run(results: Path, run_name: str) -> Path:

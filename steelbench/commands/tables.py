@@ -13,9 +13,9 @@ from steelbench.data.datasets import DATASETS
 from steelbench.errors import choose
 from steelbench.experiment import METHODS
 from steelbench.models.backbones import BACKBONES
+from steelbench.records import Row, Summary
 from steelbench.report.conclusion import conclusion, standings
 from steelbench.report.words import interval, p_value, percent, row_label
-from steelbench.results import Row, Summary
 
 # Columns of the printed leaderboard that hold numbers.
 RIGHT = ("accuracy", "naive split", "macro-F1", "images", "seconds")

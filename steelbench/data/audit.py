@@ -20,8 +20,8 @@ from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.overlaps import Kind, Pair, Picture, Progress, find_pairs, group_files, quiet
 from steelbench.data.shortcuts import brightness_by_class, find_shortcuts
-from steelbench.results import write_json
-from steelbench.storage import cache_folder
+from steelbench.files import cache_folder
+from steelbench.records import write_json
 
 VERSION = 1  # of what finds pairs; another one makes kept audits void
 SPLITS = {"80/20": 0.2, "70/30": 0.3}

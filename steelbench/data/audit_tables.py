@@ -14,7 +14,7 @@ from steelbench.data.audit_looks import Look
 from steelbench.data.inspection import Inspection
 from steelbench.data.overlaps import Pair
 from steelbench.data.shortcuts import Brightness, Shortcut
-from steelbench.results import write_json, write_text
+from steelbench.records import write_json, write_text
 
 
 @dataclass(frozen=True)

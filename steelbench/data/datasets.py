@@ -12,7 +12,7 @@ from pathlib import Path
 from steelbench.data.images import is_image
 from steelbench.data.samples import Dataset, Sample, clean_text, count_loose, image_files, make_sample, visible_folders
 from steelbench.errors import SteelbenchError
-from steelbench.storage import cache_folder
+from steelbench.files import cache_folder
 
 NEU_CLASSES = {
     "Cr": "crazing",

@@ -12,7 +12,7 @@ from steelbench.deploy.gallery import embed_files
 from steelbench.deploy.predict import Model
 from steelbench.errors import SteelbenchError
 from steelbench.models.card import Card
-from steelbench.results import read_record
+from steelbench.records import read_record
 
 
 def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Path) -> tuple[int, list[Path]]:

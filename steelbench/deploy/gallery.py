@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from steelbench.data.images import RGB, UnreadableImageError, read_image, resize
 from steelbench.deploy.predict import Model
 from steelbench.errors import SteelbenchError
-from steelbench.results import whole_file
+from steelbench.records import whole_file
 
 CHUNK = 64
 TILE, CAPTION, COLUMNS = 160, 26, 7

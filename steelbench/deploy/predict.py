@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from steelbench.errors import SteelbenchError
 from steelbench.models.card import Card
 from steelbench.models.quiet import start_tensorflow
-from steelbench.results import read_record
+from steelbench.records import read_record
 
 
 class Model:

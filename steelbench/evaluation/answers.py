@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
-from steelbench.results import RunRecord
+from steelbench.records import RunRecord
 
 Ints = NDArray[np.int64]
 UNTESTED = -1

@@ -12,7 +12,7 @@ from steelbench.evaluation.answers import UNTESTED, Answers, Ints, group_numbers
 from steelbench.evaluation.comparisons import PairTest, compare_pair, corrected_resampled_t, holm
 from steelbench.evaluation.intervals import effective_size
 from steelbench.evaluation.power import smallest_difference
-from steelbench.results import Row
+from steelbench.records import Row
 
 LEVEL = 0.05
 

@@ -14,7 +14,7 @@ from steelbench.evaluation.answers import Answers, gather, read_groups
 from steelbench.evaluation.judgement import judge
 from steelbench.evaluation.notices import doubts
 from steelbench.evaluation.scores import naive_accuracy, row_scores
-from steelbench.results import Notice, Row, RunRecord, Summary, read_record, whole_file, write_json
+from steelbench.records import Notice, Row, RunRecord, Summary, read_record, whole_file, write_json
 
 COLUMNS = (
     "backbone", "method", "variant", "weights", "status", "reason", "accuracy", "accuracy_low", "accuracy_high",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from steelbench.results import Notice, Row
+from steelbench.records import Notice, Row
 
 # Features of different images differ by .4 and more (relative); below this something upstream is wrong.
 LEAST_SPREAD = 0.25

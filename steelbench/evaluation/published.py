@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from steelbench.results import Record
+from steelbench.records import Record
 
 # They belong to the repository; a package that was installed without it shows none.
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"

@@ -10,7 +10,7 @@ import numpy as np
 from steelbench.evaluation.answers import Answers, Ints, group_numbers
 from steelbench.evaluation.bootstrap import balanced_accuracy, macro_f1_interval
 from steelbench.evaluation.intervals import Interval, effective_size, proportion_interval, recall_intervals
-from steelbench.results import ClassScore, RunRecord
+from steelbench.records import ClassScore, RunRecord
 
 
 def row_scores(answers: Answers, classes: Sequence[str], groups: Mapping[str, str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from steelbench.errors import SteelbenchError
 from steelbench.models.card import INPUT_CONTRACT
 from steelbench.models.head import Head, Unit
-from steelbench.results import Verification, whole_file, write_json
+from steelbench.records import Verification, whole_file, write_json
 
 # Largest difference of a probability between the saved model on raw images and the run that was scored.
 TOLERANCE = 1e-4

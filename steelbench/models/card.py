@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from steelbench.results import Record, RunRecord
+from steelbench.records import Record, RunRecord
 
 # The fields of a run record that its model's card repeats.
 REPEATED = {

@@ -17,7 +17,7 @@ from typing import Any
 from steelbench.errors import SteelbenchError
 from steelbench.models import hub
 from steelbench.models.backbones import Backbone, WeightsFile, find_backbone
-from steelbench.results import whole_file
+from steelbench.records import whole_file
 
 KINDS = ("imagenet", "noisy-student", "random", "auto")
 CONNECT_SECONDS = 10

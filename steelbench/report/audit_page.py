@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steelbench.records import write_text
 from steelbench.report import words
-from steelbench.results import write_text
 
 if TYPE_CHECKING:
     from steelbench.data.audit_pictures import PairPicture

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from steelbench.records import Row
 from steelbench.report.canvas import INK, QUIET, SOFT, panels
 from steelbench.report.whisker import Scale
 from steelbench.report.words import percent, row_label, shorten
-from steelbench.results import Row
 
 OTHER = "other steps"
 STRIPE = "#e3eef7"

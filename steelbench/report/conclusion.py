@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from steelbench.records import Row, Summary
 from steelbench.report.records import is_majority
 from steelbench.report.words import interval, join, p_value, percent, points, row_label
-from steelbench.results import Row, Summary
 
 # With fewer independent images than this share of all, the reader must know their number.
 NOTABLE = 0.95

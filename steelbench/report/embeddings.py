@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from steelbench.evaluation.embedded import Embedded
 from steelbench.evaluation.retrieval import pair_cosines
+from steelbench.records import Row
 from steelbench.report.canvas import PALETTE, QUIET, panels
 from steelbench.report.words import row_label, shorten
-from steelbench.results import Row
 
 # Methods that learn an embedding; without one of them there is nothing to look at.
 LEARNED = ("supcon", "triplet", "arcface")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from steelbench.records import Row
 from steelbench.report import canvas, charts, curves, embeddings
 from steelbench.report.conclusion import standings
 from steelbench.report.confusion import confusion
 from steelbench.report.records import History, Records
 from steelbench.report.words import NOTHING, join, percent, row_label, variety
-from steelbench.results import Row
 
 # What this module may delete; other commands put their own pictures into the folder.
 OURS = ("accuracy.png", "classes.png", "seconds.png", "curves-*.png", "confusion-*.png", "embeddings-*.png")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelbench.evaluation.published import published_for
+from steelbench.records import ClassScore, Row, write_text
 from steelbench.report import words
 from steelbench.report.conclusion import conclusion, standings
 from steelbench.report.records import Records, is_majority, load
 from steelbench.report.whisker import Scale
-from steelbench.results import ClassScore, Row, write_text
 
 if TYPE_CHECKING:
     from steelbench.report.figures import Picture

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelbench.errors import SteelbenchError
-from steelbench.results import Row, RunRecord, Summary, read_record
+from steelbench.records import Row, RunRecord, Summary, read_record
 
 if TYPE_CHECKING:
     from steelbench.report.embeddings import Sheet

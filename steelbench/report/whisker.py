@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from steelbench.results import Row
+from steelbench.records import Row
 
 WIDTH = 104
 MARGIN = 6

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from steelbench.results import Row
+from steelbench.records import Row
 
 NOTHING = "–"
 # Rows without a network have the backbone `none`; this says what their methods are.

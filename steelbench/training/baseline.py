@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from steelbench.data.inspection import Inspection
 from steelbench.data.splits import Split
-from steelbench.results import RunRecord, write_json
+from steelbench.records import RunRecord, write_json
 from steelbench.training.division import labels_of
 from steelbench.training.predictions import score, write_predictions
 

@@ -13,7 +13,7 @@ from steelbench.data.inspection import Inspection
 from steelbench.data.samples import Dataset
 from steelbench.data.shortcuts import Shortcut
 from steelbench.experiment import RunOptions
-from steelbench.results import Notice, whole_file
+from steelbench.records import Notice, whole_file
 from steelbench.training.division import Division
 
 

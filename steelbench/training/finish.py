@@ -21,7 +21,7 @@ from steelbench.evaluation.retrieval import Embedded, evaluate_embeddings
 from steelbench.models import artifact
 from steelbench.models.card import card_fields
 from steelbench.models.ensemble import network_name
-from steelbench.results import RunRecord, StageRecord, Verification, whole_file, write_json
+from steelbench.records import RunRecord, StageRecord, Verification, whole_file, write_json
 from steelbench.training.fit import write_history
 from steelbench.training.heads import Trained
 from steelbench.training.job import Job, Task

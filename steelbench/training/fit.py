@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
 from steelbench.methods import Fitted
-from steelbench.results import whole_file, write_text
+from steelbench.records import whole_file, write_text
 from steelbench.training.optimizer import schedule
 from steelbench.training.stream import Batches, Lazy, plain_batches, stream
 

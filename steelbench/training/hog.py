@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspected, Inspection, ordered_map
 from steelbench.data.splits import Split
-from steelbench.results import RunRecord, read_record
+from steelbench.records import RunRecord, read_record
 from steelbench.training.baseline import write_run
 from steelbench.training.cache import Space
 from steelbench.training.division import labels_of

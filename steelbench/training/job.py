@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from steelbench.data.splits import Split
-from steelbench.results import Record
+from steelbench.records import Record
 
 CALIBRATION_IMAGES = 32
 UNKNOWN = -1

@@ -12,11 +12,11 @@ from typing import Any
 from steelbench.data.inspection import Inspection
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, method_of
+from steelbench.files import cache_folder
 from steelbench.methods import views_of
 from steelbench.models.backbones import find_backbone, parts_of
 from steelbench.models.weights import Origin
-from steelbench.results import RunRecord, read_record
-from steelbench.storage import cache_folder
+from steelbench.records import RunRecord, read_record
 from steelbench.training.division import Division
 from steelbench.training.job import ImageRef, Job, Part, SplitRef, Task, Unlabelled, weights_record
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.results import whole_file
+from steelbench.records import whole_file
 
 Metrics = dict[str, float | None]
 

@@ -14,7 +14,7 @@ from typing import IO, cast
 from pydantic import ValidationError
 
 import steelbench
-from steelbench.results import write_json
+from steelbench.records import write_json
 from steelbench.training.job import Event, Job
 
 ENVIRONMENT = {

@@ -19,12 +19,12 @@ from filelock import FileLock, Timeout
 from steelbench.data.audit_tables import write_audit
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions
+from steelbench.files import cache_folder
+from steelbench.machine import describe
 from steelbench.models.backbones import parts_of
-from steelbench.results import Notice, write_json
-from steelbench.storage import cache_folder
+from steelbench.records import Notice, write_json
 from steelbench.training.baseline import run_majority
 from steelbench.training.describe import describe_data, describe_split, first_notices, write_skipped
-from steelbench.training.environment import describe
 from steelbench.training.forecast import Forecast, forecast
 from steelbench.training.hog import run_hog
 from steelbench.training.job import Event, Job

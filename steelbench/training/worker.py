@@ -19,7 +19,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import tensorflow as tf
 
 from steelbench.errors import SteelbenchError
-from steelbench.results import read_record
+from steelbench.records import read_record
 from steelbench.training.job import Event, Job
 from steelbench.training.work import Worker
 

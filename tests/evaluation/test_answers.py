@@ -5,7 +5,7 @@ import pytest
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.answers import UNTESTED, gather, group_numbers, read_groups
-from steelbench.results import RunRecord
+from steelbench.records import RunRecord
 
 CLASSES = ["a", "b"]
 

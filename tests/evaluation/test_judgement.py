@@ -10,7 +10,7 @@ from scipy import stats
 from steelbench.evaluation.answers import UNTESTED, Answers, RunScore
 from steelbench.evaluation.judgement import judge
 from steelbench.evaluation.power import mcnemar_power
-from steelbench.results import Row
+from steelbench.records import Row
 
 
 def answers_of(correct, runs=None):

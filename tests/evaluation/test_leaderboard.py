@@ -9,7 +9,7 @@ from scipy import stats
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.leaderboard import COLUMNS, assemble
-from steelbench.results import Notice, RunRecord, write_json
+from steelbench.records import Notice, RunRecord, write_json
 from steelbench.training.predictions import write_predictions
 
 CLASSES = ["=sum(1)", 'a,"b" <i>', "rißig"]

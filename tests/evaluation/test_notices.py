@@ -3,7 +3,7 @@
 import pytest
 
 from steelbench.evaluation.notices import doubts
-from steelbench.results import ClassScore, Row
+from steelbench.records import ClassScore, Row
 
 
 def row(name="vgg19", accuracy=0.9, low=0.85, weights="imagenet", status="done", **more):

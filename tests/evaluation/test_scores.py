@@ -8,7 +8,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from steelbench.evaluation.answers import UNTESTED, Answers
 from steelbench.evaluation.scores import naive_accuracy, row_scores
-from steelbench.results import RunRecord
+from steelbench.records import RunRecord
 
 CLASSES = ["a", "b", "c"]
 

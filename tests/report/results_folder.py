@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steelbench.results import (
+from steelbench.records import (
     ClassScore,
     Notice,
     Row,

@@ -10,10 +10,10 @@ from results_folder import majority_row, model_row, summary, write_folder
 
 from steelbench.evaluation.embedded import Embedded
 from steelbench.evaluation.retrieval import pair_cosines
+from steelbench.records import Row
 from steelbench.report import canvas
 from steelbench.report.embeddings import Sheet, distances, project, read_sheets, tsne
 from steelbench.report.page import build_report
-from steelbench.results import Row
 
 
 def row(method, backbone="vgg19"):

@@ -19,9 +19,9 @@ from results_folder import (
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.published import Published
+from steelbench.records import Notice, Row
 from steelbench.report import page
 from steelbench.report.page import build_report
-from steelbench.results import Notice, Row
 
 HOSTILE = [
     "<script>alert(1)</script>",

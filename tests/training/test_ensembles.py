@@ -10,7 +10,7 @@ import pytest
 from steelbench.__main__ import main
 from steelbench.experiment import Experiment, Finetune, Knn, RunOptions, Softmax, Supcon
 from steelbench.models.weights import Origin
-from steelbench.results import RunRecord, Summary, read_record
+from steelbench.records import RunRecord, Summary, read_record
 from steelbench.training.job import weights_record
 from steelbench.training.plan import fingerprint, identity, is_done, sizes_of
 from steelbench.training.prepare import prepare

@@ -11,7 +11,7 @@ from steelbench.data.datasets import read_dataset
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.splits import Split
 from steelbench.experiment import RunOptions
-from steelbench.results import RunRecord, read_record
+from steelbench.records import RunRecord, read_record
 from steelbench.training import hog
 from steelbench.training.division import divide
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from steelbench.__main__ import main
-from steelbench.results import RunRecord, read_record, write_json
+from steelbench.records import RunRecord, read_record, write_json
 from steelbench.training.predictions import write_predictions
 
 SMALL = ("--weights", "random", "--image-size", "32")

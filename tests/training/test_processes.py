@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from steelbench.__main__ import main
-from steelbench.results import Summary, read_record
+from steelbench.records import Summary, read_record
 
 
 @pytest.fixture

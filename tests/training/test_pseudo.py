@@ -14,7 +14,7 @@ from steelbench.__main__ import main
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import METHODS, Experiment, Knn, RunOptions, Softmax
-from steelbench.results import RunRecord, Summary, read_record
+from steelbench.records import RunRecord, Summary, read_record
 from steelbench.training.fit import FitPlan
 from steelbench.training.heads import train_softmax
 from steelbench.training.job import ImageRef, Unlabelled

@@ -11,7 +11,7 @@ import pytest
 from steelbench.__main__ import main
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, Softmax
-from steelbench.results import Summary, read_record
+from steelbench.records import Summary, read_record
 from steelbench.training import runner
 from steelbench.training.prepare import expand
 

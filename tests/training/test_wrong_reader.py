@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steelbench.__main__ import main
-from steelbench.results import Summary, read_record
+from steelbench.records import Summary, read_record
 from steelbench.training import pictures, pipeline, work
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from steelbench.errors import SteelbenchError
-from steelbench.results import (
+from steelbench.records import (
     ClassScore,
     Notice,
     Row,
