@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steelbench.data.audit import audited_pairs
+from steelbench.audit.audit import audited_pairs
 from steelbench.data.datasets import read_dataset
 from steelbench.data.demo import write_demo
 from steelbench.data.inspection import inspect_dataset

@@ -27,7 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from label_efficiency import cached_features, command_line, fill_cache
 
-from steelbench.data.audit import audited_pairs
+from steelbench.audit.audit import audited_pairs
 from steelbench.data.datasets import read_dataset
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.splits import Split

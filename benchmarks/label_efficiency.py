@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from steelbench.data.audit import audited_pairs
+from steelbench.audit.audit import audited_pairs
 from steelbench.data.datasets import read_dataset
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.errors import SteelbenchError

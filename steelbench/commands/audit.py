@@ -18,10 +18,10 @@ STAGES = {
 
 def run_audit(data: str, out: Path, include_none: bool, bit_depth: int | None) -> None:
     """Audit, write the findings and their page, print them in sentences."""
+    from steelbench.audit.audit import audit_data
+    from steelbench.audit.findings import write_audit
+    from steelbench.audit.thumbnails import draw_files, draw_pairs
     from steelbench.commands.audit_labels import judge_labels
-    from steelbench.data.audit import audit_data
-    from steelbench.data.audit_pictures import draw_files, draw_pairs
-    from steelbench.data.audit_tables import write_audit
     from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page
 
     with Terminal() as terminal:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from steelbench.data.audit_tables import AuditResult, Doubt, LabelCheck
+from steelbench.audit.findings import AuditResult, Doubt, LabelCheck
+from steelbench.audit.labels import confident_learning, held_out_probabilities
 from steelbench.data.inspection import Inspected
 from steelbench.data.splits import Indices, group_numbers
-from steelbench.evaluation.labels import confident_learning, held_out_probabilities
 from steelbench.files import cache_folder
 from steelbench.models.backbones import BACKBONES
 from steelbench.training.cache import Space, SpaceSize, spaces

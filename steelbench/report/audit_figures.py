@@ -12,7 +12,7 @@ from steelbench.report.canvas import INK, SOFT, panels
 from steelbench.report.words import shorten
 
 if TYPE_CHECKING:
-    from steelbench.data.shortcuts import Brightness
+    from steelbench.audit.shortcuts import Brightness
 
 STATES = {"as they are": ("mean", "spread"), "homogenised": ("mean_after", "spread_after")}
 

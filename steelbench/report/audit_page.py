@@ -12,8 +12,8 @@ from steelbench.records import write_text
 from steelbench.report import words
 
 if TYPE_CHECKING:
-    from steelbench.data.audit_pictures import PairPicture
-    from steelbench.data.audit_tables import AuditResult
+    from steelbench.audit.findings import AuditResult
+    from steelbench.audit.thumbnails import PairPicture
 
 KINDS = {
     "exact": "equal pixels",

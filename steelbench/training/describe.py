@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from steelbench.audit.shortcuts import Shortcut
 from steelbench.data.inspection import Inspection
 from steelbench.data.samples import Dataset
-from steelbench.data.shortcuts import Shortcut
 from steelbench.experiment import RunOptions
 from steelbench.records import Notice, whole_file
 from steelbench.training.division import Division

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from steelbench.audit.duplicates.search import Pair
 from steelbench.data.inspection import Inspection
-from steelbench.data.overlaps import Pair
 from steelbench.data.splits import Indices, Split, group_numbers, make_splits, refuse_impossible
 from steelbench.experiment import RunOptions
 

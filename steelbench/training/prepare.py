@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from steelbench.data.audit import VERSION as AUDIT_VERSION
-from steelbench.data.audit import audit_inspected
-from steelbench.data.audit_tables import AuditResult
+from steelbench.audit.audit import VERSION as AUDIT_VERSION
+from steelbench.audit.audit import audit_inspected
+from steelbench.audit.findings import AuditResult
 from steelbench.data.datasets import Dataset, read_dataset
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.errors import SteelbenchError

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.data.audit import audited_pairs
+from steelbench.audit.audit import audited_pairs
+from steelbench.audit.duplicates.search import Pair
 from steelbench.data.inspection import MAX_UNREADABLE, Inspected, Inspection, inspect_sample, ordered_map
-from steelbench.data.overlaps import Pair
 from steelbench.data.samples import Sample, clean_text, image_files
 from steelbench.data.splits import Indices, Split, group_numbers
 from steelbench.errors import SteelbenchError

@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from steelbench.data.audit_tables import write_audit
+from steelbench.audit.findings import write_audit
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.files import cache_folder

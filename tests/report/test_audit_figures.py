@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steelbench.data.shortcuts import Brightness
+from steelbench.audit.shortcuts import Brightness
 from steelbench.report.audit_figures import brightness
 from steelbench.report.canvas import house_style, save
 

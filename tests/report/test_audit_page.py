@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelbench.data.audit_looks import Look
-from steelbench.data.audit_pictures import PairPicture
-from steelbench.data.audit_tables import AuditResult, Doubt, LabelCheck
+from steelbench.audit.duplicates.search import Pair, group_files
+from steelbench.audit.findings import AuditResult, Doubt, LabelCheck
+from steelbench.audit.image_statistics import Look
+from steelbench.audit.shortcuts import Brightness, Shortcut
+from steelbench.audit.thumbnails import PairPicture
 from steelbench.data.inspection import Inspected, Inspection
-from steelbench.data.overlaps import Pair, group_files
 from steelbench.data.samples import Sample
-from steelbench.data.shortcuts import Brightness, Shortcut
 from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page
 
 EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}"

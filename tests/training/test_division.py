@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from steelbench.audit.duplicates.search import Pair
 from steelbench.data.inspection import Inspected, Inspection
-from steelbench.data.overlaps import Pair
 from steelbench.data.samples import Sample
 from steelbench.data.splits import Split
 from steelbench.experiment import RunOptions

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.data.audit_geometry import MIRRORS, turn_image
-from steelbench.data.audit_pixels import agreement, grain, shared_area
+from steelbench.audit.duplicates.orientations import MIRRORS, turn_image
+from steelbench.audit.duplicates.search import Pair
+from steelbench.audit.duplicates.verification import agreement, grain, shared_area
 from steelbench.data.images import RGB, UnreadableImageError, read_image
-from steelbench.data.overlaps import Pair
 
 SHOWN = 24
 _SIDE = 320  # pixels of the longer side on the page

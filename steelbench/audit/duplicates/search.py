@@ -11,10 +11,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from steelbench.data.audit_geometry import MIRRORS, Laid, compose, inverse, turn_image, turn_shape
-from steelbench.data.audit_keypoints import Keypoints, find_keypoints
-from steelbench.data.audit_matches import Candidate, find_candidates
-from steelbench.data.audit_pixels import Recent, agreement, grain, shared_share
+from steelbench.audit.duplicates.candidates import Candidate, find_candidates
+from steelbench.audit.duplicates.keypoints import Keypoints, find_keypoints
+from steelbench.audit.duplicates.orientations import MIRRORS, Laid, compose, inverse, turn_image, turn_shape
+from steelbench.audit.duplicates.verification import Recent, agreement, grain, shared_share
 from steelbench.data.images import RGB
 from steelbench.data.inspection import ordered_map
 

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from steelbench.data.audit_geometry import COMPOSE, INVERSE, TURNS, turn_image, turn_points
+from steelbench.audit.duplicates.orientations import COMPOSE, INVERSE, TURNS, turn_image, turn_points
+from steelbench.audit.duplicates.search import Pair, Picture, find_pairs, group_files
 from steelbench.data.datasets import read_dataset
 from steelbench.data.demo import write_demo
 from steelbench.data.images import read_image
 from steelbench.data.inspection import inspect_dataset
-from steelbench.data.overlaps import Pair, Picture, find_pairs, group_files
 
 DATA = Path(os.environ.get("STEELBENCH_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.data.audit_geometry import COMPOSE, TRANSPOSE
+from steelbench.audit.duplicates.orientations import COMPOSE, TRANSPOSE
 
 Gray = NDArray[np.float32]
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.data.audit_geometry import COMPOSE, INVERSE, turn_points
-from steelbench.data.audit_keypoints import Keypoints
+from steelbench.audit.duplicates.keypoints import Keypoints
+from steelbench.audit.duplicates.orientations import COMPOSE, INVERSE, turn_points
 
 _ORDERS = 8
 _NEIGHBOURS = 3  # compared on one side in each order

@@ -13,13 +13,13 @@ from typing import get_args
 
 import numpy as np
 
-from steelbench.data.audit_looks import doubtful_images, look_at_images
-from steelbench.data.audit_tables import AuditResult
+from steelbench.audit.duplicates.search import Kind, Pair, Picture, Progress, find_pairs, group_files, quiet
+from steelbench.audit.findings import AuditResult
+from steelbench.audit.image_statistics import doubtful_images, look_at_images
+from steelbench.audit.shortcuts import brightness_by_class, find_shortcuts
 from steelbench.data.datasets import read_dataset
 from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspection, inspect_dataset
-from steelbench.data.overlaps import Kind, Pair, Picture, Progress, find_pairs, group_files, quiet
-from steelbench.data.shortcuts import brightness_by_class, find_shortcuts
 from steelbench.files import cache_folder
 from steelbench.records import write_json
 

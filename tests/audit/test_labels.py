@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelbench.evaluation.labels import confident_learning, suspicious_labels
+from steelbench.audit.labels import confident_learning, suspicious_labels
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = Path(os.environ.get("STEELBENCH_WEIGHTS_DIR", ROOT.parent / "shared" / "weights"))

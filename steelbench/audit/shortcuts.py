@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.data.audit_looks import Look
+from steelbench.audit.image_statistics import Look
 
 FOLDS = 5
 # A shortcut is worth a warning if the tree beats the majority by this much, and by more than chance (2.6 standard

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from steelbench.data.audit_looks import Look
+from steelbench.audit.duplicates.search import Pair
+from steelbench.audit.image_statistics import Look
+from steelbench.audit.shortcuts import Brightness, Shortcut
 from steelbench.data.inspection import Inspection
-from steelbench.data.overlaps import Pair
-from steelbench.data.shortcuts import Brightness, Shortcut
 from steelbench.records import write_json, write_text
 
 

@@ -1,0 +1,1 @@
+"""Images that share pixels: keypoints, candidate pairs, verification on pixels, in eight orientations."""
