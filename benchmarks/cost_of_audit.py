@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from steelbench.audit.audit import audited_pairs
-from steelbench.data.datasets import read_dataset
 from steelbench.data.demo import write_demo
 from steelbench.data.inspection import inspect_dataset
+from steelbench.data.readers import read_dataset
 from steelbench.records import write_json
 
 

@@ -61,9 +61,9 @@ def run(data: Path, cache: Path, *options: str) -> dict[str, float]:
 
 def extraction(count: int, folder: Path) -> dict[str, float]:
     """Seconds, and peak memory of the process that sends so many demo images through mobilenet_v2_035."""
-    from steelbench.data.datasets import read_dataset
     from steelbench.data.demo import cached_demo
     from steelbench.data.inspection import inspect_dataset
+    from steelbench.data.readers import read_dataset
     from steelbench.training.cache import spaces
     from steelbench.training.job import ImageRef, Job, SplitRef
     from steelbench.training.pipeline import run_jobs

@@ -28,15 +28,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from label_efficiency import cached_features, command_line, fill_cache
 
 from steelbench.audit.audit import audited_pairs
-from steelbench.data.datasets import read_dataset
 from steelbench.data.inspection import inspect_dataset
+from steelbench.data.readers import read_dataset
+from steelbench.data.split_plan import divide, labels_of
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError, choose
 from steelbench.evaluation.embedded import Embedded
 from steelbench.evaluation.few_shot import FewShot, enrollment_accuracy, few_shot_accuracy
 from steelbench.experiment import Arcface, RunOptions
 from steelbench.records import write_json
-from steelbench.training.division import divide, labels_of
 
 SHOTS = (1, 5, 10)
 

@@ -34,15 +34,15 @@ from typing import Any
 import numpy as np
 
 from steelbench.audit.audit import audited_pairs
-from steelbench.data.datasets import read_dataset
 from steelbench.data.inspection import Inspection, inspect_dataset
+from steelbench.data.readers import read_dataset
+from steelbench.data.split_plan import Division, divide
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.label_efficiency import C, Level, Point, learning_curve, summarise
 from steelbench.experiment import RunOptions
 from steelbench.files import cache_folder
 from steelbench.records import RunRecord, read_record, write_json, write_text
 from steelbench.training.cache import Space, spaces
-from steelbench.training.division import Division, divide
 
 USUAL = {"weights": "imagenet", "seeds": 3, "draws": 10}
 DEMO = {"weights": "auto", "seeds": 2, "draws": 5}

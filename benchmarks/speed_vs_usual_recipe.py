@@ -35,9 +35,9 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
     import keras
     import numpy as np
 
-    from steelbench.data.datasets import read_dataset
     from steelbench.data.images import read_image
     from steelbench.data.inspection import inspect_dataset
+    from steelbench.data.readers import read_dataset
     from steelbench.data.splits import make_splits
     from steelbench.models.backbones import BACKBONES
     from steelbench.models.encoder import build_network, preprocess
@@ -128,8 +128,8 @@ def steelbench_run(options, backbones: str, precision: str, folder: Path, weight
 
 def decode_seconds(data: str) -> float:
     """Seconds to decode every image once."""
-    from steelbench.data.datasets import read_dataset
     from steelbench.data.inspection import inspect_dataset
+    from steelbench.data.readers import read_dataset
 
     _, dataset = read_dataset(data)
     start = time.perf_counter()
@@ -158,7 +158,7 @@ def main() -> None:
 
 def compare(options, folder: Path) -> None:
     """Both sides, one after the other."""
-    from steelbench.data.datasets import read_dataset
+    from steelbench.data.readers import read_dataset
     from steelbench.machine import describe
     from steelbench.records import write_json
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import steelbench
-from steelbench.data.datasets import DATASETS
+from steelbench.data.readers import DATASETS
 from steelbench.experiment import METHODS
 from steelbench.models.backbones import BACKBONES
 from steelbench.training.engines import ENGINES

@@ -17,9 +17,9 @@ from steelbench.audit.duplicates.search import Kind, Pair, Picture, Progress, fi
 from steelbench.audit.findings import AuditResult
 from steelbench.audit.image_statistics import doubtful_images, look_at_images
 from steelbench.audit.shortcuts import brightness_by_class, find_shortcuts
-from steelbench.data.datasets import read_dataset
 from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspection, inspect_dataset
+from steelbench.data.readers import read_dataset
 from steelbench.files import cache_folder
 from steelbench.records import write_json
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from steelbench.data.datasets import DATASETS
+from steelbench.data.readers import DATASETS
 from steelbench.errors import choose
 from steelbench.experiment import METHODS
 from steelbench.models.backbones import BACKBONES

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from steelbench.data.textures import PATCH, TEXTURES, Field, surface
+from steelbench.data.demo_textures import PATCH, TEXTURES, Field, surface
 from steelbench.errors import SteelbenchError
 from steelbench.records import write_json
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.data.inspection import Inspection
+from steelbench.data.split_plan import labels_of
 from steelbench.data.splits import Split
 from steelbench.records import RunRecord, write_json
-from steelbench.training.division import labels_of
 from steelbench.training.predictions import score, write_predictions
 
 

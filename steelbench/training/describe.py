@@ -12,9 +12,9 @@ import numpy as np
 from steelbench.audit.shortcuts import Shortcut
 from steelbench.data.inspection import Inspection
 from steelbench.data.samples import Dataset
+from steelbench.data.split_plan import Division
 from steelbench.experiment import RunOptions
 from steelbench.records import Notice, whole_file
-from steelbench.training.division import Division
 
 
 def describe_data(

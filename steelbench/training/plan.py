@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steelbench.data.inspection import Inspection
+from steelbench.data.split_plan import Division
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, method_of
 from steelbench.files import cache_folder
@@ -17,7 +18,6 @@ from steelbench.methods import views_of
 from steelbench.models.backbones import find_backbone, parts_of
 from steelbench.models.weights import Origin
 from steelbench.records import RunRecord, read_record
-from steelbench.training.division import Division
 from steelbench.training.job import ImageRef, Job, Part, SplitRef, Task, Unlabelled, weights_record
 
 # What must be the same for all runs of a results folder, with the words for it.

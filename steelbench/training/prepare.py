@@ -14,14 +14,14 @@ from typing import Any
 from steelbench.audit.audit import VERSION as AUDIT_VERSION
 from steelbench.audit.audit import audit_inspected
 from steelbench.audit.findings import AuditResult
-from steelbench.data.datasets import Dataset, read_dataset
 from steelbench.data.inspection import Inspection, inspect_dataset
+from steelbench.data.readers import Dataset, read_dataset
+from steelbench.data.split_plan import Division, divide, refuse_early
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, method_of
 from steelbench.methods import METHODS, views_of
 from steelbench.models.backbones import check_image_size, parts_of
 from steelbench.models.weights import KINDS, Origin, resolve
-from steelbench.training.division import Division, divide, refuse_early
 from steelbench.training.engines import choose_engine
 from steelbench.training.job import Unlabelled
 from steelbench.training.plan import is_complete, sizes_of, weights_of

@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from steelbench.data.augmentation import identity, view
 from steelbench.models.pour import digest, encoder_with_weights
 from steelbench.models.weights import Origin
-from steelbench.training.augment import identity, view
 from steelbench.training.cache import Space
 from steelbench.training.engines import ENGINES, Run, choose_engine
 from steelbench.training.features import Source, checked_engine, extract

@@ -12,8 +12,8 @@ from steelbench.audit.audit import audit_data, audited_pairs, leak_share
 from steelbench.audit.duplicates.search import Pair
 from steelbench.audit.findings import Doubt, LabelCheck, write_audit
 from steelbench.audit.thumbnails import choose_pairs, draw_files, draw_pairs
-from steelbench.data.datasets import read_dataset
 from steelbench.data.inspection import inspect_dataset
+from steelbench.data.readers import read_dataset
 
 HOSTILE = 'a,"b"\n<script>alert(1)</script>é=.png'
 

@@ -6,8 +6,8 @@ import pytest
 
 from steelbench.audit.image_statistics import Look, doubtful_images, file_format, jpeg_quality, look_at_images
 from steelbench.audit.shortcuts import brightness_by_class, find_shortcuts, tree_accuracy
-from steelbench.data.datasets import read_dataset
 from steelbench.data.inspection import inspect_dataset
+from steelbench.data.readers import read_dataset
 
 
 def look(number, label, brightness=120, format_="PNG", size=(64, 64), sharpness=100.0):

@@ -10,9 +10,9 @@ import pytest
 
 from steelbench.__main__ import main
 from steelbench.commands.audit_labels import best_space
-from steelbench.data.datasets import read_dataset
 from steelbench.data.demo import cached_demo
 from steelbench.data.inspection import inspect_dataset
+from steelbench.data.readers import read_dataset
 from steelbench.files import cache_folder
 from steelbench.training.cache import Space
 

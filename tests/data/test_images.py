@@ -302,7 +302,7 @@ def test_damage_leaves_nothing_on_stderr_and_limits_hold_whatever_is_imported_fi
         (tmp_path / f"{number:02}.bin").write_bytes(data)
     program = """
 import sys, pathlib
-from steelbench.data.datasets import read_dataset
+from steelbench.data.readers import read_dataset
 from steelbench.data.images import UnreadableImageError, read_image
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     try:

@@ -7,13 +7,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from steelbench.data.datasets import read_dataset
 from steelbench.data.inspection import inspect_dataset
+from steelbench.data.readers import read_dataset
+from steelbench.data.split_plan import divide
 from steelbench.data.splits import Split
 from steelbench.experiment import RunOptions
 from steelbench.records import RunRecord, read_record
 from steelbench.training import hog
-from steelbench.training.division import divide
 
 
 def clusters(n=90, classes=3, spread=0.5, seed=0):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from steelbench.__main__ import main
+from steelbench.data.augmentation import view
 from steelbench.training import features
-from steelbench.training.augment import view
 
 CACHE = "STEELBENCH_CACHE"
 

@@ -10,10 +10,10 @@ import pytest
 
 from steelbench.audit.duplicates.orientations import COMPOSE, INVERSE, TURNS, turn_image, turn_points
 from steelbench.audit.duplicates.search import Pair, Picture, find_pairs, group_files
-from steelbench.data.datasets import read_dataset
 from steelbench.data.demo import write_demo
 from steelbench.data.images import read_image
 from steelbench.data.inspection import inspect_dataset
+from steelbench.data.readers import read_dataset
 
 DATA = Path(os.environ.get("STEELBENCH_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 

@@ -6,10 +6,10 @@ import pytest
 from steelbench.audit.duplicates.search import Pair
 from steelbench.data.inspection import Inspected, Inspection
 from steelbench.data.samples import Sample
+from steelbench.data.split_plan import divide, leaking_share
 from steelbench.data.splits import Split
 from steelbench.experiment import RunOptions
 from steelbench.training.describe import first_notices
-from steelbench.training.division import divide, leaking_share
 
 CLASSES = ("a", "b")
 

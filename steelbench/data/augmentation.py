@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.data import transforms
 from steelbench.errors import choose
-from steelbench.training import distort
 
 Images = NDArray[np.float32]
 # To be raised when the same row and numbers give other pixels.
@@ -136,7 +136,7 @@ def _augment_one(row: Augmentation, image: NDArray[Any], seed: list[int]) -> Ima
     rng = np.random.default_rng(seed)
     if row != AUGMENTATIONS["none"]:
         pixels = _move(row, pixels, rng)
-    for name, step in distort.STEPS.items():
+    for name, step in transforms.STEPS.items():
         if rng.random() < row.chance and (most := getattr(row, name)):
             pixels = step(pixels, most, rng)
     return np.clip(pixels, 0, 255)
@@ -148,13 +148,13 @@ def _move(row: Augmentation, pixels: Images, rng: np.random.Generator) -> Images
     def drawn(most: float, shape: tuple[int, ...] = ()) -> Any:
         return rng.uniform(-most, most, shape) if rng.random() < row.chance else np.zeros(shape)
 
-    corners = distort.quad(
+    corners = transforms.quad(
         tuple(rng.choice([-1.0, 1.0], 2)) if row.flips else (1, 1),
         drawn(row.rotation),
         (drawn(row.shear), drawn(row.shear)),
         drawn(row.perspective, (4, 2)),
         side,
     )
-    share, centre = distort.random_crop(row.smallest_crop, rng)
-    shifts = distort.bend(side, row.elastic, rng) if rng.random() < row.chance else None
-    return distort.move(pixels, corners, share, centre, shifts)
+    share, centre = transforms.random_crop(row.smallest_crop, rng)
+    shifts = transforms.bend(side, row.elastic, rng) if rng.random() < row.chance else None
+    return transforms.move(pixels, corners, share, centre, shifts)

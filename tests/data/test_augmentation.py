@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from steelbench.data.augmentation import AUGMENTATIONS, Augmentation, augment, identity, view
 from steelbench.errors import SteelbenchError
-from steelbench.training.augment import AUGMENTATIONS, Augmentation, augment, identity, view
 
 RNG = np.random.default_rng(0)
 NOISY = RNG.uniform(0, 255, (6, 40, 56, 3)).astype(np.float32)
@@ -111,7 +111,7 @@ def test_a_view_depends_on_preset_number_and_key_alone(preset):
 
 def test_a_view_is_the_same_in_another_process():
     program = (
-        "import hashlib, numpy as np; from steelbench.training.augment import view; "
+        "import hashlib, numpy as np; from steelbench.data.augmentation import view; "
         "pixels = np.arange(1200, dtype=np.uint8).reshape(20, 20, 3); "
         "print(hashlib.sha256(view('heavy', pixels, 2, 'key').tobytes()).hexdigest())"
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from steelbench.training import distort
+from steelbench.data import transforms
 
 RNG = np.random.default_rng(0)
 SIDE = (40, 56)
@@ -14,11 +14,11 @@ WHOLE, MIDDLE, STRAIGHT = np.ones(2), np.zeros(2), np.zeros((4, 2))
 
 
 def quad(flips=(1, 1), degrees=0, shear=(0, 0), tilt=STRAIGHT, side=SIDE):
-    return distort.quad(flips, degrees, shear, tilt, side)
+    return transforms.quad(flips, degrees, shear, tilt, side)
 
 
 def moved(pixels=SMOOTH, corners=None, share=WHOLE, centre=MIDDLE, shifts=None):
-    return distort.move(pixels, quad(side=pixels.shape[:2]) if corners is None else corners, share, centre, shifts)
+    return transforms.move(pixels, quad(side=pixels.shape[:2]) if corners is None else corners, share, centre, shifts)
 
 
 def sampled(pixels, x, y):
@@ -110,7 +110,7 @@ def test_shifts_are_added_in_pixels():
 def test_crop_has_the_stated_area_and_aspect_and_stays_inside(smallest):
     rng = np.random.default_rng(0)
     for _ in range(300):
-        share, centre = distort.random_crop(smallest, rng)
+        share, centre = transforms.random_crop(smallest, rng)
 
         assert smallest - 1e-9 <= share.prod() <= 1 + 1e-9
         assert 3 / 4 - 1e-9 <= share[0] / share[1] <= 4 / 3 + 1e-9
@@ -120,7 +120,7 @@ def test_crop_has_the_stated_area_and_aspect_and_stays_inside(smallest):
 def test_bend_is_smooth_of_the_stated_size_and_its_two_directions_differ():
     """A field whose x and y are one drawing moves every pixel along one diagonal."""
     rng = np.random.default_rng(0)
-    fields = np.stack([distort.bend((100, 200), 0.02, rng) for _ in range(200)])
+    fields = np.stack([transforms.bend((100, 200), 0.02, rng) for _ in range(200)])
 
     assert fields.shape == (200, 100, 200, 2)
     # The point of the grid in the middle.
@@ -135,14 +135,14 @@ def drawn(low, high, seed=3):
 
 
 def test_blur_is_the_gaussian_of_scipy():
-    got = distort.blur(PIXELS, 0.05, np.random.default_rng(3))
+    got = transforms.blur(PIXELS, 0.05, np.random.default_rng(3))
 
     expected = ndimage.gaussian_filter(PIXELS, (*[drawn(0.1, 1) * 0.05 * 40] * 2, 0), mode="mirror", truncate=4)
     np.testing.assert_allclose(got, expected, atol=0.2)
 
 
 def test_sharpen_adds_the_difference_from_a_blurred_copy():
-    got = distort.sharpen(PIXELS, 1.5, np.random.default_rng(3))
+    got = transforms.sharpen(PIXELS, 1.5, np.random.default_rng(3))
 
     soft = ndimage.gaussian_filter(PIXELS.astype(float), (1, 1, 0), mode="mirror", truncate=4)
     np.testing.assert_allclose(got, PIXELS + drawn(0, 1.5) * (PIXELS - soft), atol=0.2)
@@ -157,12 +157,12 @@ def test_sharpen_adds_the_difference_from_a_blurred_copy():
     ],
 )
 def test_path_of_a_motion(length, degrees, expected):
-    np.testing.assert_allclose(distort.path(length, degrees), expected, atol=0.02)
+    np.testing.assert_allclose(transforms.path(length, degrees), expected, atol=0.02)
 
 
 @pytest.mark.parametrize("degrees", [0, 20, 45, 90, 133])
 def test_path_lies_along_its_direction_and_sums_to_one(degrees):
-    kernel = distort.path(15, degrees).astype(float)
+    kernel = transforms.path(15, degrees).astype(float)
     y, x = np.mgrid[: len(kernel), : len(kernel)] - len(kernel) // 2
 
     assert kernel.sum() == pytest.approx(1, abs=1e-5)
@@ -178,12 +178,12 @@ def test_path_lies_along_its_direction_and_sums_to_one(degrees):
 def test_motion_leaves_a_constant_image_alone_and_smooths_another():
     flat = np.full((40, 40, 3), 77, np.float32)
 
-    np.testing.assert_allclose(distort.motion(flat, 0.2, np.random.default_rng(0)), flat, rtol=1e-5)
-    assert distort.motion(PIXELS, 0.2, np.random.default_rng(0)).std() < 0.8 * PIXELS.std()
+    np.testing.assert_allclose(transforms.motion(flat, 0.2, np.random.default_rng(0)), flat, rtol=1e-5)
+    assert transforms.motion(PIXELS, 0.2, np.random.default_rng(0)).std() < 0.8 * PIXELS.std()
 
 
 def test_contrast_keeps_the_mean_and_scales_the_rest():
-    got = distort.contrast(PIXELS, 0.4, np.random.default_rng(3))
+    got = transforms.contrast(PIXELS, 0.4, np.random.default_rng(3))
 
     factor = 1 + drawn(-0.4, 0.4)
     assert got.mean() == pytest.approx(PIXELS.mean(), abs=0.01)
@@ -191,7 +191,7 @@ def test_contrast_keeps_the_mean_and_scales_the_rest():
 
 
 def test_brightness_adds_one_number_of_at_most_the_amount():
-    shifts = [distort.brightness(PIXELS, 0.2, np.random.default_rng(seed)) - PIXELS for seed in range(60)]
+    shifts = [transforms.brightness(PIXELS, 0.2, np.random.default_rng(seed)) - PIXELS for seed in range(60)]
 
     assert all(np.ptp(shift) < 1e-3 for shift in shifts)
     found = [float(shift.mean()) for shift in shifts]
@@ -199,7 +199,7 @@ def test_brightness_adds_one_number_of_at_most_the_amount():
 
 
 def test_noise_is_white_and_the_same_in_the_three_channels():
-    difference = distort.noise(np.full((200, 200, 3), 100, np.float32), 0.1, np.random.default_rng(3)) - 100
+    difference = transforms.noise(np.full((200, 200, 3), 100, np.float32), 0.1, np.random.default_rng(3)) - 100
 
     assert np.array_equal(difference[..., 0], difference[..., 1])
     assert np.array_equal(difference[..., 0], difference[..., 2])
@@ -213,7 +213,7 @@ def test_occlusion_covers_a_rectangle_of_the_stated_area_with_the_mean():
     pixels = (pixels + 1).astype(np.float32)
     areas, places = [], set()
     for seed in range(100):
-        got = distort.occlusion(pixels, 0.15, np.random.default_rng(seed))
+        got = transforms.occlusion(pixels, 0.15, np.random.default_rng(seed))
 
         changed = (got != pixels).any(axis=-1)
         rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from steelbench.data.datasets import DATASETS, NEU_CLASSES, read_dataset
 from steelbench.data.inspection import inspect_dataset
+from steelbench.data.readers import DATASETS, NEU_CLASSES, read_dataset
 from steelbench.errors import SteelbenchError
 
 
