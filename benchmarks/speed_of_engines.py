@@ -22,8 +22,8 @@ def measure(backbone: str, engine: str, precision: str, seconds: float) -> dict[
     import numpy as np
 
     from steelbench.models.backbones import BACKBONES
-    from steelbench.models.pour import encoder_with_weights
-    from steelbench.models.weights import Origin
+    from steelbench.models.pretrained import encoder_with_weights
+    from steelbench.models.weight_files import Origin
     from steelbench.training.engines import ENGINES, open_engine
 
     size, batch = BACKBONES[backbone].image_size, ENGINES[engine].batch

@@ -41,7 +41,7 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
     from steelbench.data.splits import make_splits
     from steelbench.models.backbones import BACKBONES
     from steelbench.models.encoder import build_network, preprocess
-    from steelbench.models.weights import resolve
+    from steelbench.models.weight_files import resolve
 
     _, dataset = read_dataset(data)
     found = inspect_dataset(dataset)

@@ -14,11 +14,11 @@ import pytest
 from steelbench.__main__ import main
 from steelbench.data.splits import Split
 from steelbench.experiment import METHODS, Supcon
-from steelbench.models import artifact
+from steelbench.models import saved_model
+from steelbench.models.surgery import choose_learning
 from steelbench.records import RunRecord, read_record
 from steelbench.training import contrastive, networks
 from steelbench.training.bench import Bench
-from steelbench.training.cut import choose_learning
 from steelbench.training.engines import open_engine
 from steelbench.training.fit import FitPlan
 
@@ -113,7 +113,7 @@ def test_a_method_on_features_leaves_the_frozen_encoder_bit_for_bit(method, enco
 
     train = getattr(importlib.import_module(module), function)
     trained = train(features, LABELS, 3, SPLIT, row.settings(**few), FitPlan())
-    model = artifact.stitch(encoder, trained.head, method)
+    model = saved_model.stitch(encoder, trained.head, method)
     model(pixels.astype(np.float32))
 
     assert trained.encoder is None and any(name.startswith("norm") for name, _ in before)
@@ -221,5 +221,5 @@ def test_homogenisation_never_asks_for_the_class(tiny_images, tmp_path, mode):
     images = np.random.default_rng(0).uniform(0, 255, (4, 40, 40, 3)).astype(np.float32)
     (mean, model), (other_mean, other_model) = found
     assert mean == other_mean
-    assert np.array_equal(*(artifact.encoder_of(each)(images) for each in (model, other_model)))
+    assert np.array_equal(*(saved_model.encoder_of(each)(images) for each in (model, other_model)))
     assert not np.array_equal(model(images), other_model(images))

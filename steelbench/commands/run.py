@@ -12,7 +12,7 @@ from typing import Any
 from steelbench.commands.progress import Terminal
 from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import METHODS, Experiment, RunOptions, method_of, parse_assignments, with_fields
-from steelbench.models import hub
+from steelbench.models import keras_hub
 from steelbench.models.backbones import BACKBONES, parts_of
 from steelbench.records import Notice, Summary, read_record
 
@@ -121,7 +121,9 @@ def replace_missing(experiments: Sequence[Experiment], progress: Progress) -> tu
         SteelbenchError: if there is no such preset.
     """
     parts = [part for experiment in experiments for part in parts_of(experiment.backbone)]
-    missing = {part: hub.fetch(part, progress) for part in dict.fromkeys(parts) if part.startswith(hub.PREFIX)}
+    missing = {
+        part: keras_hub.fetch(part, progress) for part in dict.fromkeys(parts) if part.startswith(keras_hub.PREFIX)
+    }
     notices = [
         Notice(level="serious", text=f"{name} is not here, {FALLBACK} ran in its place: {reason}.")
         for name, reason in missing.items()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from steelbench.errors import SteelbenchError
 from steelbench.methods import METHODS
-from steelbench.models.card import Card, card_fields
-from steelbench.models.quiet import start_tensorflow
+from steelbench.models.model_card import Card, card_fields
+from steelbench.models.tensorflow_startup import start_tensorflow
 from steelbench.records import RunRecord, read_record
 
 
@@ -38,14 +38,14 @@ def stitch_run(results: Path, run_name: str) -> Path:
             f"{run_name} has an encoder of its own, which was kept for seed 0, fold 0 only; {source} is that model."
         )
     start_tensorflow()
-    from steelbench.models import artifact
-    from steelbench.models.ensemble import network_name
+    from steelbench.models import saved_model
     from steelbench.models.head import Head
+    from steelbench.models.surgery import network_name
 
-    offered = artifact.load(source)
-    encoder = artifact.encoder_of(offered)
+    offered = saved_model.load(source)
+    encoder = saved_model.encoder_of(offered)
     path = results / "models" / f"{run_name}.h5"
-    artifact.save(artifact.stitch(encoder, Head.load(folder / "head.npz"), network_name(run_name)), path)
+    saved_model.save(saved_model.stitch(encoder, Head.load(folder / "head.npz"), network_name(run_name)), path)
     card = read_record(source.with_suffix(".json"), Card).model_dump(mode="json")
-    artifact.write_card(path, {**card, **card_fields(record), "name": run_name, "verification": None})
+    saved_model.write_card(path, {**card, **card_fields(record), "name": run_name, "verification": None})
     return path

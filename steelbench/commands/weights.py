@@ -8,7 +8,7 @@ from steelbench.commands.progress import Terminal
 from steelbench.commands.tables import show
 from steelbench.errors import SteelbenchError, choose
 from steelbench.models.backbones import BACKBONES, WeightsFile
-from steelbench.models.weights import download, find_file, search_folders, verify_file
+from steelbench.models.weight_files import download, find_file, search_folders, verify_file
 
 KINDS = ("imagenet", "noisy-student")
 

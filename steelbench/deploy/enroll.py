@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from steelbench.deploy.gallery import embed_files
 from steelbench.deploy.predict import Model
 from steelbench.errors import SteelbenchError
-from steelbench.models.card import Card
+from steelbench.models.model_card import Card
 from steelbench.records import read_record
 
 
@@ -31,7 +31,7 @@ def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Pat
         SteelbenchError: if the model is of another kind, or knows the class, or no image can be read.
     """
     from steelbench.deploy.predict import load_model
-    from steelbench.models import artifact
+    from steelbench.models import saved_model
 
     model = load_model(model_path)
     refuse_name(model, name)
@@ -39,10 +39,10 @@ def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Pat
     read, embeddings, unreadable = embed_files(model, files)
     if not read:
         raise SteelbenchError(f"none of the {len(files)} images of '{name}' can be read; name a folder of images.")
-    artifact.save(extended(model, with_class(kernel, embeddings)), target)
+    saved_model.save(extended(model, with_class(kernel, embeddings)), target)
     card = read_record(model_path.with_suffix(".json"), Card).model_dump(mode="json")
     fields = {**card, "name": target.stem, "classes": [*model.classes, name], "verification": None, "metrics": {}}
-    artifact.write_card(target, fields)
+    saved_model.write_card(target, fields)
     return len(read), unreadable
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
-from steelbench.models.card import Card
-from steelbench.models.quiet import start_tensorflow
+from steelbench.models.model_card import Card
+from steelbench.models.tensorflow_startup import start_tensorflow
 from steelbench.records import read_record
 
 
@@ -26,7 +26,7 @@ class Model:
     """
 
     def __init__(self, network: Any, card: Card) -> None:
-        from steelbench.models.artifact import compiled
+        from steelbench.models.saved_model import compiled
 
         self.network, self.card = network, card
         self.classes = list(card.classes)
@@ -48,7 +48,7 @@ class Model:
         Raises:
             SteelbenchError: for other shapes, or values that are not 0..255: scaled to 0..1, standardised, 16 bit.
         """
-        from steelbench.models.artifact import same_size
+        from steelbench.models.saved_model import same_size
 
         pictures = [_check_shape(image) for image in _as_list(images)]
         _check_values(pictures, refuse_scaled)
@@ -64,7 +64,7 @@ class Model:
         """
         import keras
 
-        from steelbench.models.artifact import compiled, same_size
+        from steelbench.models.saved_model import compiled, same_size
 
         pictures = [_check_shape(image) for image in _as_list(images)]
         _check_values(pictures, refuse_scaled)
@@ -103,9 +103,9 @@ def load_model(path: str | Path) -> Model:
         )
     # Not before all else is well: TensorFlow takes seconds to import.
     start_tensorflow()
-    from steelbench.models import artifact
+    from steelbench.models import saved_model
 
-    network = artifact.load(path)
+    network = saved_model.load(path)
     if network.output_shape[-1] != len(card.classes):
         raise SteelbenchError(
             f"{beside} names {len(card.classes)} classes, {path.name} has {network.output_shape[-1]}; "

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from steelbench.errors import SteelbenchError, choose
-from steelbench.models import hub
+from steelbench.models import keras_hub
 
 Preprocessing = Literal["caffe", "tf", "torch", "efficientnet", "inside", "preset"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -125,11 +125,11 @@ def find_backbone(name: str) -> Backbone:
     Raises:
         SteelbenchError: names the closest one.
     """
-    if name.startswith(hub.PREFIX):
-        found = hub.describe(name)
+    if name.startswith(keras_hub.PREFIX):
+        found = keras_hub.describe(name)
         return Backbone(
             "", "preset", found.image_size, found.feature_dim, found.params,
-            WeightsFile(hub.network_file(name).name, "", None, 0.0), rescaling=(found.scale, found.offset),
+            WeightsFile(keras_hub.network_file(name).name, "", None, 0.0), rescaling=(found.scale, found.offset),
         )  # fmt: skip
     return BACKBONES[choose("backbone", name, BACKBONES)]
 
@@ -142,8 +142,8 @@ def parts_of(name: str) -> list[str]:
     """
     parts = name.split("+")
     for part in parts:
-        if part.startswith(hub.PREFIX):
-            hub.network_file(part)
+        if part.startswith(keras_hub.PREFIX):
+            keras_hub.network_file(part)
         else:
             choose("backbone", part, BACKBONES)
         if parts.count(part) > 1:

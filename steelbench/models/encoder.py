@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from steelbench.models import hub
+from steelbench.models import keras_hub
 from steelbench.models.backbones import (
     CAFFE_MEAN,
     IMAGENET_MEAN,
@@ -14,8 +14,8 @@ from steelbench.models.backbones import (
     check_image_size,
     find_backbone,
 )
-from steelbench.models.graft import graft
 from steelbench.models.homogenize import homogenize
+from steelbench.models.surgery import graft
 
 
 def build_network(name: str, images: keras.KerasTensor | None = None, size: int | None = None) -> keras.Model:
@@ -28,7 +28,7 @@ def build_network(name: str, images: keras.KerasTensor | None = None, size: int 
     """
     row = find_backbone(name)
     if row.preprocessing == "preset":
-        source = keras.models.load_model(hub.network_file(name), compile=False)
+        source = keras.models.load_model(keras_hub.network_file(name), compile=False)
         return graft(source, keras.Input((size, size, 3)) if images is None else images)
     shape = None if images is not None else (size, size, 3)
     return getattr(keras.applications, row.constructor)(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from steelbench.data.augmentation import augment
 from steelbench.data.inspection import ordered_map
 from steelbench.models.encoder import rebuild
-from steelbench.training.cut import choose_learning, cut
+from steelbench.models.surgery import choose_learning, cut
 from steelbench.training.pictures import Pictures
 from steelbench.training.stream import Rows
 

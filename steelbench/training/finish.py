@@ -18,9 +18,9 @@ import steelbench
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.retrieval import Embedded, evaluate_embeddings
-from steelbench.models import artifact
-from steelbench.models.card import card_fields
-from steelbench.models.ensemble import network_name
+from steelbench.models import saved_model
+from steelbench.models.model_card import card_fields
+from steelbench.models.surgery import network_name
 from steelbench.records import RunRecord, StageRecord, Verification, whole_file, write_json
 from steelbench.training.fit import write_history
 from steelbench.training.heads import Trained
@@ -74,7 +74,7 @@ class Finisher:
             path, start = self._save(), time.perf_counter()
             self.step("verifying")
             verification = self._verify(path, probabilities)
-            if self.job.precision == "float32" and verification.max_difference > artifact.TOLERANCE:
+            if self.job.precision == "float32" and verification.max_difference > saved_model.TOLERANCE:
                 probabilities[self.split.test] = self._by_keras()
                 notes["scored_by"] = f"keras, because {self.engine} differed by {verification.max_difference:.1e}"
                 verification = self._verify(path, probabilities)
@@ -87,7 +87,7 @@ class Finisher:
         record = self._record(probabilities, stages=stages, notes=notes, seconds=seconds, **saved)
         if self.task.offered:
             start = time.perf_counter()
-            artifact.write_card(path, self._card(record))
+            saved_model.write_card(path, self._card(record))
             record = record.model_copy(update={"seconds": {**seconds, "save": time.perf_counter() - start}})
         write_json(folder / "result.json", record)
         for state in folder.glob("state*"):
@@ -145,7 +145,7 @@ class Finisher:
     def _save(self) -> Path:
         path = Path(self.job.results) / "models" / f"{self.task.name}.h5"
         self.step("saving")
-        artifact.save(self._stitched(), path)
+        saved_model.save(self._stitched(), path)
         return path
 
     def _card(self, record: RunRecord) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class Finisher:
         rows = self.split.test
         if self.job.verify == "sample" and len(rows) > VERIFY_IMAGES:
             rows = np.sort(np.random.default_rng(0).permutation(rows)[:VERIFY_IMAGES])
-        return artifact.verify(path, self.pictures.raw(rows), probabilities[rows])
+        return saved_model.verify(path, self.pictures.raw(rows), probabilities[rows])
 
     def _by_keras(self) -> Array:
         """The test images' probabilities by the whole model before it is saved, from raw pixels.
@@ -170,15 +170,15 @@ class Finisher:
         In a head that is sure of itself, behind a deep network with fresh weights, an engine's last digits can grow
         to more than the tolerance; the score must be that of the saved file.
         """
-        return artifact.probabilities(self._stitched(), self.pictures.raw(self.split.test))
+        return saved_model.probabilities(self._stitched(), self.pictures.raw(self.split.test))
 
     def _stitched(self) -> keras.Model:
-        return artifact.stitch(self.encoder, self.trained.head, network_name(self.task.name))
+        return saved_model.stitch(self.encoder, self.trained.head, network_name(self.task.name))
 
     def _refuse_difference(self, path: Path, found: Verification) -> None:
-        if self.job.precision == "float32" and not found.max_difference <= artifact.TOLERANCE:
+        if self.job.precision == "float32" and not found.max_difference <= saved_model.TOLERANCE:
             path.unlink()
             raise SteelbenchError(
                 f"the saved model differs from the run that was scored by {found.max_difference:.1e} in a probability, "
-                f"at most {artifact.TOLERANCE:g} may be; it was not kept."
+                f"at most {saved_model.TOLERANCE:g} may be; it was not kept."
             )

@@ -16,7 +16,7 @@ from steelbench.experiment import Experiment, RunOptions, method_of
 from steelbench.files import cache_folder
 from steelbench.methods import views_of
 from steelbench.models.backbones import find_backbone, parts_of
-from steelbench.models.weights import Origin
+from steelbench.models.weight_files import Origin
 from steelbench.records import RunRecord, read_record
 from steelbench.training.job import ImageRef, Job, Part, SplitRef, Task, Unlabelled, weights_record
 

@@ -16,8 +16,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from steelbench.data.augmentation import identity, view
-from steelbench.models.pour import digest, encoder_with_weights
-from steelbench.models.weights import Origin
+from steelbench.models.pretrained import digest, encoder_with_weights
+from steelbench.models.weight_files import Origin
 from steelbench.training.cache import Space
 from steelbench.training.engines import ENGINES, Run, choose_engine
 from steelbench.training.features import Source, checked_engine, extract

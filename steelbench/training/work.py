@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.methods import METHODS, Checked, views_of
-from steelbench.models.ensemble import join
 from steelbench.models.homogenize import mean_brightness
+from steelbench.models.surgery import join
 from steelbench.training.finish import Finisher
 from steelbench.training.fit import FitPlan
 from steelbench.training.heads import Trained

@@ -22,15 +22,15 @@ def saved(tmp_path_factory):
     import keras
     from keras import layers
 
-    from steelbench.models import artifact
+    from steelbench.models import saved_model
 
     images = keras.Input((None, None, 3))
     x = layers.GlobalAveragePooling2D(name="embedding")(layers.Rescaling(1 / 51)(images))
     model = keras.Model(images, layers.Dense(3, activation="softmax", use_bias=False)(x))
     model.layers[-1].set_weights([np.eye(3, dtype=np.float32)])
     path = tmp_path_factory.mktemp("models") / "strongest.h5"
-    artifact.save(model, path)
-    artifact.write_card(path, {"name": "strongest", "classes": CLASSES, "bit_depth": None})
+    saved_model.save(model, path)
+    saved_model.write_card(path, {"name": "strongest", "classes": CLASSES, "bit_depth": None})
     return path
 
 
@@ -173,7 +173,7 @@ def card_with_fewer_classes(path):
 
 
 def text_with_a_card(path):
-    from steelbench.models.artifact import write_card
+    from steelbench.models.saved_model import write_card
 
     path.write_text("not a model")
     write_card(path, {"name": "text", "classes": CLASSES})

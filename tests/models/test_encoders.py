@@ -14,12 +14,12 @@ from keras.src.applications import efficientnet
 from keras.src.legacy.saving import legacy_h5_format
 
 from steelbench.errors import SteelbenchError
-from steelbench.models import artifact
+from steelbench.models import saved_model
 from steelbench.models.backbones import BACKBONES, WeightsFile
 from steelbench.models.encoder import build_encoder, build_network
 from steelbench.models.head import Dense, Head
-from steelbench.models.pour import calibrate, digest, encoder_with_weights
-from steelbench.models.weights import Origin, resolve
+from steelbench.models.pretrained import calibrate, digest, encoder_with_weights
+from steelbench.models.weight_files import Origin, resolve
 
 APPLICATIONS = keras.applications
 # Name: the module with the family's `preprocess_input`, further arguments, a small image that it takes.
@@ -232,7 +232,7 @@ def test_noisy_student_sees_what_the_efficientnet_package_sees(tmp_path, monkeyp
     assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < 1e-4
 
     head = Head((Dense(RNG.standard_normal((1280, 3)).astype("f4"), np.zeros(3, "f4"), "softmax"),))
-    artifact.save(artifact.stitch(encoder, head, "noisy"), tmp_path / "noisy.h5")
+    saved_model.save(saved_model.stitch(encoder, head, "noisy"), tmp_path / "noisy.h5")
     np.save(tmp_path / "images.npy", pixels.astype("f4"))
     subprocess.run(
         [sys.executable, "-c", ALONE, tmp_path / "noisy.h5", tmp_path / "images.npy", tmp_path / "out.npy"],

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
-from steelbench.models.pour import encoder_with_weights
-from steelbench.models.weights import Origin, resolve
+from steelbench.models.pretrained import encoder_with_weights
+from steelbench.models.weight_files import Origin, resolve
 from steelbench.training import engines, features
 from steelbench.training.engines import ENGINES, choose_engine, open_engine
 from steelbench.training.features import batches, checked_engine, compare

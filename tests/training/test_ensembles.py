@@ -9,7 +9,7 @@ import pytest
 
 from steelbench.__main__ import main
 from steelbench.experiment import Experiment, Finetune, Knn, RunOptions, Softmax, Supcon
-from steelbench.models.weights import Origin
+from steelbench.models.weight_files import Origin
 from steelbench.records import RunRecord, Summary, read_record
 from steelbench.training.job import weights_record
 from steelbench.training.plan import fingerprint, identity, is_done, sizes_of

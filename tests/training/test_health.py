@@ -32,8 +32,8 @@ def test_independent_features_have_a_spread_of_one():
 @pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v2_035"])
 def test_pixels_in_0_to_1_leave_a_pretrained_network_blind(name, data_folder, weights_folder):
     from steelbench.data.images import read_image, resize
-    from steelbench.models.pour import encoder_with_weights
-    from steelbench.models.weights import resolve
+    from steelbench.models.pretrained import encoder_with_weights
+    from steelbench.models.weight_files import resolve
 
     encoder = encoder_with_weights(name, resolve(name, "imagenet", weights_folder))
     files = sorted((Path(data_folder) / "NEU").rglob("*.[jb][pm][gp]"))[::40]

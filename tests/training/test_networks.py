@@ -10,11 +10,11 @@ from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Finetune, Supcon
 from steelbench.models.encoder import build_encoder, rebuild
-from steelbench.models.pour import calibrate
+from steelbench.models.pretrained import calibrate
+from steelbench.models.surgery import choose_learning, cut
 from steelbench.training import bench as module
 from steelbench.training import networks
 from steelbench.training.bench import Bench, compute
-from steelbench.training.cut import choose_learning, cut
 from steelbench.training.fit import FitPlan
 
 SIZE = 32

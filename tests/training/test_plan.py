@@ -140,7 +140,7 @@ def test_a_changed_setting_is_refused_with_both_values_and_changes_nothing(
 
 
 def test_other_weights_are_refused_by_name(steel, finished, capsys, monkeypatch):
-    from steelbench.models.weights import Origin
+    from steelbench.models.weight_files import Origin
 
     monkeypatch.setattr("steelbench.training.prepare.resolve", lambda *_: Origin("imagenet", "vgg.h5", "abc", "/x"))
 

@@ -156,9 +156,9 @@ def test_half_precision_is_computed_in_float32(loss, dtype):
 
 
 @pytest.mark.parametrize(("labels", "count"), [([0, 0, 1, 2, 2, 2], 5), ([0, 1, 2], 0), ([7, 7], 2), ([3], 0)], ids=str)
-def test_anchors_with_a_positive_are_counted(labels, count):
-    assert int(losses.count_anchors(np.int32(labels))) == count
-    assert int(losses.count_anchors(np.float32(labels)[:, None])) == count
+def test_anchors_with_a_positive_are_found(labels, count):
+    assert int(np.sum(losses.has_positive(np.int32(labels)))) == count
+    assert int(np.sum(losses.has_positive(np.float32(labels)[:, None]))) == count
 
 
 def test_which_anchors_have_a_positive_and_which_a_triplet():

@@ -76,7 +76,7 @@ def fetch(name: str, progress: Progress = lambda *_: None) -> str:
     if find_spec("keras_hub") is None:
         return "the package keras_hub is not installed (pip install 'steelbench[hub]')"
     progress("fetch", name, 0, 0)
-    command = [sys.executable, "-P", "-m", "steelbench.models.hub", name]
+    command = [sys.executable, "-P", "-m", "steelbench.models.keras_hub", name]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
     except subprocess.TimeoutExpired:

@@ -7,11 +7,11 @@ import pytest
 from steelbench.commands.run import FALLBACK, replace_missing
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, Knn, Softmax
-from steelbench.models import hub
+from steelbench.models import keras_hub
 from steelbench.models.backbones import find_backbone, parts_of
 from steelbench.models.encoder import build_encoder
-from steelbench.models.pour import encoder_with_weights
-from steelbench.models.weights import Origin, resolve
+from steelbench.models.pretrained import encoder_with_weights
+from steelbench.models.weight_files import Origin, resolve
 
 PLAYED = """
 import keras
@@ -60,7 +60,7 @@ def played(tmp_path, monkeypatch):
 
 @pytest.fixture
 def missing(tmp_path, monkeypatch):
-    monkeypatch.setattr("steelbench.models.hub.find_spec", lambda name: None)
+    monkeypatch.setattr("steelbench.models.keras_hub.find_spec", lambda name: None)
     monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / "cache"))
 
 
@@ -71,12 +71,12 @@ def test_a_name_that_could_be_a_path_is_refused(name):
 
 
 def test_a_preset_becomes_an_encoder_of_plain_keras_layers(played, tmp_path):
-    assert hub.fetch("hub:tiny") == ""
+    assert keras_hub.fetch("hub:tiny") == ""
 
     origin = resolve("hub:tiny", "imagenet")
     encoder = encoder_with_weights("hub:tiny", origin)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 40, 40, 3)).astype(np.float32)
-    network = keras.models.load_model(hub.network_file("hub:tiny"), compile=False)
+    network = keras.models.load_model(keras_hub.network_file("hub:tiny"), compile=False)
     expected = np.asarray(network(pixels * np.float32([0.1, 0.2, 0.3]) - 1)).mean(axis=(1, 2))
     np.testing.assert_allclose(np.asarray(encoder(pixels)), expected, rtol=1e-5, atol=1e-5)
     assert (origin.kind, origin.file) == ("preset", "tiny.h5")
@@ -89,22 +89,22 @@ def test_a_preset_becomes_an_encoder_of_plain_keras_layers(played, tmp_path):
 
 
 def test_a_preset_that_was_fetched_is_not_fetched_again(played, monkeypatch):
-    hub.fetch("hub:tiny")
+    keras_hub.fetch("hub:tiny")
 
     def refuse(*_, **__):
         raise AssertionError("fetched again")
 
     monkeypatch.setattr("subprocess.run", refuse)
-    assert hub.fetch("hub:tiny") == ""
+    assert keras_hub.fetch("hub:tiny") == ""
 
 
 def test_random_weights_of_a_preset_are_fresh(played):
-    hub.fetch("hub:tiny")
+    keras_hub.fetch("hub:tiny")
 
     def kernel(seed):
         return encoder_with_weights("hub:tiny", Origin("random"), seed=seed).get_weights()[0]
 
-    stored = keras.models.load_model(hub.network_file("hub:tiny"), compile=False).get_weights()[0]
+    stored = keras.models.load_model(keras_hub.network_file("hub:tiny"), compile=False).get_weights()[0]
     assert np.abs(kernel(0) - stored).max() > 0 and np.abs(kernel(0) - kernel(1)).max() > 0
 
 
@@ -118,12 +118,12 @@ def test_random_weights_of_a_preset_are_fresh(played):
 )
 def test_what_is_no_usable_preset_is_the_users_mistake(played, name, words):
     with pytest.raises(SteelbenchError, match=words):
-        hub.fetch(name)
-    assert not hub.network_file(name).with_suffix(".json").exists()
+        keras_hub.fetch(name)
+    assert not keras_hub.network_file(name).with_suffix(".json").exists()
 
 
 def test_without_a_network_the_reason_is_told(played):
-    assert "the line is dead" in hub.fetch("hub:offline")
+    assert "the line is dead" in keras_hub.fetch("hub:offline")
 
 
 def test_a_preset_that_was_never_fetched_cannot_be_built(missing):
@@ -162,7 +162,7 @@ def test_a_backbone_of_the_real_package_is_converted(tmp_path, monkeypatch):
     converter = keras_hub.layers.ResNetImageConverter(image_size=(64, 64), scale=1 / 127.5, offset=-1.0)
     converter.save_to_preset(tmp_path / "preset")
 
-    found = hub.convert(str(tmp_path / "preset"), hub.network_file("hub:small"))
+    found = keras_hub.convert(str(tmp_path / "preset"), keras_hub.network_file("hub:small"))
 
     encoder = encoder_with_weights("hub:small", resolve("hub:small", "imagenet"))
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
-from steelbench.models import artifact
+from steelbench.models import saved_model
 from steelbench.models.head import Dense, Head, Scaling
 
 RNG = np.random.default_rng(1)
@@ -63,7 +63,7 @@ def saved(tmp_path_factory):
     """The path of a saved model, its encoder and its head."""
     path = tmp_path_factory.mktemp("models") / "small-softmax-t=0.5.h5"
     encoder, head = small_encoder(), a_head()
-    artifact.save(artifact.stitch(encoder, head, "small-softmax-t=0.5"), path)
+    saved_model.save(saved_model.stitch(encoder, head, "small-softmax-t=0.5"), path)
     return path, encoder, head
 
 
@@ -88,7 +88,7 @@ def test_linear_head_has_one_layer():
     head = Head((Dense(RNG.standard_normal((8, 4)).astype("f4"), np.zeros(4, "f4"), "softmax"),))
     pixels = images()
 
-    model = artifact.stitch(encoder, head, "small-linear")
+    model = saved_model.stitch(encoder, head, "small-linear")
 
     np.testing.assert_allclose(model(pixels.astype("f4")), scored(encoder, head, pixels), atol=1e-6)
 
@@ -99,9 +99,9 @@ def test_folded_standardisation_survives_in_the_file(tmp_path):
     scaling = Scaling.fit(features)
     first, last = plain.layers
     head = Head((Dense(*scaling.fold(first.kernel, first.bias), "relu"), last))
-    artifact.save(artifact.stitch(encoder, head, "folded"), tmp_path / "folded.h5")
+    saved_model.save(saved_model.stitch(encoder, head, "folded"), tmp_path / "folded.h5")
 
-    got = artifact.probabilities(artifact.load(tmp_path / "folded.h5"), pixels)
+    got = saved_model.probabilities(saved_model.load(tmp_path / "folded.h5"), pixels)
 
     np.testing.assert_allclose(got, plain(scaling.apply(features)), atol=1e-5)
 
@@ -111,7 +111,7 @@ def test_images_of_any_size_are_taken_in_order(saved):
     sizes = [(20, 30)] * 18 + [(7, 5), (20, 30), (64, 64), (64, 64), (1, 1), (16, 16)]
     mixed = [images(1, *size)[0] for size in sizes]
 
-    got = artifact.probabilities(artifact.load(path), iter(mixed))
+    got = saved_model.probabilities(saved_model.load(path), iter(mixed))
 
     np.testing.assert_allclose(got, np.concatenate([scored(encoder, head, [image]) for image in mixed]), atol=1e-5)
 
@@ -119,7 +119,7 @@ def test_images_of_any_size_are_taken_in_order(saved):
 def test_batches_hold_one_size_and_no_more_than_sixteen():
     sizes = [(4, 4)] * 33 + [(4, 5), (4, 4)]
 
-    batches = list(artifact.same_size(images(1, *size)[0] for size in sizes))
+    batches = list(saved_model.same_size(images(1, *size)[0] for size in sizes))
 
     assert [len(batch) for batch in batches] == [16, 16, 1, 1, 1]
     assert all(batch.dtype == np.float32 for batch in batches)
@@ -129,18 +129,18 @@ def test_verification_of_an_untouched_file_finds_nothing(saved):
     path, encoder, head = saved
     pixels = images(20)
 
-    found = artifact.verify(path, iter(pixels), scored(encoder, head, pixels))
+    found = saved_model.verify(path, iter(pixels), scored(encoder, head, pixels))
 
     assert (found.images, found.classes_changed) == (20, 0)
-    assert found.max_difference < artifact.TOLERANCE / 10
+    assert found.max_difference < saved_model.TOLERANCE / 10
 
 
 def test_verification_notices_a_head_of_another_run(saved, tmp_path):
     _, encoder, head = saved
     path, pixels = tmp_path / "swapped.h5", images(20)
-    artifact.save(artifact.stitch(encoder, a_head(seed=1), "swapped"), path)
+    saved_model.save(saved_model.stitch(encoder, a_head(seed=1), "swapped"), path)
 
-    found = artifact.verify(path, pixels, scored(encoder, head, pixels))
+    found = saved_model.verify(path, pixels, scored(encoder, head, pixels))
 
     assert found.max_difference > 0.1
     assert found.classes_changed > 0
@@ -164,14 +164,14 @@ def test_verification_notices_a_flipped_bit(saved, tmp_path, part):
         bits.flat[np.abs(dataset[...]).argmax()] ^= 1 << 25  # in the exponent: 16 times or a 16th as much
         dataset[...] = bits.view(np.float32)
 
-    found = artifact.verify(other, pixels, scored(encoder, head, pixels))
+    found = saved_model.verify(other, pixels, scored(encoder, head, pixels))
 
-    assert found.max_difference > artifact.TOLERANCE
+    assert found.max_difference > saved_model.TOLERANCE
 
 
 def test_card_tells_the_file_apart_and_says_what_goes_in(saved):
     path, _, _ = saved
-    artifact.write_card(path, {"name": "small", "classes": ["a", "b", "c"], "sha256": "of another file"})
+    saved_model.write_card(path, {"name": "small", "classes": ["a", "b", "c"], "sha256": "of another file"})
 
     card = json.loads(path.with_suffix(".json").read_text())
 
@@ -193,7 +193,7 @@ def test_damaged_model_is_refused_in_one_sentence(saved, tmp_path, damage):
     path.write_bytes(damage(saved[0].read_bytes()))
 
     with pytest.raises(SteelbenchError) as error:
-        artifact.load(path)
+        saved_model.load(path)
 
     assert str(path) in str(error.value)
     assert "cannot be loaded as a Keras model" in str(error.value)
@@ -202,14 +202,14 @@ def test_damaged_model_is_refused_in_one_sentence(saved, tmp_path, damage):
 
 def test_missing_model_is_told(tmp_path):
     with pytest.raises(SteelbenchError, match=r"absent\.h5 does not exist; expected a model that steelbench saved"):
-        artifact.load(tmp_path / "absent.h5")
+        saved_model.load(tmp_path / "absent.h5")
 
 
 def test_weights_alone_are_no_model(tmp_path):
     small_encoder().save_weights(tmp_path / "only.weights.h5")
 
     with pytest.raises(SteelbenchError, match="cannot be loaded"):
-        artifact.load(tmp_path / "only.weights.h5")
+        saved_model.load(tmp_path / "only.weights.h5")
 
 
 def test_saving_that_fails_leaves_the_older_file(saved, tmp_path):
@@ -222,7 +222,7 @@ def test_saving_that_fails_leaves_the_older_file(saved, tmp_path):
             raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space"):
-        artifact.save(FullDisk(), path)
+        saved_model.save(FullDisk(), path)
 
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("model.h5", b"old")]
 

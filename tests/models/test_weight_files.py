@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
-from steelbench.models import weights
+from steelbench.models import weight_files
 from steelbench.models.backbones import BACKBONES, Backbone, WeightsFile
-from steelbench.models.weights import NotFoundError, Origin, resolve, search_folders
+from steelbench.models.weight_files import NotFoundError, Origin, resolve, search_folders
 
 PARAMS = 1000
 
@@ -49,7 +49,7 @@ def homes(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("STEELBENCH_WEIGHTS_DIR", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(weights, "_unreachable", set())
+    monkeypatch.setattr(weight_files, "_unreachable", set())
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def unreachable(monkeypatch):
         asked.append((url, timeout))
         raise urllib.error.URLError("Name or service not known")
 
-    monkeypatch.setattr(weights.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(weight_files.urllib.request, "urlopen", urlopen)
     return asked
 
 
@@ -192,7 +192,7 @@ def test_auto_without_file_and_network_is_random_and_asks_a_host_once(tiny, monk
     asked = unreachable(monkeypatch)
 
     assert [resolve("tiny", "auto") for _ in range(3)] == [Origin("random")] * 3
-    assert asked == [("http://127.0.0.1:9/tiny_notop.h5", weights.CONNECT_SECONDS)]
+    assert asked == [("http://127.0.0.1:9/tiny_notop.h5", weight_files.CONNECT_SECONDS)]
 
 
 def test_auto_does_not_hide_a_damaged_file(tiny, tmp_path):
@@ -271,7 +271,7 @@ def publish(good, monkeypatch):
     """A function from a behaviour to the file that a server publishes in that way."""
     monkeypatch.setattr(Publisher, "content", good.read_bytes())
     monkeypatch.setattr(Publisher, "wait", threading.Event())
-    monkeypatch.setattr(weights, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(weight_files, "CONNECT_SECONDS", 0.5)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Publisher)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -285,7 +285,7 @@ def publish(good, monkeypatch):
 def test_fetched_file_is_whole_and_progress_ends_at_its_size(publish, good, tmp_path):
     told = []
 
-    path = weights.download(publish("good"), tmp_path / "here", lambda *step: told.append(step))
+    path = weight_files.download(publish("good"), tmp_path / "here", lambda *step: told.append(step))
 
     assert path.read_bytes() == good.read_bytes()
     assert told[-1] == ("tiny_notop.h5", len(good.read_bytes()), len(good.read_bytes()))
@@ -307,7 +307,7 @@ def test_what_does_not_arrive_whole_leaves_nothing_and_ends_soon(publish, tmp_pa
     start = time.monotonic()
 
     with pytest.raises(NotFoundError) as error:
-        weights.download(publish(behaviour), tmp_path / "here")
+        weight_files.download(publish(behaviour), tmp_path / "here")
 
     assert time.monotonic() - start < 8
     assert not list((tmp_path / "here").glob("*")) or not (tmp_path / "here").exists()
@@ -318,7 +318,7 @@ def test_file_with_another_md5_is_not_kept(publish, tmp_path):
     wanted = dataclasses.replace(publish("good"), md5="0" * 32)
 
     with pytest.raises(SteelbenchError) as error:
-        weights.download(wanted, tmp_path / "here")
+        weight_files.download(wanted, tmp_path / "here")
 
     assert not isinstance(error.value, NotFoundError)
     assert not list((tmp_path / "here").iterdir())
@@ -327,16 +327,16 @@ def test_file_with_another_md5_is_not_kept(publish, tmp_path):
 
 def test_a_missing_file_does_not_make_its_host_unreachable(publish, good, tmp_path):
     with pytest.raises(NotFoundError, match="Not Found"):
-        weights.download(publish("absent"), tmp_path)
+        weight_files.download(publish("absent"), tmp_path)
 
-    assert weights.download(publish("good"), tmp_path).read_bytes() == good.read_bytes()
+    assert weight_files.download(publish("good"), tmp_path).read_bytes() == good.read_bytes()
 
 
 def test_fetching_leaves_an_older_file_alone_until_the_new_one_is_whole(publish, tmp_path):
     (tmp_path / "tiny_notop.h5").write_bytes(b"old")
 
     with pytest.raises(NotFoundError):
-        weights.download(publish("cut"), tmp_path)
+        weight_files.download(publish("cut"), tmp_path)
 
     assert (tmp_path / "tiny_notop.h5").read_bytes() == b"old"
 

@@ -19,7 +19,7 @@ from steelbench.models.backbones import (
     find_backbone,
 )
 from steelbench.models.encoder import build_encoder, build_network
-from steelbench.models.weights import Origin, noisy_values, stored_values
+from steelbench.models.weight_files import Origin, noisy_values, stored_values
 
 _STD = np.array(IMAGENET_STD, np.float32)
 

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from steelbench.models import artifact
+from steelbench.models import saved_model
 from steelbench.models.backbones import BACKBONES
 from steelbench.models.encoder import build_encoder
-from steelbench.models.ensemble import join, network_name
 from steelbench.models.head import Dense, Head, Unit
+from steelbench.models.surgery import join, network_name
 
 RNG = np.random.default_rng(5)
 
@@ -81,16 +81,16 @@ def test_a_saved_ensemble_says_of_raw_images_of_any_size_what_features_and_head_
     hidden = (dense(8, 4, "linear"), Unit(), dense(4, 3, "softmax"))
     head = Head(hidden, embedding=1) if own_embedding else Head((dense(8, 3, "softmax"),))
     path = tmp_path / "one+two-linear.h5"
-    artifact.save(artifact.stitch(join(parts), head, network_name(path.stem)), path)
+    saved_model.save(saved_model.stitch(join(parts), head, network_name(path.stem)), path)
 
-    model = artifact.load(path)
+    model = saved_model.load(path)
 
     assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
     assert model.get_layer("embedding").output.shape[-1] == (4 if own_embedding else 8)
     for pixels in (pictures(), pictures(7, 9)):
-        got = artifact.probabilities(model, pixels)
+        got = saved_model.probabilities(model, pixels)
         np.testing.assert_allclose(got, head(apart(parts, pixels)), atol=1e-5)
-    np.testing.assert_allclose(artifact.encoder_of(model)(pixels), apart(parts, pixels), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(saved_model.encoder_of(model)(pixels), apart(parts, pixels), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -103,10 +103,10 @@ def test_every_backbone_can_be_joined_saved_and_loaded(name, tmp_path):
         part.trainable = False
 
     model = join(parts)
-    artifact.save(model, tmp_path / "joined.h5")
+    saved_model.save(model, tmp_path / "joined.h5")
 
     expected = apart(parts, pixels)
     assert expected.shape == (4, BACKBONES[name].feature_dim + BACKBONES[other].feature_dim)
     np.testing.assert_allclose(
-        np.asarray(artifact.load(tmp_path / "joined.h5")(pixels)), expected, rtol=1e-4, atol=1e-5
+        np.asarray(saved_model.load(tmp_path / "joined.h5")(pixels)), expected, rtol=1e-4, atol=1e-5
     )

@@ -6,7 +6,7 @@ import math
 
 from keras import KerasTensor, ops
 
-from steelbench.models.mining import flat_labels, safe_sqrt
+from steelbench.models.losses.pairwise import flat_labels, safe_sqrt
 
 
 def arcface(labels: KerasTensor, cosines: KerasTensor, scale: float = 30.0, margin: float = 0.5) -> KerasTensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from steelbench.errors import SteelbenchError
-from steelbench.models import hub
+from steelbench.models import keras_hub
 from steelbench.models.backbones import Backbone, WeightsFile, find_backbone
 from steelbench.records import whole_file
 
@@ -164,13 +164,13 @@ def resolve(name: str, source: str, weights_dir: Path | None = None, progress: P
     """
     if source == "random":
         return Origin("random")
-    if source == "auto" and not name.startswith(hub.PREFIX):
+    if source == "auto" and not name.startswith(keras_hub.PREFIX):
         try:
             return resolve(name, "imagenet", weights_dir, progress)
         except NotFoundError:
             return Origin("random")
-    if name.startswith(hub.PREFIX) and source in ("imagenet", "auto"):
-        path = hub.network_file(name)
+    if name.startswith(keras_hub.PREFIX) and source in ("imagenet", "auto"):
+        path = keras_hub.network_file(name)
         return Origin("preset", path.name, verify_file(path, name, None), str(path))
     if source in ("imagenet", "noisy-student"):
         wanted = weights_file(name, source)

@@ -1,0 +1,123 @@
+"""Model surgery: build again, join and cut the layer graphs of networks; the results are flat and load anywhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+
+def graft(source: keras.Model, onto: keras.KerasTensor, prefix: str = "") -> keras.Model:
+    """Build a functional network again behind a tensor, with fresh weights.
+
+    Args:
+        source: one input, one output, layers of any kind that can be made from their configuration.
+        onto: takes the place of its input.
+        prefix: put before the layers' names, for two networks in one graph.
+
+    Returns:
+        From the inputs that `onto` comes from to the source's output.
+    """
+    made: dict[int, keras.KerasTensor] = {}
+
+    def anew(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config({**layer.get_config(), "name": prefix + layer.name})
+
+    def call(layer: keras.Layer, *inputs: Any, **options: Any) -> Any:
+        # Keras returns a model on an input of its own; what was made on the way lies behind `onto`.
+        made[len(made)] = output = layer(*inputs, **options)
+        return output
+
+    keras.models.clone_model(source, input_tensors=onto, clone_function=anew, call_function=call)
+    return keras.Model(keras.utils.get_source_inputs(onto), made[len(made) - 1])
+
+
+def join(encoders: Mapping[str, keras.Model]) -> keras.Model:
+    """Build encoders again side by side in one flat graph, with their weights.
+
+    Args:
+        encoders: of `build_encoder`, by name; two at least.
+
+    Returns:
+        A model of built-in layers from float32 [B, H, W, 3] (RGB, 0..255, any H and W; each part resizes for itself)
+        to float32 [B, D1 + D2 + ...]; its last layer is called `embedding`, every other one by its part's name and its
+        own. Not trainable.
+
+    References:
+        Besbes, "eight tips for visual similarity": embeddings of two models concatenated.
+    """
+    images = keras.Input((None, None, 3), name="image")
+    parts = [_beside(encoder, images, f"{network_name(name)}_") for name, encoder in encoders.items()]
+    together = layers.Concatenate(name="embedding")([part.output for part in parts])
+    model = keras.Model(images, together, name=network_name("_".join(encoders)))
+    model.trainable = False
+    return model
+
+
+def _beside(encoder: keras.Model, images: keras.KerasTensor, prefix: str) -> keras.Model:
+    part = graft(encoder, images, prefix)
+    for layer in encoder.layers:
+        if layer.weights:
+            twin = part.get_layer(prefix + layer.name)
+            twin.set_weights(layer.get_weights())
+            if isinstance(twin, layers.Normalization):
+                # It computes with what it derived from its weights when they were last finalised.
+                twin.finalize_state()
+    return part
+
+
+def network_name(name: str) -> str:
+    """A name as a TensorFlow scope may have it: `+`, which files keep, becomes `_`, and so does `:`."""
+    return re.sub(r"[+:]", "_", name)
+
+
+def choose_learning(encoder: keras.Model, trainable: str, pretrained: bool) -> None:
+    """Mark the layers that learn.
+
+    BatchNorm keeps the statistics and weights of its pretraining: small batches of another kind of image spoil them.
+    With random weights there is nothing to keep.
+
+    Args:
+        encoder: of `rebuild`; changed in place.
+        trainable: "all", or "last:N" for the last N layers that have weights.
+        pretrained: whether its weights are.
+    """
+    weighted = [layer for layer in encoder.layers if layer.weights]
+    learning = weighted if trainable == "all" else weighted[-int(trainable.removeprefix("last:")) :]
+    for layer in encoder.layers:
+        norm = isinstance(layer, layers.BatchNormalization)
+        layer.trainable = layer in learning and not (norm and pretrained)
+        if norm and layer.trainable:
+            # MobileNet's .999 is for a million steps; after some hundred its averages would still be the first ones.
+            layer.momentum = min(layer.momentum, 0.9)
+
+
+def cut(encoder: keras.Model) -> tuple[keras.Model | None, keras.Model]:
+    """The part that never learns, None where all of it may, and the part behind it.
+
+    The cut is at the last place before the first learning layer that a single tensor passes.
+
+    Returns:
+        Resized images [B, S, S, 3] to activations, and activations to features [B, D]; their layers are the encoder's.
+    """
+    start = encoder.get_layer("resizing")
+    chain = encoder.layers[encoder.layers.index(start) :]
+    place = {id(layer): number for number, layer in enumerate(chain)}
+    first = next((n for n, layer in enumerate(chain) if layer.trainable and layer.weights), len(chain) - 1)
+    # How far back the layers from each place on reach.
+    reach = np.full(len(chain), len(chain))
+    for number, layer in enumerate(chain[1:], start=1):
+        reach[number] = min(place[id(parent)] for parent in _parents(layer))
+    reaches = np.minimum.accumulate(reach[::-1])[::-1]
+    at = max(n for n in range(first) if reaches[n + 1] >= n) if first else 0
+    boundary = chain[at].output
+    frozen = keras.Model(start.output, boundary) if at else None
+    return frozen, keras.Model(boundary, encoder.output)
+
+
+def _parents(layer: keras.Layer) -> list[keras.Layer]:
+    return [tensor._keras_history.operation for tensor in keras.tree.flatten(layer.input)]
