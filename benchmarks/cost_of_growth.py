@@ -64,7 +64,7 @@ def extraction(count: int, folder: Path) -> dict[str, float]:
     from steelbench.data.demo import cached_demo
     from steelbench.data.inspection import inspect_dataset
     from steelbench.data.readers import read_dataset
-    from steelbench.training.cache import spaces
+    from steelbench.features.cache import spaces
     from steelbench.training.job import ImageRef, Job, SplitRef
     from steelbench.training.pipeline import run_jobs
 

@@ -40,9 +40,9 @@ from steelbench.data.split_plan import Division, divide
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.label_efficiency import C, Level, Point, learning_curve, summarise
 from steelbench.experiment import RunOptions
+from steelbench.features.cache import Space, spaces
 from steelbench.files import cache_folder
 from steelbench.records import RunRecord, read_record, write_json, write_text
-from steelbench.training.cache import Space, spaces
 
 USUAL = {"weights": "imagenet", "seeds": 3, "draws": 10}
 DEMO = {"weights": "auto", "seeds": 2, "draws": 5}

@@ -21,10 +21,10 @@ def measure(backbone: str, engine: str, precision: str, seconds: float) -> dict[
     """Images per second of one engine, after a warm-up; and the milliseconds of one image alone."""
     import numpy as np
 
+    from steelbench.features.engines import ENGINES, open_engine
     from steelbench.models.backbones import BACKBONES
     from steelbench.models.pretrained import encoder_with_weights
     from steelbench.models.weight_files import Origin
-    from steelbench.training.engines import ENGINES, open_engine
 
     size, batch = BACKBONES[backbone].image_size, ENGINES[engine].batch
     encoder = encoder_with_weights(backbone, Origin("random"))
@@ -47,7 +47,7 @@ def one_image(encoder, engine: str, precision: str, image) -> float:
     """Milliseconds for one image alone, the median of some calls of a compiled function, never of `predict`."""
     import numpy as np
 
-    from steelbench.training.engines import open_engine
+    from steelbench.features.engines import open_engine
 
     run = open_engine(engine, encoder, precision, batch=1)
     times = []

@@ -14,8 +14,8 @@ import pytest
 import steelbench
 from steelbench.data.readers import DATASETS
 from steelbench.experiment import METHODS
+from steelbench.features.engines import ENGINES
 from steelbench.models.backbones import BACKBONES
-from steelbench.training.engines import ENGINES
 
 PACKAGE = Path(steelbench.__file__).parent
 MODULES = {
@@ -173,7 +173,7 @@ def test_methods_name_functions_that_can_be_imported(name):
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_engines_name_functions_that_exist(name):
-    assert ENGINES[name].open in defined("steelbench.training.engines")
+    assert ENGINES[name].open in defined("steelbench.features.engines")
     assert ENGINES[name].batch > 0 and "float32" in ENGINES[name].precisions
 
 

@@ -14,12 +14,12 @@ import pytest
 from steelbench.__main__ import main
 from steelbench.data.splits import Split
 from steelbench.experiment import METHODS, Supcon
+from steelbench.features.engines import open_engine
 from steelbench.models import saved_model
 from steelbench.models.surgery import choose_learning
 from steelbench.records import RunRecord, read_record
 from steelbench.training import contrastive, networks
 from steelbench.training.bench import Bench
-from steelbench.training.engines import open_engine
 from steelbench.training.fit import FitPlan
 
 SIDE = 32

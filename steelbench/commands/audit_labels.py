@@ -12,9 +12,9 @@ from steelbench.audit.findings import AuditResult, Doubt, LabelCheck
 from steelbench.audit.labels import confident_learning, held_out_probabilities
 from steelbench.data.inspection import Inspected
 from steelbench.data.splits import Indices, group_numbers
+from steelbench.features.cache import Space, SpaceSize, spaces
 from steelbench.files import cache_folder
 from steelbench.models.backbones import BACKBONES
-from steelbench.training.cache import Space, SpaceSize, spaces
 
 # Of the images; a few may have been added since the features were computed.
 LEAST_COVERED = 0.95

@@ -6,9 +6,9 @@ import time
 
 from steelbench.commands.tables import show
 from steelbench.errors import choose
+from steelbench.features.cache import clear, spaces
 from steelbench.files import cache_folder
 from steelbench.models.backbones import BACKBONES
-from steelbench.training.cache import clear, spaces
 
 
 def info() -> None:

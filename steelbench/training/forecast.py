@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steelbench.errors import SteelbenchError
+from steelbench.features.cache import SpaceSize, spaces
+from steelbench.features.engines import choose_engine
 from steelbench.models.backbones import find_backbone
-from steelbench.training.cache import SpaceSize, spaces
-from steelbench.training.engines import choose_engine
 from steelbench.training.job import Event, Job
 from steelbench.training.pipeline import run_jobs
 

@@ -17,9 +17,9 @@ from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspected, Inspection, ordered_map
 from steelbench.data.split_plan import labels_of
 from steelbench.data.splits import Split
+from steelbench.features.cache import Space
 from steelbench.records import RunRecord, read_record
 from steelbench.training.baseline import write_run
-from steelbench.training.cache import Space
 
 Array = NDArray[np.float32]
 # Four cells in all: a texture has no place in the image, and finer cells did worse on NEU and X-SDD.

@@ -19,10 +19,10 @@ from steelbench.data.readers import Dataset, read_dataset
 from steelbench.data.split_plan import Division, divide, refuse_early
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, method_of
+from steelbench.features.engines import choose_engine
 from steelbench.methods import METHODS, views_of
 from steelbench.models.backbones import check_image_size, parts_of
 from steelbench.models.weight_files import KINDS, Origin, resolve
-from steelbench.training.engines import choose_engine
 from steelbench.training.job import Unlabelled
 from steelbench.training.plan import is_complete, sizes_of, weights_of
 from steelbench.training.pseudo import Found, read_unlabelled, tie

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
+from steelbench.features.frozen_encoder import Surroundings, Trunk
+from steelbench.features.health import feature_health
 from steelbench.methods import METHODS, Checked, views_of
 from steelbench.models.homogenize import mean_brightness
 from steelbench.models.surgery import join
 from steelbench.training.finish import Finisher
 from steelbench.training.fit import FitPlan
 from steelbench.training.heads import Trained
-from steelbench.training.health import feature_health
 from steelbench.training.job import Event, Job, SplitRef, Task, weights_record
 from steelbench.training.pictures import Pictures
 from steelbench.training.predictions import Metrics, score
 from steelbench.training.pseudo import Pool, train_twice, usable
-from steelbench.training.trunk import Surroundings, Trunk
 
 if TYPE_CHECKING:
     from steelbench.training.bench import Bench

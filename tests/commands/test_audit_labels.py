@@ -13,8 +13,8 @@ from steelbench.commands.audit_labels import best_space
 from steelbench.data.demo import cached_demo
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset
+from steelbench.features.cache import Space
 from steelbench.files import cache_folder
-from steelbench.training.cache import Space
 
 WRONG = "columns/000.png"
 

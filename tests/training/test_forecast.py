@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
+from steelbench.features.cache import Space
 from steelbench.training import forecast as module
-from steelbench.training.cache import Space
 from steelbench.training.forecast import forecast
 from steelbench.training.job import ImageRef, Job, Part, SplitRef, Task, Unlabelled
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
+from steelbench.features import engines, extraction
+from steelbench.features.engines import ENGINES, choose_engine, open_engine
+from steelbench.features.extraction import batches, checked_engine, compare
 from steelbench.models.pretrained import encoder_with_weights
 from steelbench.models.weight_files import Origin, resolve
-from steelbench.training import engines, features
-from steelbench.training.engines import ENGINES, choose_engine, open_engine
-from steelbench.training.features import batches, checked_engine, compare
 
 needs_openvino = pytest.mark.skipif(not ENGINES["openvino"].installed, reason="openvino is not installed")
 EACH = [pytest.param("keras"), pytest.param("openvino", marks=needs_openvino)]
@@ -149,7 +149,7 @@ def test_engine_that_computes_something_else_is_replaced_by_keras(small, monkeyp
     run, check = checked_engine("broken", small, "float32", pixels)
 
     assert (check.engine, check.fell_back) == ("keras", True)
-    assert not check.difference <= features.TOLERANCE
+    assert not check.difference <= extraction.TOLERANCE
     assert all(value is None or np.isfinite(value) for value in check.record.values())
     np.testing.assert_allclose(next(iter(run([pixels]))), small(pixels, training=False), rtol=1e-4, atol=1e-5)
 

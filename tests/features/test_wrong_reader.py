@@ -45,12 +45,12 @@ def test_pixels_in_0_to_1_are_noticed(tiny_images, tmp_path, in_this_process, we
     # What one reader saw must not be found in the other's cache.
     monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / "cache"))
     if wrong:
-        from steelbench.training import features
+        from steelbench.features import extraction
 
         def scaled(read):
             return lambda *given: (read(*given) / 255).astype(np.float32)
 
-        for module in (features, pictures):
+        for module in (extraction, pictures):
             monkeypatch.setattr(module, "read_image", scaled(module.read_image))
 
     _, summary = run(tiny_images(images=20, classes=3), tmp_path / "results", weights_folder)

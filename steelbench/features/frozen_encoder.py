@@ -16,11 +16,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from steelbench.data.augmentation import identity, view
+from steelbench.features.cache import Space
+from steelbench.features.engines import ENGINES, Run, choose_engine
+from steelbench.features.extraction import Source, checked_engine, extract
 from steelbench.models.pretrained import digest, encoder_with_weights
 from steelbench.models.weight_files import Origin
-from steelbench.training.cache import Space
-from steelbench.training.engines import ENGINES, Run, choose_engine
-from steelbench.training.features import Source, checked_engine, extract
 from steelbench.training.job import Event, Job, Part
 from steelbench.training.pictures import Pictures
 

@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from steelbench.training import cache
-from steelbench.training.cache import Space, clear, spaces
+from steelbench.features import cache
+from steelbench.features.cache import Space, clear, spaces
 
 DIM = 40
 WHAT = {"weights": "abc", "image_size": 32}

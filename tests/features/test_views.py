@@ -8,7 +8,7 @@ import pytest
 
 from steelbench.__main__ import main
 from steelbench.data.augmentation import view
-from steelbench.training import features
+from steelbench.features import extraction
 
 CACHE = "STEELBENCH_CACHE"
 
@@ -64,7 +64,7 @@ def test_views_are_computed_once_and_other_numbers_follow(steel, tmp_path, monke
 
 def stored(cache):
     """How many features each of the backbone's spaces holds."""
-    from steelbench.training.cache import spaces
+    from steelbench.features.cache import spaces
 
     return {space.folder: space.images for space in spaces(cache) if space.backbone == "vgg19"}
 
@@ -76,7 +76,7 @@ def first_loss(results):
 
 def test_what_is_seen_is_the_changed_image(tmp_path, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.float32)
-    monkeypatch.setattr(features, "read_image", lambda path, bit_depth: pixels)
+    monkeypatch.setattr(extraction, "read_image", lambda path, bit_depth: pixels)
     seen, written = [], []
 
     class Space:
@@ -110,8 +110,8 @@ def test_what_is_seen_is_the_changed_image(tmp_path, monkeypatch):
             seen.append(batch)
             yield batch.mean(axis=(1, 2))
 
-    sources = [features.Source(tmp_path / name, name) for name in ("a", "b")]
-    count = features.extract(
+    sources = [extraction.Source(tmp_path / name, name) for name in ("a", "b")]
+    count = extraction.extract(
         sources, Space(), Encoder(), engine, 2, change=lambda image, digest: view("heavy", image, 1, digest)
     )
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from steelbench.data.images import UnreadableImageError
-from steelbench.training.cache import Space
-from steelbench.training.features import Source, batches, extract
+from steelbench.features.cache import Space
+from steelbench.features.extraction import Source, batches, extract
 
 SIZE, BATCH = 16, 4
 ENCODER = SimpleNamespace(get_layer=lambda name: {"resizing": SimpleNamespace(height=SIZE)}[name])

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from steelbench.data.images import read_image, resize
 from steelbench.data.inspection import ordered_map
-from steelbench.training.cache import Space
-from steelbench.training.engines import Run, open_engine, trunk
+from steelbench.features.cache import Space
+from steelbench.features.engines import Run, open_engine, trunk
 
 # Largest relative difference from plain Keras that float32 features may have; usual are 1e-6 to 1e-4.
 TOLERANCE = 1e-3

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelbench.training.cache import Space
+from steelbench.features.cache import Space
 
 pytestmark = pytest.mark.slow
 
@@ -22,8 +22,8 @@ import hashlib, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
-from steelbench.training import cache
-from steelbench.training.features import Source, extract
+from steelbench.features import cache
+from steelbench.features.extraction import Source, extract
 
 cache.SHARD_SECONDS = 0.02
 encoder = SimpleNamespace(get_layer=lambda name: SimpleNamespace(height=16))
