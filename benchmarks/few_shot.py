@@ -82,8 +82,8 @@ def main() -> None:
 
 def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
     """All images in an ArcFace embedding that has seen training images of the old classes alone."""
-    from steelbench.training.fit import FitPlan
-    from steelbench.training.metric_heads import train_arcface
+    from steelbench.training.loop.fit import FitPlan
+    from steelbench.training.methods.triplet import train_arcface
 
     old = np.flatnonzero(~fresh)
     number = np.full(len(fresh), -1)

@@ -211,30 +211,32 @@ class Method:
 
 METHODS = {
     "softmax": Method(
-        Softmax, "steelbench.training.heads:train_softmax", "Dense 512 relu, Dropout 0.2, softmax on frozen features"
+        Softmax,
+        "steelbench.training.methods.trained_head:train_softmax",
+        "Dense 512 relu, Dropout 0.2, softmax on frozen features",
     ),
     "linear": Method(
         Linear,
-        "steelbench.training.heads:train_linear",
+        "steelbench.training.methods.trained_head:train_linear",
         "logistic regression on frozen features, C chosen on validation",
     ),
     "knn": Method(
-        Knn, "steelbench.training.neighbours:train_knn", "nearest neighbours on frozen features, no training"
+        Knn, "steelbench.training.methods.knn:train_knn", "nearest neighbours on frozen features, no training"
     ),
     "triplet": Method(
-        Triplet, "steelbench.training.metric_heads:train_triplet", "Siamese embedding, triplet loss, class centroids"
+        Triplet, "steelbench.training.methods.triplet:train_triplet", "Siamese embedding, triplet loss, class centroids"
     ),
     "arcface": Method(
-        Arcface, "steelbench.training.metric_heads:train_arcface", "embedding 256, cosines with an angular margin"
+        Arcface, "steelbench.training.methods.triplet:train_arcface", "embedding 256, cosines with an angular margin"
     ),
     "supcon": Method(
         Supcon,
-        "steelbench.training.contrastive:train_supcon",
+        "steelbench.training.methods.supcon:train_supcon",
         "supervised contrastive stage, then a classifier on the frozen encoder",
-        "steelbench.training.networks:train_supcon",
+        "steelbench.training.methods.finetune:train_supcon",
     ),
     "finetune": Method(
-        Finetune, "", "the backbone learns on, its head faster", "steelbench.training.networks:train_finetune"
+        Finetune, "", "the backbone learns on, its head faster", "steelbench.training.methods.finetune:train_finetune"
     ),
 }
 

@@ -18,9 +18,9 @@ from steelbench.features.engines import open_engine
 from steelbench.models import saved_model
 from steelbench.models.surgery import choose_learning
 from steelbench.records import RunRecord, read_record
-from steelbench.training import contrastive, networks
-from steelbench.training.bench import Bench
-from steelbench.training.fit import FitPlan
+from steelbench.training.loop.fit import FitPlan
+from steelbench.training.methods import finetune, supcon
+from steelbench.training.methods.image_training import Bench
 
 SIDE = 32
 # 42 training images: 30, 6, 6 of three classes.
@@ -99,8 +99,8 @@ def test_the_anchor_is_a_positive_only_where_npairs_is_asked_for():
     """Images of four classes have no positive but themselves."""
     labels, embeddings = np.arange(4), unit(4)
 
-    assert float(contrastive.contrastive_loss(Supcon())(labels, embeddings)) == 0
-    assert float(contrastive.contrastive_loss(Supcon(loss="npairs"))(labels, embeddings)) > 0
+    assert float(supcon.contrastive_loss(Supcon())(labels, embeddings)) == 0
+    assert float(supcon.contrastive_loss(Supcon(loss="npairs"))(labels, embeddings)) > 0
 
 
 @pytest.mark.parametrize("method", [name for name, row in METHODS.items() if row.train])
@@ -122,15 +122,15 @@ def test_a_method_on_features_leaves_the_frozen_encoder_bit_for_bit(method, enco
 
 def test_the_second_stage_leaves_an_encoder_that_learned_bit_for_bit(bench, monkeypatch):
     after_first = []
-    real = networks.train_softmax
+    real = finetune.train_softmax
 
     def spy(*given):
         after_first.append(weights_of(bench.copies[0]))
         return real(*given)
 
-    monkeypatch.setattr(networks, "train_softmax", spy)
+    monkeypatch.setattr(finetune, "train_softmax", spy)
     settings = supcon(trainable="last:4", classifier_epochs=3, classifier_learning_rate=0.1)
-    trained = networks.train_supcon(bench, SPLIT, settings, FitPlan())
+    trained = finetune.train_supcon(bench, SPLIT, settings, FitPlan())
 
     [between], after = after_first, weights_of(trained.encoder)
     assert changed(weights_of(bench.encoder), between) == {"conv_1", "conv_2"}
@@ -148,9 +148,9 @@ def test_each_stage_has_steps_of_its_own(trainable, bench, monkeypatch):
 
     monkeypatch.setattr(keras.Model, "fit", spy)
     if trainable == "adapter":
-        contrastive.train_supcon(clusters(), LABELS, 3, SPLIT, supcon(), FitPlan())
+        supcon.train_supcon(clusters(), LABELS, 3, SPLIT, supcon(), FitPlan())
     else:
-        networks.train_supcon(bench, SPLIT, supcon(trainable=trainable), FitPlan())
+        finetune.train_supcon(bench, SPLIT, supcon(trainable=trainable), FitPlan())
 
     assert seen == [(steps, steps) for steps in STEPS.values()]
 
@@ -159,7 +159,7 @@ def test_each_stage_has_steps_of_its_own(trainable, bench, monkeypatch):
 def test_half_of_the_space_is_lost_only_where_relu_is_chosen(projection, signs):
     settings = Supcon(projection=projection)
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((64,)), *contrastive.projection_layers(settings)])
+    model = keras.Sequential([keras.Input((64,)), *supcon.projection_layers(settings)])
     z = model.predict(np.random.default_rng(0).standard_normal((50, 64)), verbose=0)
 
     assert set(np.sign(z).ravel()) == signs
@@ -174,20 +174,20 @@ def test_what_relu_does_to_the_projection_is_said_where_it_is_chosen():
 def test_every_validation_batch_of_a_contrastive_stage_has_positives_and_negatives(seed):
     """Folders are read in class order; so batched, some hold one class and the last ones another."""
     labels = np.repeat(np.arange(4), 24)
-    batches = contrastive.contrastive_batches(np.arange(40) % 4, len(labels), supcon(batch_size=16), seed).validation
+    batches = supcon.contrastive_batches(np.arange(40) % 4, len(labels), supcon(batch_size=16), seed).validation
 
     assert sorted(np.concatenate(batches)) == list(range(96))
     for rows in batches:
         counts = np.bincount(labels[rows], minlength=4)
         assert np.sum(counts[counts > 1]) >= 0.8 * len(rows) and np.sum(counts > 1) >= 2
-    others = contrastive.contrastive_batches(np.arange(40) % 4, len(labels), supcon(batch_size=16), seed + 1)
+    others = supcon.contrastive_batches(np.arange(40) % 4, len(labels), supcon(batch_size=16), seed + 1)
     assert any(not np.array_equal(a, b) for a, b in zip(batches, others.validation, strict=True))
 
 
 def test_two_temperatures_in_one_process_do_not_reach_each_other():
     def losses(temperature):
         settings = supcon(temperature=temperature, epochs=2)
-        fits = contrastive.train_supcon(clusters(), LABELS, 3, SPLIT, settings, FitPlan()).fits
+        fits = supcon.train_supcon(clusters(), LABELS, 3, SPLIT, settings, FitPlan()).fits
         return [(line.loss, line.val_loss) for line in fits["contrastive"].history]
 
     cold = losses(0.05)

@@ -24,8 +24,8 @@ from steelbench.methods import METHODS, views_of
 from steelbench.models.backbones import check_image_size, parts_of
 from steelbench.models.weight_files import KINDS, Origin, resolve
 from steelbench.training.job import Unlabelled
+from steelbench.training.methods.pseudo_labels import Found, read_unlabelled, tie
 from steelbench.training.plan import is_complete, sizes_of, weights_of
-from steelbench.training.pseudo import Found, read_unlabelled, tie
 
 # Readers that take every image below the data folder, whatever the folder it lies in is called.
 IMAGES_BELOW = ("class_folders", "split_folders")

@@ -23,10 +23,10 @@ from steelbench.files import cache_folder
 from steelbench.machine import describe
 from steelbench.models.backbones import parts_of
 from steelbench.records import Notice, write_json
-from steelbench.training.baseline import run_majority
+from steelbench.training.baselines.hog import run_hog
+from steelbench.training.baselines.majority import run_majority
 from steelbench.training.describe import describe_data, describe_split, first_notices, write_skipped
 from steelbench.training.forecast import Forecast, forecast
-from steelbench.training.hog import run_hog
 from steelbench.training.job import Event, Job
 from steelbench.training.pipeline import run_jobs
 from steelbench.training.plan import FIXED, clear, fingerprint, is_complete, make_jobs, refuse_other_results, unfinished

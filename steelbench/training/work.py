@@ -23,15 +23,15 @@ from steelbench.methods import METHODS, Checked, views_of
 from steelbench.models.homogenize import mean_brightness
 from steelbench.models.surgery import join
 from steelbench.training.finish import Finisher
-from steelbench.training.fit import FitPlan
-from steelbench.training.heads import Trained
 from steelbench.training.job import Event, Job, SplitRef, Task, weights_record
+from steelbench.training.loop.fit import FitPlan
+from steelbench.training.methods.pseudo_labels import Pool, train_twice, usable
+from steelbench.training.methods.trained_head import Trained
 from steelbench.training.pictures import Pictures
 from steelbench.training.predictions import Metrics, score
-from steelbench.training.pseudo import Pool, train_twice, usable
 
 if TYPE_CHECKING:
-    from steelbench.training.bench import Bench
+    from steelbench.training.methods.image_training import Bench
 
 
 class Worker:
@@ -185,7 +185,7 @@ class Worker:
     @cached_property
     def bench(self) -> Bench:
         """For methods that train on images: every image at the encoder's size, and the encoder to copy."""
-        from steelbench.training.bench import Bench, read_pixels
+        from steelbench.training.methods.image_training import Bench, read_pixels
 
         job = self.job
         digest = hashlib.sha256("".join(image.digest for image in job.images).encode()).hexdigest()

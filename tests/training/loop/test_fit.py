@@ -14,9 +14,9 @@ import pytest
 
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Softmax
-from steelbench.training.fit import COLUMNS, Epoch, FitPlan, fit, write_history
-from steelbench.training.optimizer import adam
-from steelbench.training.stream import Batches, order_of, plain_batches, stream
+from steelbench.training.loop.fit import COLUMNS, Epoch, FitPlan, fit, write_history
+from steelbench.training.loop.input_pipeline import Batches, order_of, plain_batches, stream
+from steelbench.training.loop.optimizer import adam
 
 
 def data(n=90, dim=6, classes=3, seed=0):
@@ -337,7 +337,7 @@ def test_order_depends_on_seed_and_epoch_alone():
 
 @pytest.mark.slow
 def test_order_is_the_same_in_another_process():
-    code = "from steelbench.training.stream import order_of; print(order_of(1, 20, 5).tolist())"
+    code = "from steelbench.training.loop.input_pipeline import order_of; print(order_of(1, 20, 5).tolist())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert told.strip() == str(order_of(1, 20, 5).tolist())

@@ -12,10 +12,10 @@ from steelbench.experiment import Finetune, Supcon
 from steelbench.models.encoder import build_encoder, rebuild
 from steelbench.models.pretrained import calibrate
 from steelbench.models.surgery import choose_learning, cut
-from steelbench.training import bench as module
-from steelbench.training import networks
-from steelbench.training.bench import Bench, compute
-from steelbench.training.fit import FitPlan
+from steelbench.training.loop.fit import FitPlan
+from steelbench.training.methods import finetune
+from steelbench.training.methods import image_training as module
+from steelbench.training.methods.image_training import Bench, compute
 
 SIZE = 32
 SPLIT = Split(np.arange(0, 36), np.arange(36, 48), np.arange(48, 60))
@@ -74,7 +74,7 @@ def changed(before, after):
 
 
 def test_last_layers_learn_and_the_others_stay(bench):
-    trained = networks.train_finetune(bench, SPLIT, FINETUNE, FitPlan())
+    trained = finetune.train_finetune(bench, SPLIT, FINETUNE, FitPlan())
     before, after = weights_of(bench.encoder), weights_of(trained.encoder)
 
     # The last four layers with weights are two convolutions and two normalisations, which stay.
@@ -83,15 +83,15 @@ def test_last_layers_learn_and_the_others_stay(bench):
 
 def test_the_shared_encoder_is_never_touched(bench):
     before = weights_of(bench.encoder)
-    networks.train_finetune(bench, SPLIT, FINETUNE, FitPlan())
-    networks.train_supcon(bench, SPLIT, SUPCON, FitPlan())
+    finetune.train_finetune(bench, SPLIT, FINETUNE, FitPlan())
+    finetune.train_supcon(bench, SPLIT, SUPCON, FitPlan())
 
     assert not changed(before, weights_of(bench.encoder))
 
 
 @pytest.mark.parametrize(("method", "settings"), [("finetune", FINETUNE), ("supcon", SUPCON)])
 def test_features_are_those_of_the_encoder_it_leaves(bench, method, settings):
-    trained = getattr(networks, f"train_{method}")(bench, SPLIT, settings, FitPlan())
+    trained = getattr(finetune, f"train_{method}")(bench, SPLIT, settings, FitPlan())
     features = trained.encoder(bench.pixels.astype(np.float32), training=False)
 
     np.testing.assert_allclose(trained.features, features, atol=1e-4)
@@ -99,14 +99,14 @@ def test_features_are_those_of_the_encoder_it_leaves(bench, method, settings):
 
 def test_second_stage_leaves_the_encoder_bit_for_bit(bench, monkeypatch):
     seen = {}
-    real = networks.train_softmax
+    real = finetune.train_softmax
 
     def spy(features, *rest):
         seen["features"] = features.copy()
         return real(features, *rest)
 
-    monkeypatch.setattr(networks, "train_softmax", spy)
-    trained = networks.train_supcon(bench, SPLIT, SUPCON, FitPlan())
+    monkeypatch.setattr(finetune, "train_softmax", spy)
+    trained = finetune.train_supcon(bench, SPLIT, SUPCON, FitPlan())
 
     assert np.array_equal(seen["features"], trained.features)
     assert list(trained.fits) == ["contrastive", "classifier"]
@@ -115,7 +115,7 @@ def test_second_stage_leaves_the_encoder_bit_for_bit(bench, monkeypatch):
 @pytest.mark.parametrize("preset", ["none", "light"])
 @pytest.mark.parametrize(("method", "settings"), [("finetune", FINETUNE), ("supcon", SUPCON)])
 def test_an_interrupted_run_ends_as_one_that_was_not(bench, method, settings, preset, tmp_path):
-    train, bench = getattr(networks, f"train_{method}"), dataclasses.replace(bench, preset=preset)
+    train, bench = getattr(finetune, f"train_{method}"), dataclasses.replace(bench, preset=preset)
     whole = train(bench, SPLIT, settings, FitPlan(seed=2))
 
     def kill(done):
@@ -132,7 +132,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(bench, method, settings, pr
 def test_augmented_images_are_seen_in_training_alone(bench, monkeypatch):
     seen = []
     monkeypatch.setattr(module, "augment", lambda preset, images, seed: seen.append((len(images), seed)) or images)
-    networks.train_finetune(dataclasses.replace(bench, preset="light"), SPLIT, FINETUNE, FitPlan(seed=7))
+    finetune.train_finetune(dataclasses.replace(bench, preset="light"), SPLIT, FINETUNE, FitPlan(seed=7))
 
     # Two epochs of three batches; validation and test images stay as they are.
     assert sorted(seen) == [(12, (7, number)) for number in range(6)]
@@ -140,16 +140,16 @@ def test_augmented_images_are_seen_in_training_alone(bench, monkeypatch):
 
 def test_each_view_of_a_batch_is_another_picture_of_the_same_images(bench, monkeypatch):
     seen = []
-    real = networks.fit
+    real = finetune.fit
 
     def spy(model, x, y, held_out, settings, plan, batches, judge):
         rows = batches.train(0)[0]
         seen.append((x.take(rows, 0), y[rows]))
         return real(model, x, y, held_out, settings, plan, batches, judge)
 
-    monkeypatch.setattr(networks, "fit", spy)
+    monkeypatch.setattr(finetune, "fit", spy)
     settings = SUPCON.model_copy(update={"views": 2, "epochs": 1})
-    networks.train_supcon(dataclasses.replace(bench, preset="light"), SPLIT, settings, FitPlan())
+    finetune.train_supcon(dataclasses.replace(bench, preset="light"), SPLIT, settings, FitPlan())
 
     [(pixels, labels)] = seen
     (one, other), (left, right) = np.split(pixels, 2), np.split(labels, 2)
@@ -160,7 +160,7 @@ def test_each_view_of_a_batch_is_another_picture_of_the_same_images(bench, monke
 def test_random_weights_train_their_normalisation_and_learn(bench):
     fresh = dataclasses.replace(bench, pretrained=False)
     settings = Finetune(epochs=6, batch_size=12, learning_rate=1e-3, head_factor=1)
-    trained = networks.train_finetune(fresh, SPLIT, settings, FitPlan())
+    trained = finetune.train_finetune(fresh, SPLIT, settings, FitPlan())
     before, after = weights_of(bench.encoder), weights_of(trained.encoder)
 
     assert any(name.lower().endswith("bn") for name in changed(before, after))
@@ -170,7 +170,7 @@ def test_random_weights_train_their_normalisation_and_learn(bench):
 
 def test_head_alone_comes_first_on_request(bench):
     settings = FINETUNE.model_copy(update={"head_epochs": 3})
-    trained = networks.train_finetune(bench, SPLIT, settings, FitPlan())
+    trained = finetune.train_finetune(bench, SPLIT, settings, FitPlan())
 
     assert [len(done.history) for done in trained.fits.values()] == [3, 2]
 

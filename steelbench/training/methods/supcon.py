@@ -9,16 +9,16 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from steelbench.data.batches import balanced_batches, validation_batches
 from steelbench.data.splits import Split
 from steelbench.methods import Softmax, Supcon
 from steelbench.models.head import Dense, Head, Scaling
 from steelbench.models.losses import NPairsLoss, SupConLoss
-from steelbench.training.fit import FitPlan
-from steelbench.training.heads import Trained, ready, refuse_nan, start, train_softmax
-from steelbench.training.metric_stage import fit_embedding
-from steelbench.training.optimizer import adam
-from steelbench.training.stream import Batches, Rows
+from steelbench.training.loop.embedding_stage import fit_embedding
+from steelbench.training.loop.fit import FitPlan
+from steelbench.training.loop.input_pipeline import Batches, Rows
+from steelbench.training.loop.optimizer import adam
+from steelbench.training.loop.samplers import balanced_batches, validation_batches
+from steelbench.training.methods.trained_head import Trained, ready, refuse_nan, start, train_softmax
 
 Array = NDArray[np.float32]
 

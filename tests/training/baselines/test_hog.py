@@ -13,7 +13,7 @@ from steelbench.data.split_plan import divide
 from steelbench.data.splits import Split
 from steelbench.experiment import RunOptions
 from steelbench.records import RunRecord, read_record
-from steelbench.training import hog
+from steelbench.training.baselines import hog
 
 
 def clusters(n=90, classes=3, spread=0.5, seed=0):

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from steelbench.data.splits import Split
 from steelbench.methods import Finetune, Fitted, Softmax, Supcon
 from steelbench.models.head import Dense, Head
-from steelbench.training.bench import BATCH, Bench, Picked, compute
-from steelbench.training.contrastive import (
+from steelbench.training.loop.embedding_stage import knn_accuracy, refuse_collapse, refuse_lonely
+from steelbench.training.loop.fit import Fit, FitPlan, fit
+from steelbench.training.loop.optimizer import adam
+from steelbench.training.methods.image_training import BATCH, Bench, Picked, compute
+from steelbench.training.methods.supcon import (
     classifier_settings,
     contrastive_batches,
     contrastive_loss,
     projection_layers,
 )
-from steelbench.training.fit import Fit, FitPlan, fit
-from steelbench.training.heads import Trained, ready, refuse_nan, train_softmax
-from steelbench.training.metric_stage import knn_accuracy, refuse_collapse, refuse_lonely
-from steelbench.training.optimizer import adam
+from steelbench.training.methods.trained_head import Trained, ready, refuse_nan, train_softmax
 
 Array = NDArray[np.float32]
 # Training images whose neighbours are looked at after each epoch; all of them would double an epoch's time.

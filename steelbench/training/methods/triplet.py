@@ -9,16 +9,16 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from steelbench.data.batches import pair_batches, pk_batches, validation_batches
 from steelbench.data.splits import Split
 from steelbench.methods import Arcface, Triplet
 from steelbench.models.head import Dense, Head, Scaling, Unit
 from steelbench.models.losses import ArcFaceLoss, ContrastiveLoss, TripletLoss
-from steelbench.training.fit import FitPlan, fit
-from steelbench.training.heads import Trained, best_on_validation, ready, refuse_nan, start
-from steelbench.training.metric_stage import fit_embedding
-from steelbench.training.optimizer import adam
-from steelbench.training.stream import Batches, Rows
+from steelbench.training.loop.embedding_stage import fit_embedding
+from steelbench.training.loop.fit import FitPlan, fit
+from steelbench.training.loop.input_pipeline import Batches, Rows
+from steelbench.training.loop.optimizer import adam
+from steelbench.training.loop.samplers import pair_batches, pk_batches, validation_batches
+from steelbench.training.methods.trained_head import Trained, best_on_validation, ready, refuse_nan, start
 
 Array = NDArray[np.float32]
 # Of the cosines to the class centroids, to choose from on validation.

@@ -25,8 +25,8 @@ from steelbench.errors import SteelbenchError
 from steelbench.training.job import UNKNOWN, ImageRef, Unlabelled
 
 if TYPE_CHECKING:
-    from steelbench.training.fit import FitPlan
-    from steelbench.training.heads import Trained
+    from steelbench.training.loop.fit import FitPlan
+    from steelbench.training.methods.trained_head import Trained
 
 Array = NDArray[np.float32]
 

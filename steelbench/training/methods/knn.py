@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from steelbench.data.splits import Split
 from steelbench.methods import Knn
 from steelbench.models.head import Dense, Head, Unit
-from steelbench.training.fit import FitPlan
-from steelbench.training.heads import Trained, best_on_validation, refuse_nan
+from steelbench.training.loop.fit import FitPlan
+from steelbench.training.methods.trained_head import Trained, best_on_validation, refuse_nan
 
 Array = NDArray[np.float32]
 

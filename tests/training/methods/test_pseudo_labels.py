@@ -15,13 +15,13 @@ from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import METHODS, Experiment, Knn, RunOptions, Softmax
 from steelbench.records import RunRecord, Summary, read_record
-from steelbench.training.fit import FitPlan
-from steelbench.training.heads import train_softmax
 from steelbench.training.job import ImageRef, Unlabelled
-from steelbench.training.neighbours import train_knn
+from steelbench.training.loop.fit import FitPlan
+from steelbench.training.methods.knn import train_knn
+from steelbench.training.methods.pseudo_labels import Pool, read_unlabelled, train_twice, usable
+from steelbench.training.methods.trained_head import train_softmax
 from steelbench.training.plan import identity
 from steelbench.training.prepare import prepare
-from steelbench.training.pseudo import Pool, read_unlabelled, train_twice, usable
 
 NAME = "mobilenet_v2_035"
 SMALL = {

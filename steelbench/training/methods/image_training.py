@@ -17,8 +17,8 @@ from steelbench.data.augmentation import augment
 from steelbench.data.inspection import ordered_map
 from steelbench.models.encoder import rebuild
 from steelbench.models.surgery import choose_learning, cut
+from steelbench.training.loop.input_pipeline import Rows
 from steelbench.training.pictures import Pictures
-from steelbench.training.stream import Rows
 
 Array = NDArray[np.float32]
 BATCH = 32

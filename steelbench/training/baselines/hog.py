@@ -19,7 +19,7 @@ from steelbench.data.split_plan import labels_of
 from steelbench.data.splits import Split
 from steelbench.features.cache import Space
 from steelbench.records import RunRecord, read_record
-from steelbench.training.baseline import write_run
+from steelbench.training.baselines.majority import write_run
 
 Array = NDArray[np.float32]
 # Four cells in all: a texture has no place in the image, and finer cells did worse on NEU and X-SDD.

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from steelbench.data.batches import balanced_batches, pair_batches, pk_batches, validation_batches
 from steelbench.errors import SteelbenchError
+from steelbench.training.loop.samplers import balanced_batches, pair_batches, pk_batches, validation_batches
 
 # As X-SDD is, a tenth of it: the largest class has six times as many images as the smallest.
 UNBALANCED = [40, 6, 20, 12, 24, 7, 13]

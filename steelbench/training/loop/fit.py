@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from steelbench.errors import SteelbenchError
 from steelbench.methods import Fitted
 from steelbench.records import whole_file, write_text
-from steelbench.training.optimizer import schedule
-from steelbench.training.stream import Batches, Lazy, plain_batches, stream
+from steelbench.training.loop.input_pipeline import Batches, Lazy, plain_batches, stream
+from steelbench.training.loop.optimizer import schedule
 
 # Accuracies of the training and the validation images, for a stage whose loss knows no classes.
 Judge = Callable[[], tuple[float, float]]

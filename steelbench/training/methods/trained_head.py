@@ -18,8 +18,8 @@ from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.methods import Linear, Softmax
 from steelbench.models.head import Dense, Head, Scaling
-from steelbench.training.fit import Fit, FitPlan, fit, restore
-from steelbench.training.optimizer import adam
+from steelbench.training.loop.fit import Fit, FitPlan, fit, restore
+from steelbench.training.loop.optimizer import adam
 
 Array = NDArray[np.float32]
 

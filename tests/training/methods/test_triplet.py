@@ -9,9 +9,10 @@ from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Arcface, Knn, Supcon, Triplet
 from steelbench.models.head import Unit
-from steelbench.training import contrastive, metric_heads, metric_stage
-from steelbench.training.fit import FitPlan
-from steelbench.training.neighbours import train_knn
+from steelbench.training.loop import embedding_stage
+from steelbench.training.loop.fit import FitPlan
+from steelbench.training.methods import supcon, triplet
+from steelbench.training.methods.knn import train_knn
 
 SETTINGS = {
     "knn": Knn(),
@@ -24,9 +25,9 @@ SETTINGS = {
 }  # fmt: skip
 TRAIN = {
     "knn": train_knn,
-    "triplet": metric_heads.train_triplet,
-    "arcface": metric_heads.train_arcface,
-    "supcon": contrastive.train_supcon,
+    "triplet": triplet.train_triplet,
+    "arcface": triplet.train_arcface,
+    "supcon": supcon.train_supcon,
 }
 EMBEDDED = ("triplet", "arcface", "supcon")
 
@@ -154,7 +155,7 @@ def test_knn_keeps_no_more_than_it_is_told_and_some_of_each_class():
 def test_pairs_lie_one_behind_the_other_half_of_them_of_one_class():
     labels = np.arange(60) % 3
     settings = SETTINGS["triplet"].model_copy(update={"mining": "pairs"})
-    batches = metric_heads.triplet_batches(labels, labels[:21], settings, 0)
+    batches = triplet.triplet_batches(labels, labels[:21], settings, 0)
 
     for known, rows in [(labels, batches.train(0)), (labels, batches.train(1)), (labels[:21], batches.validation)]:
         left, right = np.concatenate(rows)[0::2], np.concatenate(rows)[1::2]
@@ -197,7 +198,7 @@ def test_arcface_head_is_its_network_without_the_margin():
     settings, split = SETTINGS["arcface"], split_of(len(labels))
     trained = train("arcface", features, labels)
     steps = -(-len(split.train) // settings.batch_size)
-    model = metric_heads._arcface_model(10, 3, settings, steps)
+    model = triplet._arcface_model(10, 3, settings, steps)
 
     from steelbench.models.head import Scaling
 
@@ -211,13 +212,13 @@ def test_arcface_head_is_its_network_without_the_margin():
 def test_second_stage_leaves_the_encoder_as_it_was(monkeypatch):
     features, labels = clusters(spread=1.5)
     seen = {}
-    real = contrastive.train_softmax
+    real = supcon.train_softmax
 
     def spy(x, *rest):
         seen["features"] = x.copy()
         return real(x, *rest)
 
-    monkeypatch.setattr(contrastive, "train_softmax", spy)
+    monkeypatch.setattr(supcon, "train_softmax", spy)
     trained = train("supcon", features, labels)
 
     assert np.array_equal(trained.head.embed(features), seen["features"])
@@ -233,15 +234,15 @@ def test_projection_head_is_dropped():
 def test_each_stage_has_its_own_number_of_steps(monkeypatch):
     features, labels = clusters()
     steps = []
-    real = contrastive.train_softmax
+    real = supcon.train_softmax
 
     def spy(x, y, classes, split, settings, plan):
         result = real(x, y, classes, split, settings, plan)
         steps.append(-(-len(split.train) // settings.batch_size))
         return result
 
-    monkeypatch.setattr(contrastive, "train_softmax", spy)
-    batches = contrastive.contrastive_batches(labels[split_of(120).train], 24, SETTINGS["supcon"], 0)
+    monkeypatch.setattr(supcon, "train_softmax", spy)
+    batches = supcon.contrastive_batches(labels[split_of(120).train], 24, SETTINGS["supcon"], 0)
     train("supcon", features, labels)
 
     # 72 training images: the classifier sees each once; the contrastive stage as its own batches say.
@@ -253,7 +254,7 @@ def test_each_stage_has_its_own_number_of_steps(monkeypatch):
 def test_validation_is_not_in_class_order(method):
     labels = clusters()[1]
     split = split_of(len(labels))
-    make = {"triplet": metric_heads.triplet_batches, "supcon": contrastive.contrastive_batches}[method]
+    make = {"triplet": triplet.triplet_batches, "supcon": supcon.contrastive_batches}[method]
     truth = labels[split.validation]
     batches = make(labels[split.train], truth if method == "triplet" else len(truth), SETTINGS[method], 0)
 
@@ -283,21 +284,21 @@ def test_collapse_is_told():
     same = np.tile(rng.standard_normal(8), (20, 1)) + 1e-4 * rng.standard_normal((20, 8))
 
     with pytest.raises(SteelbenchError, match="collapsed"):
-        metric_stage.refuse_collapse(same.astype(np.float32))
-    metric_stage.refuse_collapse(rng.standard_normal((20, 8)).astype(np.float32))
+        embedding_stage.refuse_collapse(same.astype(np.float32))
+    embedding_stage.refuse_collapse(rng.standard_normal((20, 8)).astype(np.float32))
 
 
 def test_collapse_stops_the_run():
     features, labels = clusters()
     settings, split = SETTINGS["triplet"], split_of(len(labels))
-    batches = metric_heads.triplet_batches(labels[split.train], labels[split.validation], settings, 0)
-    model = metric_heads._triplet_model(10, settings, len(batches.train(0)))
+    batches = triplet.triplet_batches(labels[split.train], labels[split.validation], settings, 0)
+    model = triplet._triplet_model(10, settings, len(batches.train(0)))
 
     def same_for_all(samples):
         return np.ones((len(samples), 8), np.float32)
 
     with pytest.raises(SteelbenchError, match="collapsed"):
-        metric_stage.fit_embedding(model, same_for_all, features, labels, split, settings, FitPlan(), batches)
+        embedding_stage.fit_embedding(model, same_for_all, features, labels, split, settings, FitPlan(), batches)
 
 
 def test_a_loss_that_is_no_number_stops_the_run():
@@ -311,15 +312,15 @@ def test_batches_without_a_positive_stop_the_run():
     labels = np.arange(40)
 
     with pytest.raises(SteelbenchError, match="no two images of one class"):
-        metric_stage.refuse_lonely(labels, [np.arange(8)] * 3)
-    metric_stage.refuse_lonely(labels // 2, [np.arange(8)] * 3)
+        embedding_stage.refuse_lonely(labels, [np.arange(8)] * 3)
+    embedding_stage.refuse_lonely(labels // 2, [np.arange(8)] * 3)
 
 
 def test_knn_accuracy_counts_no_image_as_its_own_neighbour():
     # Each training image's neighbours are of the other class: counting itself would make it right.
     train_x = np.array([[1, 0], [1, 0.01], [0, 1], [0.01, 1]], np.float32)
     labels = np.array([0, 1, 0, 1])
-    own, held_out = metric_stage.knn_accuracy(train_x[:, :], labels, train_x + np.float32(1e-4), labels)
+    own, held_out = embedding_stage.knn_accuracy(train_x[:, :], labels, train_x + np.float32(1e-4), labels)
 
     assert own <= 0.5
     assert 0 <= held_out <= 1
@@ -328,7 +329,7 @@ def test_knn_accuracy_counts_no_image_as_its_own_neighbour():
 def test_a_batch_holds_every_view_of_its_images():
     labels = np.arange(40) % 4
     one, three = (
-        contrastive.contrastive_batches(labels, 8, SETTINGS["supcon"].model_copy(update={"views": views}), 5)
+        supcon.contrastive_batches(labels, 8, SETTINGS["supcon"].model_copy(update={"views": views}), 5)
         for views in (1, 3)
     )
 
@@ -340,16 +341,16 @@ def test_a_batch_holds_every_view_of_its_images():
 def test_the_contrastive_stage_learns_from_the_views_alone(monkeypatch):
     features, labels = clusters()
     seen = {}
-    real = metric_stage.fit
+    real = embedding_stage.fit
 
     def spy(model, x, y, held_out, *rest):
         seen.update(x=x, y=y, validation=held_out[0])
         return real(model, x, y, held_out, *rest)
 
-    monkeypatch.setattr(metric_stage, "fit", spy)
+    monkeypatch.setattr(embedding_stage, "fit", spy)
     settings, split = SETTINGS["supcon"].model_copy(update={"views": 2}), split_of(len(labels))
     views = np.stack([features + 1, features - 2])
-    contrastive.train_supcon(features, labels, 3, split, settings, FitPlan(), views)
+    supcon.train_supcon(features, labels, 3, split, settings, FitPlan(), views)
 
     # Standardising is one stretch and shift for each feature: the two views stay 3 apart, in its unit.
     first, second = np.split(seen["x"], 2)

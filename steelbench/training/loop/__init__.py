@@ -1,0 +1,1 @@
+"""How an epoch runs: batches, optimizer, fit, checkpoints."""

@@ -1,0 +1,1 @@
+"""What is learned: one file for each method of `METHODS`, named by its key."""
