@@ -65,8 +65,8 @@ def extraction(count: int, folder: Path) -> dict[str, float]:
     from steelbench.data.inspection import inspect_dataset
     from steelbench.data.readers import read_dataset
     from steelbench.features.cache import spaces
-    from steelbench.training.job import ImageRef, Job, SplitRef
-    from steelbench.training.pipeline import run_jobs
+    from steelbench.runs.jobs import ImageRef, Job, SplitRef
+    from steelbench.runs.scheduler import run_jobs
 
     root, cache = cached_demo(folder, count), folder / f"extraction-{count}"
     found = inspect_dataset(read_dataset(str(root))[1])

@@ -91,8 +91,8 @@ def test_records_data_and_reports_know_no_network_library(layer):
 
 def test_inside_the_training_layer_the_runner_is_last():
     for name in MODULES:
-        if layer_of(name) == "training" and name != "steelbench.training.runner":
-            assert "steelbench.training.runner" not in set(imports(tree(name))), name
+        if layer_of(name) == "training" and name != "steelbench.runs.run":
+            assert "steelbench.runs.run" not in set(imports(tree(name))), name
 
 
 def test_no_module_imports_itself_in_a_circle():
@@ -138,7 +138,7 @@ def loaded(program):
         ("from steelbench.__main__ import main; assert main(['--help']) == 0", "run"),
         ("from steelbench.__main__ import main; assert main(['run', '--help']) == 0", "--folds"),
         ("from steelbench.__main__ import main; assert main(['list']) == 0", "vgg19"),
-        ("import steelbench.cli, steelbench.report.page, steelbench.training.runner", ""),
+        ("import steelbench.cli, steelbench.report.page, steelbench.runs.run", ""),
     ],
     ids=["help", "run help", "list", "imports"],
 )

@@ -48,7 +48,7 @@ def workers(results, backbone=""):
         with contextlib.suppress(OSError):
             words = path.read_bytes().decode(errors="replace").split("\0")
             job = words[-2] if len(words) > 1 else ""
-            if "steelbench.training.worker" in words and str(results) in job and backbone in Path(job).name:
+            if "steelbench.runs.worker" in words and str(results) in job and backbone in Path(job).name:
                 found.append(int(path.parent.name))
     return found
 

@@ -145,7 +145,7 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str) ->
     """Run, write leaderboard and report, print the leaderboard; returns the exit code."""
     from steelbench.evaluation.leaderboard import assemble
     from steelbench.report.page import build_report
-    from steelbench.training.runner import run
+    from steelbench.runs.run import run
 
     with Terminal() as terminal:
         experiments, notices = replace_missing(experiments, terminal)
@@ -169,8 +169,8 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str) ->
 def foresee(options: RunOptions, experiments: list[Experiment]) -> int:
     """Print what would run, what is cached, and what it will take; returns the exit code."""
     from steelbench.commands.tables import show
-    from steelbench.training.pipeline import most_alive
-    from steelbench.training.runner import preview
+    from steelbench.runs.run import preview
+    from steelbench.runs.scheduler import most_alive
 
     with Terminal() as terminal:
         experiments, _ = replace_missing(experiments, terminal)

@@ -21,7 +21,7 @@ from steelbench.features.engines import ENGINES, Run, choose_engine
 from steelbench.features.extraction import Source, checked_engine, extract
 from steelbench.models.pretrained import digest, encoder_with_weights
 from steelbench.models.weight_files import Origin
-from steelbench.training.job import Event, Job, Part
+from steelbench.runs.jobs import Event, Job, Part
 from steelbench.training.pictures import Pictures
 
 

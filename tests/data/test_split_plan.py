@@ -9,7 +9,7 @@ from steelbench.data.samples import Sample
 from steelbench.data.split_plan import divide, leaking_share
 from steelbench.data.splits import Split
 from steelbench.experiment import RunOptions
-from steelbench.training.describe import first_notices
+from steelbench.runs.run_summary import first_notices
 
 CLASSES = ("a", "b")
 

@@ -11,10 +11,10 @@ from steelbench.__main__ import main
 from steelbench.experiment import Experiment, Finetune, Knn, RunOptions, Softmax, Supcon
 from steelbench.models.weight_files import Origin
 from steelbench.records import RunRecord, Summary, read_record
-from steelbench.training.job import weights_record
-from steelbench.training.plan import fingerprint, identity, is_done, sizes_of
-from steelbench.training.prepare import prepare
-from steelbench.training.runner import _jobs
+from steelbench.runs.jobs import weights_record
+from steelbench.runs.preparation import prepare
+from steelbench.runs.results_folder import fingerprint, identity, is_done, sizes_of
+from steelbench.runs.run import _jobs
 
 ONE, TWO = "mobilenet_v2", "mobilenet_v2_035"
 BOTH = f"{ONE}+{TWO}"
@@ -134,9 +134,9 @@ def test_methods_on_frozen_features_are_not_refused(steel, tmp_path):
 
 def test_a_part_without_training_in_an_ensemble_is_told(steel, tmp_path, monkeypatch):
     origins = {ONE: Origin("imagenet", "x.h5", "abc", "/x"), TWO: Origin("random")}
-    monkeypatch.setattr("steelbench.training.prepare.resolve", lambda name, *_: origins[name])
+    monkeypatch.setattr("steelbench.runs.preparation.resolve", lambda name, *_: origins[name])
     monkeypatch.setattr(
-        "steelbench.training.runner.run_jobs",
+        "steelbench.runs.run.run_jobs",
         lambda jobs, *_: {task.run_name: "it did not feel like it" for job in jobs for task in job.tasks},
     )
 

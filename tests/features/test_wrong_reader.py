@@ -5,7 +5,8 @@ import pytest
 
 from steelbench.__main__ import main
 from steelbench.records import Summary, read_record
-from steelbench.training import pictures, pipeline, work
+from steelbench.runs import job_execution, scheduler
+from steelbench.training import pictures
 
 pytestmark = pytest.mark.slow
 
@@ -24,10 +25,10 @@ def in_this_process(monkeypatch):
                 failures[event.step] = event.text
             on_event(event)
 
-        work.Worker(job, hear, lambda: None).run()
+        job_execution.Worker(job, hear, lambda: None).run()
         return failures
 
-    monkeypatch.setattr(pipeline, "run_job", run_job)
+    monkeypatch.setattr(scheduler, "run_job", run_job)
 
 
 def run(data, results, weights):

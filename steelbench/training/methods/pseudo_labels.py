@@ -22,7 +22,7 @@ from steelbench.data.inspection import MAX_UNREADABLE, Inspected, Inspection, in
 from steelbench.data.samples import Sample, clean_text, image_files
 from steelbench.data.splits import Indices, Split, group_numbers
 from steelbench.errors import SteelbenchError
-from steelbench.training.job import UNKNOWN, ImageRef, Unlabelled
+from steelbench.runs.jobs import UNKNOWN, ImageRef, Unlabelled
 
 if TYPE_CHECKING:
     from steelbench.training.loop.fit import FitPlan

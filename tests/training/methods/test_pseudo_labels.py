@@ -15,13 +15,13 @@ from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import METHODS, Experiment, Knn, RunOptions, Softmax
 from steelbench.records import RunRecord, Summary, read_record
-from steelbench.training.job import ImageRef, Unlabelled
+from steelbench.runs.jobs import ImageRef, Unlabelled
+from steelbench.runs.preparation import prepare
+from steelbench.runs.results_folder import identity
 from steelbench.training.loop.fit import FitPlan
 from steelbench.training.methods.knn import train_knn
 from steelbench.training.methods.pseudo_labels import Pool, read_unlabelled, train_twice, usable
 from steelbench.training.methods.trained_head import train_softmax
-from steelbench.training.plan import identity
-from steelbench.training.prepare import prepare
 
 NAME = "mobilenet_v2_035"
 SMALL = {
@@ -304,7 +304,7 @@ def test_the_report_is_told_of_pseudo_labels_and_of_unreadable_images(folders, t
         write(more / f"{number:02}.png", surface(number + 800, 32, 32))
     (more / "bad.png").write_bytes(b"no image")
     monkeypatch.setattr(
-        "steelbench.training.runner.run_jobs",
+        "steelbench.runs.run.run_jobs",
         lambda jobs, *_: {task.run_name: "it did not feel like it" for job in jobs for task in job.tasks},
     )
 

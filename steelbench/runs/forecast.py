@@ -10,8 +10,8 @@ from steelbench.errors import SteelbenchError
 from steelbench.features.cache import SpaceSize, spaces
 from steelbench.features.engines import choose_engine
 from steelbench.models.backbones import find_backbone
-from steelbench.training.job import Event, Job
-from steelbench.training.pipeline import run_jobs
+from steelbench.runs.jobs import Event, Job
+from steelbench.runs.scheduler import run_jobs
 
 # Images that a backbone sees to be measured, where no earlier run has left its rate.
 PROBE_IMAGES = 48

@@ -22,8 +22,8 @@ from steelbench.features.health import feature_health
 from steelbench.methods import METHODS, Checked, views_of
 from steelbench.models.homogenize import mean_brightness
 from steelbench.models.surgery import join
-from steelbench.training.finish import Finisher
-from steelbench.training.job import Event, Job, SplitRef, Task, weights_record
+from steelbench.runs.finished_run import Finisher
+from steelbench.runs.jobs import Event, Job, SplitRef, Task, weights_record
 from steelbench.training.loop.fit import FitPlan
 from steelbench.training.methods.pseudo_labels import Pool, train_twice, usable
 from steelbench.training.methods.trained_head import Trained

@@ -18,7 +18,7 @@ from steelbench.methods import views_of
 from steelbench.models.backbones import find_backbone, parts_of
 from steelbench.models.weight_files import Origin
 from steelbench.records import RunRecord, read_record
-from steelbench.training.job import ImageRef, Job, Part, SplitRef, Task, Unlabelled, weights_record
+from steelbench.runs.jobs import ImageRef, Job, Part, SplitRef, Task, Unlabelled, weights_record
 
 # What must be the same for all runs of a results folder, with the words for it.
 FIXED = {

@@ -12,8 +12,8 @@ from steelbench.__main__ import main
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, Softmax
 from steelbench.records import Summary, read_record
-from steelbench.training import runner
-from steelbench.training.prepare import expand
+from steelbench.runs import run
+from steelbench.runs.preparation import expand
 
 HOSTILE = ('a,"b" <i>', "=1+1", "<script>alert(1)</script>".replace("/", "\u2215"), "rißig 锈")
 
@@ -33,7 +33,7 @@ def idle(monkeypatch):
     def run_jobs(jobs, results, on_event):
         return {task.run_name: "it did not feel like it" for job in jobs for task in job.tasks}
 
-    monkeypatch.setattr("steelbench.training.runner.run_jobs", run_jobs)
+    monkeypatch.setattr("steelbench.runs.run.run_jobs", run_jobs)
 
 
 def run(data, results, *more):
@@ -57,7 +57,7 @@ def test_tensorboard_that_is_not_installed_is_told_before_anything_is_read(monke
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else object())
 
     with pytest.raises(SteelbenchError, match=r"steelbench\[tensorboard\]"):
-        runner.run(RunOptions(data="nowhere", track="tensorboard", engine="keras"), [], "", lambda *_: None)
+        run.run(RunOptions(data="nowhere", track="tensorboard", engine="keras"), [], "", lambda *_: None)
 
 
 def test_two_experiments_of_one_name_are_refused():

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from steelbench.training import pipeline
-from steelbench.training.job import Event, Job
+from steelbench.runs import scheduler
+from steelbench.runs.jobs import Event, Job
 
 
 def make_job(name):
@@ -60,10 +60,10 @@ def fake_run_job(log, fail=(), cached=()):
 @pytest.mark.parametrize("most", [2, 3])
 def test_one_sees_images_and_few_are_alive(monkeypatch, tmp_path, fail, cached, most):
     log = Log()
-    monkeypatch.setattr(pipeline, "most_alive", lambda: most)
-    monkeypatch.setattr(pipeline, "run_job", fake_run_job(log, fail, cached))
+    monkeypatch.setattr(scheduler, "most_alive", lambda: most)
+    monkeypatch.setattr(scheduler, "run_job", fake_run_job(log, fail, cached))
 
-    failures = pipeline.run_jobs([make_job(name) for name in "abcde"], tmp_path, lambda job, event: None)
+    failures = scheduler.run_jobs([make_job(name) for name in "abcde"], tmp_path, lambda job, event: None)
 
     assert log.order == [name for name in "abcde" if name not in fail and name not in cached]
     assert log.most_seeing <= 1
@@ -74,10 +74,10 @@ def test_one_sees_images_and_few_are_alive(monkeypatch, tmp_path, fail, cached, 
 @pytest.mark.parametrize("most", [2, 3])
 def test_others_get_ready_or_finish_while_one_computes(monkeypatch, tmp_path, most):
     log = Log()
-    monkeypatch.setattr(pipeline, "run_job", fake_run_job(log))
-    monkeypatch.setattr(pipeline, "most_alive", lambda: most)
+    monkeypatch.setattr(scheduler, "run_job", fake_run_job(log))
+    monkeypatch.setattr(scheduler, "most_alive", lambda: most)
 
-    pipeline.run_jobs([make_job(name) for name in "abcd"], tmp_path, lambda job, event: None)
+    scheduler.run_jobs([make_job(name) for name in "abcd"], tmp_path, lambda job, event: None)
 
     assert log.most_alive == most
 
@@ -85,16 +85,16 @@ def test_others_get_ready_or_finish_while_one_computes(monkeypatch, tmp_path, mo
 @pytest.mark.parametrize(("gib", "most"), [(4, 2), (11.9, 2), (12.1, 3), (64, 3)])
 def test_a_small_machine_has_two_workers_at_a_time(monkeypatch, gib, most):
     sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": int(gib * 2**30 / 4096)}
-    monkeypatch.setattr(pipeline.os, "sysconf", sizes.__getitem__)
+    monkeypatch.setattr(scheduler.os, "sysconf", sizes.__getitem__)
 
-    assert pipeline.most_alive() == most
+    assert scheduler.most_alive() == most
 
 
 def test_events_come_with_their_job(monkeypatch, tmp_path):
     heard = []
-    monkeypatch.setattr(pipeline, "run_job", fake_run_job(Log()))
+    monkeypatch.setattr(scheduler, "run_job", fake_run_job(Log()))
 
-    pipeline.run_jobs([make_job(name) for name in "ab"], tmp_path, lambda job, event: heard.append(job.backbone))
+    scheduler.run_jobs([make_job(name) for name in "ab"], tmp_path, lambda job, event: heard.append(job.backbone))
 
     assert heard == ["a", "b"]
 
@@ -106,12 +106,12 @@ def test_a_fault_ends_all_workers(monkeypatch, tmp_path):
         monkeypatch.setattr(workers, "end", lambda: ended.append(job.backbone))
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(pipeline, "run_job", run_job)
+    monkeypatch.setattr(scheduler, "run_job", run_job)
 
     with pytest.raises(RuntimeError, match="a fault"):
-        pipeline.run_jobs([make_job("a")], tmp_path, lambda job, event: None)
+        scheduler.run_jobs([make_job("a")], tmp_path, lambda job, event: None)
     assert ended == ["a"]
 
 
 def test_no_jobs_are_done_at_once(tmp_path):
-    assert pipeline.run_jobs([], tmp_path, lambda job, event: None) == {}
+    assert scheduler.run_jobs([], tmp_path, lambda job, event: None) == {}

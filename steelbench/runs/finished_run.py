@@ -22,7 +22,7 @@ from steelbench.models import saved_model
 from steelbench.models.model_card import card_fields
 from steelbench.models.surgery import network_name
 from steelbench.records import RunRecord, StageRecord, Verification, whole_file, write_json
-from steelbench.training.job import Job, Task
+from steelbench.runs.jobs import Job, Task
 from steelbench.training.loop.fit import write_history
 from steelbench.training.methods.trained_head import Trained
 from steelbench.training.pictures import Pictures

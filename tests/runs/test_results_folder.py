@@ -30,7 +30,7 @@ def played(monkeypatch):
                 finish(job, task, results)
         return {}
 
-    monkeypatch.setattr("steelbench.training.runner.run_jobs", run_jobs)
+    monkeypatch.setattr("steelbench.runs.run.run_jobs", run_jobs)
     return asked
 
 
@@ -142,7 +142,7 @@ def test_a_changed_setting_is_refused_with_both_values_and_changes_nothing(
 def test_other_weights_are_refused_by_name(steel, finished, capsys, monkeypatch):
     from steelbench.models.weight_files import Origin
 
-    monkeypatch.setattr("steelbench.training.prepare.resolve", lambda *_: Origin("imagenet", "vgg.h5", "abc", "/x"))
+    monkeypatch.setattr("steelbench.runs.preparation.resolve", lambda *_: Origin("imagenet", "vgg.h5", "abc", "/x"))
 
     assert run(steel, finished, "--seeds", "2", "--epochs", "5") == 2
 

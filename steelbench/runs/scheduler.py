@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from steelbench.training.job import Event, Job
-from steelbench.training.processes import Workers, run_job
+from steelbench.runs.jobs import Event, Job
+from steelbench.runs.worker_process import Workers, run_job
 
 # A worker holds 1 to 3 GiB; a machine with less memory than this has two at a time instead of three.
 THREE_FROM_GIB = 12

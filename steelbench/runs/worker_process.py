@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 import steelbench
 from steelbench.records import write_json
-from steelbench.training.job import Event, Job
+from steelbench.runs.jobs import Event, Job
 
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -91,7 +91,7 @@ def run_job(
         log.open("wb") as errors,
         subprocess.Popen(
             # -P: a file such as random.py in the folder that the user happens to stand in is none of ours.
-            [sys.executable, "-P", "-m", "steelbench.training.worker", str(path)],
+            [sys.executable, "-P", "-m", "steelbench.runs.worker", str(path)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment(),
         ) as process,
     ):  # fmt: skip

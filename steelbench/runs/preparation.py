@@ -23,9 +23,9 @@ from steelbench.features.engines import choose_engine
 from steelbench.methods import METHODS, views_of
 from steelbench.models.backbones import check_image_size, parts_of
 from steelbench.models.weight_files import KINDS, Origin, resolve
-from steelbench.training.job import Unlabelled
+from steelbench.runs.jobs import Unlabelled
+from steelbench.runs.results_folder import is_complete, sizes_of, weights_of
 from steelbench.training.methods.pseudo_labels import Found, read_unlabelled, tie
-from steelbench.training.plan import is_complete, sizes_of, weights_of
 
 # Readers that take every image below the data folder, whatever the folder it lies in is called.
 IMAGES_BELOW = ("class_folders", "split_folders")

@@ -23,14 +23,22 @@ from steelbench.files import cache_folder
 from steelbench.machine import describe
 from steelbench.models.backbones import parts_of
 from steelbench.records import Notice, write_json
+from steelbench.runs.forecast import Forecast, forecast
+from steelbench.runs.jobs import Event, Job
+from steelbench.runs.preparation import Progress, Ready, prepare
+from steelbench.runs.results_folder import (
+    FIXED,
+    clear,
+    fingerprint,
+    is_complete,
+    make_jobs,
+    refuse_other_results,
+    unfinished,
+)
+from steelbench.runs.run_summary import describe_data, describe_split, first_notices, write_skipped
+from steelbench.runs.scheduler import run_jobs
 from steelbench.training.baselines.hog import run_hog
 from steelbench.training.baselines.majority import run_majority
-from steelbench.training.describe import describe_data, describe_split, first_notices, write_skipped
-from steelbench.training.forecast import Forecast, forecast
-from steelbench.training.job import Event, Job
-from steelbench.training.pipeline import run_jobs
-from steelbench.training.plan import FIXED, clear, fingerprint, is_complete, make_jobs, refuse_other_results, unfinished
-from steelbench.training.prepare import Progress, Ready, prepare
 
 
 @dataclass

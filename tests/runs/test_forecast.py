@@ -5,9 +5,9 @@ import pytest
 
 from steelbench.errors import SteelbenchError
 from steelbench.features.cache import Space
-from steelbench.training import forecast as module
-from steelbench.training.forecast import forecast
-from steelbench.training.job import ImageRef, Job, Part, SplitRef, Task, Unlabelled
+from steelbench.runs import forecast as module
+from steelbench.runs.forecast import forecast
+from steelbench.runs.jobs import ImageRef, Job, Part, SplitRef, Task, Unlabelled
 
 NAME, DIM = "mobilenet_v2_035", 1280
 WEIGHTS = {"kind": "imagenet", "md5": "abc", "digest": "whatever"}

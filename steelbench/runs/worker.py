@@ -1,6 +1,6 @@
 """The process of one backbone, started by the runner.
 
-python -m steelbench.training.worker JOB.json      events as JSON lines on standard output
+python -m steelbench.runs.worker JOB.json      events as JSON lines on standard output
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import tensorflow as tf
 
 from steelbench.errors import SteelbenchError
 from steelbench.records import read_record
-from steelbench.training.job import Event, Job
-from steelbench.training.work import Worker
+from steelbench.runs.job_execution import Worker
+from steelbench.runs.jobs import Event, Job
 
 
 def _listen_to_parent() -> threading.Event:

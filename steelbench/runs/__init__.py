@@ -1,0 +1,1 @@
+"""One `steelbench run`: preparation, jobs, worker processes, finished runs in the results folder."""
