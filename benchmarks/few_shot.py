@@ -33,8 +33,8 @@ from steelbench.data.readers import read_dataset
 from steelbench.data.split_plan import divide, labels_of
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError, choose
-from steelbench.evaluation.embedded import Embedded
-from steelbench.evaluation.few_shot import FewShot, enrollment_accuracy, few_shot_accuracy
+from steelbench.evaluation.embeddings.embedded import Embedded
+from steelbench.evaluation.embeddings.few_shot import FewShot, enrollment_accuracy, few_shot_accuracy
 from steelbench.experiment import Arcface, RunOptions
 from steelbench.records import write_json
 

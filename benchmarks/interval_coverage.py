@@ -29,7 +29,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from steelbench.evaluation.bootstrap import macro_f1
 from steelbench.evaluation.statistics import (
     Interval,
     accuracy_interval,
@@ -38,6 +37,7 @@ from steelbench.evaluation.statistics import (
     recall_intervals,
     tied_for_best,
 )
+from steelbench.evaluation.statistics.bootstrap import macro_f1
 
 IMAGES, CLASSES, SEEDS, MODELS = 360, 6, 3, 6
 ACCURACIES = (0.90, 0.95, 0.98, 0.997)

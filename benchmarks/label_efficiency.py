@@ -38,7 +38,7 @@ from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.readers import read_dataset
 from steelbench.data.split_plan import Division, divide
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.label_efficiency import C, Level, Point, learning_curve, summarise
+from steelbench.evaluation.learning_curve import C, Level, Point, learning_curve, summarise
 from steelbench.experiment import RunOptions
 from steelbench.features.cache import Space, spaces
 from steelbench.files import cache_folder

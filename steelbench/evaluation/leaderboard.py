@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from steelbench.evaluation.answers import Answers, gather, read_groups
-from steelbench.evaluation.judgement import judge
+from steelbench.evaluation.metrics import naive_accuracy, row_scores
 from steelbench.evaluation.notices import doubts
-from steelbench.evaluation.scores import naive_accuracy, row_scores
+from steelbench.evaluation.predictions import Answers, gather, read_groups
+from steelbench.evaluation.ranking import judge
 from steelbench.records import Notice, Row, RunRecord, Summary, read_record, whole_file, write_json
 
 COLUMNS = (

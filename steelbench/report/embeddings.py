@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from steelbench.evaluation.embedded import Embedded
-from steelbench.evaluation.retrieval import pair_cosines
+from steelbench.evaluation.embeddings.embedded import Embedded
+from steelbench.evaluation.embeddings.retrieval import pair_cosines
 from steelbench.records import Row
 from steelbench.report.canvas import PALETTE, QUIET, panels
 from steelbench.report.words import row_label, shorten

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from steelbench.evaluation.label_efficiency import BAND, Point
+from steelbench.evaluation.learning_curve import BAND, Point
 from steelbench.report.canvas import QUIET, colours, panels
 
 # The field that a panel's x axis shows, its scale, its label and the panel's width in inches.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import steelbench
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.retrieval import Embedded, evaluate_embeddings
+from steelbench.evaluation.embeddings.retrieval import Embedded, evaluate_embeddings
 from steelbench.models import saved_model
 from steelbench.models.model_card import card_fields
 from steelbench.models.surgery import network_name

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 from results_folder import majority_row, model_row, summary, write_folder
 
-from steelbench.evaluation.embedded import Embedded
-from steelbench.evaluation.retrieval import pair_cosines
+from steelbench.evaluation.embeddings.embedded import Embedded
+from steelbench.evaluation.embeddings.retrieval import pair_cosines
 from steelbench.records import Row
 from steelbench.report import canvas
 from steelbench.report.embeddings import Sheet, distances, project, read_sheets, tsne

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steelbench.evaluation.label_efficiency import Point
+from steelbench.evaluation.learning_curve import Point
 from steelbench.report.canvas import house_style, save
 from steelbench.report.label_efficiency import label_efficiency
 

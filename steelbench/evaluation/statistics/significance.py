@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from steelbench.evaluation.intervals import Array, by_seed, group_sums
+from steelbench.evaluation.statistics.intervals import Array, by_seed, group_sums
 
 
 @dataclass(frozen=True)

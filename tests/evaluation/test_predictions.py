@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.answers import UNTESTED, gather, group_numbers, read_groups
+from steelbench.evaluation.predictions import UNTESTED, gather, group_numbers, read_groups
 from steelbench.records import RunRecord
 
 CLASSES = ["a", "b"]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.embedded import Embedded
-from steelbench.evaluation.few_shot import (
+from steelbench.evaluation.embeddings.embedded import Embedded
+from steelbench.evaluation.embeddings.few_shot import (
     enrollment_accuracy,
     episodes,
     few_shot_accuracy,

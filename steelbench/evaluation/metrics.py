@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from steelbench.evaluation.answers import Answers, Ints, group_numbers
-from steelbench.evaluation.bootstrap import balanced_accuracy, macro_f1_interval
-from steelbench.evaluation.intervals import Interval, effective_size, proportion_interval, recall_intervals
+from steelbench.evaluation.predictions import Answers, Ints, group_numbers
+from steelbench.evaluation.statistics.bootstrap import balanced_accuracy, macro_f1_interval
+from steelbench.evaluation.statistics.intervals import Interval, effective_size, proportion_interval, recall_intervals
 from steelbench.records import ClassScore, RunRecord
 
 

@@ -7,9 +7,9 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from steelbench.evaluation.answers import UNTESTED, Answers, RunScore
-from steelbench.evaluation.judgement import judge
-from steelbench.evaluation.power import mcnemar_power
+from steelbench.evaluation.predictions import UNTESTED, Answers, RunScore
+from steelbench.evaluation.ranking import judge
+from steelbench.evaluation.statistics.power import mcnemar_power
 from steelbench.records import Row
 
 

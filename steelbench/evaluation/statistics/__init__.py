@@ -5,8 +5,10 @@
 `benchmarks/interval_coverage.py` measures whether they keep what they promise.
 """
 
-from steelbench.evaluation.bootstrap import balanced_accuracy_interval, macro_f1_interval
-from steelbench.evaluation.comparisons import (
+from steelbench.evaluation.statistics.bootstrap import balanced_accuracy_interval, macro_f1_interval
+from steelbench.evaluation.statistics.intervals import Interval, accuracy_interval, design_effect, recall_intervals
+from steelbench.evaluation.statistics.power import smallest_difference
+from steelbench.evaluation.statistics.significance import (
     PairTest,
     compare_pair,
     compare_with_best,
@@ -14,8 +16,6 @@ from steelbench.evaluation.comparisons import (
     holm,
     tied_for_best,
 )
-from steelbench.evaluation.intervals import Interval, accuracy_interval, design_effect, recall_intervals
-from steelbench.evaluation.power import smallest_difference
 
 __all__ = [
     "Interval",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from steelbench.evaluation.intervals import (
+from steelbench.evaluation.statistics.intervals import (
     Array,
     Interval,
     by_seed,

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from steelbench.evaluation.comparisons import sign_flip_p_value
-from steelbench.evaluation.power import mcnemar_power
 from steelbench.evaluation.statistics import (
     compare_pair,
     compare_with_best,
@@ -16,6 +14,8 @@ from steelbench.evaluation.statistics import (
     smallest_difference,
     tied_for_best,
 )
+from steelbench.evaluation.statistics.power import mcnemar_power
+from steelbench.evaluation.statistics.significance import sign_flip_p_value
 
 
 def pair(only_a, only_b, both=20, neither=3):

@@ -6,8 +6,8 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from sklearn.utils import resample as sklearn_resample
 
-from steelbench.evaluation.bootstrap import group_confusions, macro_f1, resample, smallest_size
 from steelbench.evaluation.statistics import accuracy_interval, balanced_accuracy_interval, macro_f1_interval
+from steelbench.evaluation.statistics.bootstrap import group_confusions, macro_f1, resample, smallest_size
 
 
 def predictions(seed=0, num_classes=4, num_groups=60, accuracy=0.85):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.embedded import Array, Embedded, Ints, unit_rows
+from steelbench.evaluation.embeddings.embedded import Array, Embedded, Ints, unit_rows
 
 QUERIES = 15
 SHOTS = (1, 5)

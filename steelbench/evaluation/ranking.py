@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from steelbench.evaluation.answers import UNTESTED, Answers, Ints, group_numbers
-from steelbench.evaluation.comparisons import PairTest, compare_pair, corrected_resampled_t, holm
-from steelbench.evaluation.intervals import effective_size
-from steelbench.evaluation.power import smallest_difference
+from steelbench.evaluation.predictions import UNTESTED, Answers, Ints, group_numbers
+from steelbench.evaluation.statistics.intervals import effective_size
+from steelbench.evaluation.statistics.power import smallest_difference
+from steelbench.evaluation.statistics.significance import PairTest, compare_pair, corrected_resampled_t, holm
 from steelbench.records import Row
 
 LEVEL = 0.05

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from steelbench.evaluation.label_efficiency import (
+from steelbench.evaluation.learning_curve import (
     BUDGETS,
     Budget,
     Point,

@@ -6,8 +6,8 @@ import statsmodels.api as sm
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from steelbench.evaluation.answers import UNTESTED, Answers
-from steelbench.evaluation.scores import naive_accuracy, row_scores
+from steelbench.evaluation.metrics import naive_accuracy, row_scores
+from steelbench.evaluation.predictions import UNTESTED, Answers
 from steelbench.records import RunRecord
 
 CLASSES = ["a", "b", "c"]

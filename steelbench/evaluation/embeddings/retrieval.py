@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.embedded import Array, Embedded, Ints, unit_rows
-from steelbench.evaluation.few_shot import few_shot_scores
+from steelbench.evaluation.embeddings.embedded import Array, Embedded, Ints, unit_rows
+from steelbench.evaluation.embeddings.few_shot import few_shot_scores
 
 NEIGHBOURS = 5
 CHUNK = 128

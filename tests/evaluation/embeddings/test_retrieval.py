@@ -5,10 +5,10 @@ import pytest
 from sklearn.metrics import roc_auc_score, silhouette_score
 
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation import retrieval
-from steelbench.evaluation.embedded import Embedded
-from steelbench.evaluation.few_shot import few_shot_accuracy
-from steelbench.evaluation.retrieval import average_precision_at_r, evaluate_embeddings, vote
+from steelbench.evaluation.embeddings import retrieval
+from steelbench.evaluation.embeddings.embedded import Embedded
+from steelbench.evaluation.embeddings.few_shot import few_shot_accuracy
+from steelbench.evaluation.embeddings.retrieval import average_precision_at_r, evaluate_embeddings, vote
 
 
 def embedded(n=40, classes=3, spread=1.0, seed=0, groups=None, first=0):

@@ -1,0 +1,1 @@
+"""How well classes lie apart in an embedding: retrieval, few shots, projection."""
