@@ -194,8 +194,8 @@ def main() -> None:
     told = describe_run(options, records, inspection, division.groups)
     rows = [dataclasses.asdict(level) for level in levels]
     write_json(options.out / "label_efficiency.json", {**told, "seconds": round(seconds, 1), "levels": rows})
-    from steelbench.report.canvas import house_style, save
-    from steelbench.report.label_efficiency import label_efficiency
+    from steelbench.report.figures.learning_curve import label_efficiency
+    from steelbench.report.figures.style import house_style, save
 
     with house_style():
         save(label_efficiency(points), options.out / "label_efficiency.png")

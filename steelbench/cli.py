@@ -88,7 +88,7 @@ def run(
 def report(results: Annotated[Path, RESULTS]) -> None:
     """Draw the report of a results folder again."""
     from steelbench.errors import SteelbenchError
-    from steelbench.report.page import build_report
+    from steelbench.report.results_page import build_report
 
     if results.exists() and not results.is_dir():
         raise SteelbenchError(f"{results} is a file; expected the folder that `steelbench run --results` wrote.")

@@ -62,7 +62,7 @@ def imports(node):
             yield from (alias.name for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, "relative import"
-            # `from steelbench.report import words` imports the module steelbench.report.words
+            # `from steelbench.report import words` imports the module steelbench.report.formatting
             inner = [f"{child.module}.{alias.name}" for alias in child.names]
             yield from [name for name in inner if name in MODULES] or [child.module]
         elif not for_types_only(child):
@@ -138,7 +138,7 @@ def loaded(program):
         ("from steelbench.__main__ import main; assert main(['--help']) == 0", "run"),
         ("from steelbench.__main__ import main; assert main(['run', '--help']) == 0", "--folds"),
         ("from steelbench.__main__ import main; assert main(['list']) == 0", "vgg19"),
-        ("import steelbench.cli, steelbench.report.page, steelbench.runs.run", ""),
+        ("import steelbench.cli, steelbench.report.results_page, steelbench.runs.run", ""),
     ],
     ids=["help", "run help", "list", "imports"],
 )

@@ -144,7 +144,7 @@ def replace_missing(experiments: Sequence[Experiment], progress: Progress) -> tu
 def execute(options: RunOptions, experiments: list[Experiment], command: str) -> int:
     """Run, write leaderboard and report, print the leaderboard; returns the exit code."""
     from steelbench.evaluation.leaderboard import assemble
-    from steelbench.report.page import build_report
+    from steelbench.report.results_page import build_report
     from steelbench.runs.run import run
 
     with Terminal() as terminal:

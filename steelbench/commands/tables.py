@@ -15,7 +15,7 @@ from steelbench.experiment import METHODS
 from steelbench.models.backbones import BACKBONES
 from steelbench.records import Row, Summary
 from steelbench.report.conclusion import conclusion, standings
-from steelbench.report.words import interval, p_value, percent, row_label
+from steelbench.report.formatting import interval, p_value, percent, row_label
 
 # Columns of the printed leaderboard that hold numbers.
 RIGHT = ("accuracy", "naive split", "macro-F1", "images", "seconds")

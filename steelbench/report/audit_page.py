@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelbench.records import write_text
-from steelbench.report import words
+from steelbench.report import formatting
 
 if TYPE_CHECKING:
     from steelbench.audit.findings import AuditResult
@@ -42,8 +42,8 @@ def write_audit_page(
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from steelbench.report.audit_figures import brightness
-    from steelbench.report.canvas import house_style, save
+    from steelbench.report.figures.brightness import brightness
+    from steelbench.report.figures.style import house_style, save
 
     with house_style():
         save(brightness(audit.brightness), out / "brightness.png")
@@ -55,7 +55,7 @@ def write_audit_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": words.percent, "number": words.number, "jpeg": _jpeg}
+    environment.filters |= {"percent": formatting.percent, "number": formatting.number, "jpeg": _jpeg}
     page = out / "audit.html"
     context = _context(audit) | {
         "pairs": pairs,
@@ -105,10 +105,10 @@ def summary_sentences(audit: AuditResult) -> list[str]:
         return [f"No two of the {len(audit.inspection.images)} images were found to share pixels."]
     sizes = Counter(audit.groups.values())
     involved = sum(size for size in sizes.values() if size > 1)
-    share = words.percent(involved / len(audit.groups))
-    leaks = [f"{words.percent(leak)} of the test images ({split})" for split, leak in audit.leaks.items()]
+    share = formatting.percent(involved / len(audit.groups))
+    leaks = [f"{formatting.percent(leak)} of the test images ({split})" for split, leak in audit.leaks.items()]
     return [
-        f"Under a random split, {words.join(leaks)} would share pixels with a training image.",
+        f"Under a random split, {formatting.join(leaks)} would share pixels with a training image.",
         f"{involved} of {len(audit.groups)} images ({share}) share pixels with another one; they form "
         f"{_count(sum(size > 1 for size in sizes.values()), 'group')}, which must stay on one side of a split.",
     ]
@@ -149,8 +149,8 @@ def _notices(audit: AuditResult) -> list[tuple[str, str]]:
         notices.append(("caution", text))
     for shortcut in (shortcut for shortcut in audit.shortcuts if shortcut.notable):
         text = (
-            f"The {shortcut.attribute} alone tells the class of {words.percent(shortcut.accuracy)} of the images; "
-            f"always naming the largest class, {words.percent(shortcut.majority)}."
+            f"The {shortcut.attribute} alone tells the class of {formatting.percent(shortcut.accuracy)} of the images; "
+            f"always naming the largest class, {formatting.percent(shortcut.majority)}."
         )
         notices.append(("caution" if shortcut.outside else "note", " ".join((text, *shortcut.facts[:2]))))
     return notices

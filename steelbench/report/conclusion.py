@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from steelbench.records import Row, Summary
-from steelbench.report.records import is_majority
-from steelbench.report.words import interval, join, p_value, percent, points, row_label
+from steelbench.report.formatting import interval, join, p_value, percent, points, row_label
+from steelbench.report.load import is_majority
 
 # With fewer independent images than this share of all, the reader must know their number.
 NOTABLE = 0.95

@@ -5,7 +5,7 @@ from results_folder import failed_row, hog_row, judged, majority_row, summary
 
 from steelbench.records import Row
 from steelbench.report.conclusion import conclusion, standings
-from steelbench.report.words import flatten, p_value, percent, shorten
+from steelbench.report.formatting import flatten, p_value, percent, shorten
 
 SHOWN = "this test set reliably shows only differences of 2.3 points or more."
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from steelbench.audit.shortcuts import Brightness
-from steelbench.report.audit_figures import brightness
-from steelbench.report.canvas import house_style, save
+from steelbench.report.figures.brightness import brightness
+from steelbench.report.figures.style import house_style, save
 
 ROWS = [Brightness("dark", 40, 5, 120, 1), Brightness("$x^2$ " + "long " * 20, 200, 30, 118, 2)]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from steelbench.records import Row
-from steelbench.report import canvas, charts, curves, embeddings
 from steelbench.report.conclusion import standings
-from steelbench.report.confusion import confusion
-from steelbench.report.records import History, Records
-from steelbench.report.words import NOTHING, join, percent, row_label, variety
+from steelbench.report.figures import comparison, curves, embeddings, style
+from steelbench.report.figures.confusion import confusion
+from steelbench.report.formatting import NOTHING, join, percent, row_label, variety
+from steelbench.report.load import History, Records
 
 # What this module may delete; other commands put their own pictures into the folder.
 OURS = ("accuracy.png", "classes.png", "seconds.png", "curves-*.png", "confusion-*.png", "embeddings-*.png")
@@ -32,10 +32,10 @@ class Picture:
 def draw_figures(records: Records, folder: Path) -> dict[str, Picture]:
     """Write every figure that the records allow as PNG; key: the file's stem."""
     drawn: dict[str, Picture] = {}
-    with canvas.house_style():
+    with style.house_style():
         for stem, title, alt, figure in _figures(records):
             path = folder / f"{stem}.png"
-            canvas.save(figure, path)
+            style.save(figure, path)
             drawn[stem] = Picture(path, title, alt)
     for pattern in OURS:
         for path in folder.glob(pattern):
@@ -57,8 +57,8 @@ def class_names(row: Row) -> list[str]:
 
 def _backbone_colours(records: Records) -> dict[str, str]:
     # Rows without a network are no backbone: gray.
-    networks = canvas.colours(row.backbone for row in records.models if row.backbone != "none")
-    return networks | {"none": canvas.QUIET}
+    networks = style.colours(row.backbone for row in records.models if row.backbone != "none")
+    return networks | {"none": style.QUIET}
 
 
 def _line_colours(records: Records) -> dict[str, str]:
@@ -66,15 +66,15 @@ def _line_colours(records: Records) -> dict[str, str]:
     colours = _backbone_colours(records)
     if len(colours) > 2:  # `none` is always one of them
         return {row.name: colours[row.backbone] for row in records.models}
-    return canvas.colours(row.name for row in records.models)
+    return style.colours(row.name for row in records.models)
 
 
 def _variety_colours(records: Records, histories: list[History]) -> dict[str, str]:
     """A colour for each `variety`: the same in all figures, unless there are more than colours."""
     names = {variety(row) for row in records.models if row.backbone != "none"}
-    if len(names) > len(canvas.PALETTE):
+    if len(names) > len(style.PALETTE):
         names = {variety(history.row) for history in histories[: curves.FOLLOWED]}
-    return canvas.colours(names, first=6)
+    return style.colours(names, first=6)
 
 
 def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
@@ -88,7 +88,7 @@ def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
             "accuracy",
             "Accuracy",
             f"Accuracy with intervals: {alt}",
-            charts.accuracy(models, records.majority, _backbone_colours(records), marks),
+            comparison.accuracy(models, records.majority, _backbone_colours(records), marks),
         )
     yield from _curves(records)
     if records.sheets:
@@ -106,8 +106,8 @@ def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
     if isinstance(classes, dict) and classes:
         counts = {str(name): int(count or 0) for name, count in classes.items()}
         alt = f"Images per class, {min(counts.values())} to {max(counts.values())}"
-        yield "classes", "Images per class", alt, charts.images_per_class(counts)
-    spent = charts.seconds(models)
+        yield "classes", "Images per class", alt, comparison.images_per_class(counts)
+    spent = comparison.seconds(models)
     if spent:
         yield "seconds", "Seconds by step", "Seconds of each row by step, stacked bars", spent
 

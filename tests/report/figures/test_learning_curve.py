@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from steelbench.evaluation.learning_curve import Point
-from steelbench.report.canvas import house_style, save
-from steelbench.report.label_efficiency import label_efficiency
+from steelbench.report.figures.learning_curve import label_efficiency
+from steelbench.report.figures.style import house_style, save
 
 SHARES, COUNTS = (0.01, 0.1, 1.0), (1, 5)
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from steelbench.report.canvas import panels
-from steelbench.report.words import shorten
+from steelbench.report.figures.style import panels
+from steelbench.report.formatting import shorten
 
 COUNTED = 30
 LABELLED = 100

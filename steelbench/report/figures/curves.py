@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from steelbench.report.canvas import DASHES, INK, PALE, PALETTE, panels
-from steelbench.report.records import History
-from steelbench.report.words import row_label, shorten, variety
+from steelbench.report.figures.style import DASHES, INK, PALE, PALETTE, panels
+from steelbench.report.formatting import row_label, shorten, variety
+from steelbench.report.load import History
 
 # Rows of one backbone that have a colour of their own; the others stay pale in the background.
 FOLLOWED = len(PALETTE)

@@ -20,8 +20,8 @@ from results_folder import (
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.published import Published
 from steelbench.records import Notice, Row
-from steelbench.report import page
-from steelbench.report.page import build_report
+from steelbench.report import results_page
+from steelbench.report.results_page import build_report
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -73,9 +73,9 @@ def test_page_is_one_file_with_a_table_and_pictures(results):
     page = Page(text)
 
     assert "<table" in text
-    assert all(link.startswith(("data:", "#")) for link in page.links)
+    assert all(link.startswith(("data:", "#")) for link in results_page.links)
     assert not re.search(r"@import|url\(|<script|<iframe|<object", text)
-    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
+    pictures = [attributes for tag, attributes in results_page.tags if tag == "img"]
     assert len(pictures) == len(list((results / "figures").glob("*.png")))
     assert all(picture["src"].startswith("data:image/png;base64,") and picture["alt"] for picture in pictures)
 
@@ -83,11 +83,13 @@ def test_page_is_one_file_with_a_table_and_pictures(results):
 def test_page_is_accessible(results):
     page = Page((results / "report.html").read_text(encoding="utf-8"))
 
-    assert ("html", {"lang": "en"}) in page.tags
-    assert page.headings[0] == 1 and page.headings.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
-    targets = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
-    assert {link[1:] for link in page.links if link.startswith("#")} <= targets
+    assert ("html", {"lang": "en"}) in results_page.tags
+    assert results_page.headings[0] == 1 and results_page.headings.count(1) == 1
+    assert all(
+        after - before <= 1 for before, after in zip(results_page.headings, results_page.headings[1:], strict=False)
+    )
+    targets = {attributes["id"] for _, attributes in results_page.tags if "id" in attributes}
+    assert {link[1:] for link in results_page.links if link.startswith("#")} <= targets
 
 
 def test_every_figure_has_its_name(results):
@@ -262,7 +264,7 @@ def test_published_numbers_stand_in_a_table_of_their_own(tmp_path, monkeypatch):
         Published(**known, source="B. Author", url="", model="VGG", accuracy=0.9, macro_f1=0.81),
     ]
     asked = []
-    monkeypatch.setattr(page, "published_for", lambda classes: asked.append(classes) or published)
+    monkeypatch.setattr(results_page, "published_for", lambda classes: asked.append(classes) or published)
 
     text, parsed = render(tmp_path, summary([model_row("vgg19", "linear", 0.95)]))
 
@@ -392,7 +394,7 @@ def test_a_missing_or_broken_summary_is_the_users_error(tmp_path, content):
 def test_nothing_heavy_is_imported(tmp_path):
     write_folder(tmp_path, summary([model_row("vgg19", "softmax", 0.9)]))
     code = (
-        "import sys; import steelbench.report.page as page; from pathlib import Path;"
+        "import sys; import steelbench.report.results_page as page; from pathlib import Path;"
         "assert not {'matplotlib', 'jinja2', 'numpy'} & set(sys.modules);"
         f"page.build_report(Path({str(tmp_path)!r}));"
         "heavy = {'tensorflow', 'keras', 'sklearn', 'openvino', 'torch'} & set(sys.modules);"

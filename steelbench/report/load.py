@@ -13,7 +13,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.records import Row, RunRecord, Summary, read_record
 
 if TYPE_CHECKING:
-    from steelbench.report.embeddings import Sheet
+    from steelbench.report.figures.embeddings import Sheet
 
 # The stage that classifies writes this file; earlier ones write `history-<stage>.csv`.
 LAST = "history.csv"
@@ -67,7 +67,7 @@ def load(results: Path) -> Records:
         SteelbenchError: if `results.json` is missing or broken. Every other file may be.
     """
     # Here, because what it imports is slow, and `steelbench --help` needs none of it.
-    from steelbench.report.embeddings import read_sheets
+    from steelbench.report.figures.embeddings import read_sheets
 
     summary = read_record(results / "results.json", Summary)
     records = Records(

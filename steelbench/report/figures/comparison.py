@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from steelbench.records import Row
-from steelbench.report.canvas import INK, QUIET, SOFT, panels
-from steelbench.report.whisker import Scale
-from steelbench.report.words import percent, row_label, shorten
+from steelbench.report.figures.scale import Scale
+from steelbench.report.figures.style import INK, QUIET, SOFT, panels
+from steelbench.report.formatting import percent, row_label, shorten
 
 OTHER = "other steps"
 STRIPE = "#e3eef7"

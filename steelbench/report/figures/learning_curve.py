@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from steelbench.evaluation.learning_curve import BAND, Point
-from steelbench.report.canvas import QUIET, colours, panels
+from steelbench.report.figures.style import QUIET, colours, panels
 
 # The field that a panel's x axis shows, its scale, its label and the panel's width in inches.
 PANELS = (

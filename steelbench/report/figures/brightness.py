@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from steelbench.report.canvas import INK, SOFT, panels
-from steelbench.report.words import shorten
+from steelbench.report.figures.style import INK, SOFT, panels
+from steelbench.report.formatting import shorten
 
 if TYPE_CHECKING:
     from steelbench.audit.shortcuts import Brightness

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from steelbench.evaluation.embeddings.embedded import Embedded
 from steelbench.evaluation.embeddings.retrieval import pair_cosines
 from steelbench.records import Row
-from steelbench.report.canvas import PALETTE, QUIET, panels
-from steelbench.report.words import row_label, shorten
+from steelbench.report.figures.style import PALETTE, QUIET, panels
+from steelbench.report.formatting import row_label, shorten
 
 # Methods that learn an embedding; without one of them there is nothing to look at.
 LEARNED = ("supcon", "triplet", "arcface")

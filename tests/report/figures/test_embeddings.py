@@ -11,9 +11,9 @@ from results_folder import majority_row, model_row, summary, write_folder
 from steelbench.evaluation.embeddings.embedded import Embedded
 from steelbench.evaluation.embeddings.retrieval import pair_cosines
 from steelbench.records import Row
-from steelbench.report import canvas
-from steelbench.report.embeddings import Sheet, distances, project, read_sheets, tsne
-from steelbench.report.page import build_report
+from steelbench.report.figures import style
+from steelbench.report.figures.embeddings import Sheet, distances, project, read_sheets, tsne
+from steelbench.report.results_page import build_report
 
 
 def row(method, backbone="vgg19"):
@@ -57,7 +57,7 @@ def test_rows_that_share_an_embedding_are_shown_once(tmp_path):
 
 def test_distances_of_all_panels_have_one_scale():
     spreads = (0.01, 1.0)
-    with canvas.house_style():
+    with style.house_style():
         figure = distances([Sheet(row(f"m{spread}"), images(spread=spread)) for spread in spreads])
 
     limits = {axis.get_xlim() for axis in figure.axes}
@@ -106,9 +106,9 @@ def test_classes_that_lie_apart_lie_apart_on_the_map():
 @pytest.mark.parametrize("draw", [lambda sheets: tsne(sheets, ["a", "b", "$x^2$"]), distances])
 def test_each_sheet_has_its_panel(count, draw, tmp_path):
     sheets = [Sheet(row(f"m{place}"), images(seed=place)) for place in range(count)]
-    with canvas.house_style():
+    with style.house_style():
         figure = draw(sheets)
-        canvas.save(figure, tmp_path / "figure.png")
+        style.save(figure, tmp_path / "figure.png")
 
     assert isinstance(figure, Figure)
     assert [axis.get_title(loc="left") for axis in figure.axes] == [f"vgg19 + m{place}" for place in range(count)]
@@ -118,8 +118,8 @@ def test_each_sheet_has_its_panel(count, draw, tmp_path):
 def test_images_of_one_class_have_one_histogram(tmp_path):
     alone = images()
     sheet = Sheet(row("supcon"), Embedded(alone.vectors, np.zeros(30, np.int64), alone.groups))
-    with canvas.house_style():
-        canvas.save(distances([sheet]), tmp_path / "figure.png")
+    with style.house_style():
+        style.save(distances([sheet]), tmp_path / "figure.png")
 
     assert (tmp_path / "figure.png").stat().st_size > 1000
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from steelbench.evaluation.published import published_for
 from steelbench.records import ClassScore, Row, write_text
-from steelbench.report import words
+from steelbench.report import formatting
 from steelbench.report.conclusion import conclusion, standings
-from steelbench.report.records import Records, is_majority, load
-from steelbench.report.whisker import Scale
+from steelbench.report.figures.scale import Scale
+from steelbench.report.load import Records, is_majority, load
 
 if TYPE_CHECKING:
-    from steelbench.report.figures import Picture
+    from steelbench.report.figures.all_figures import Picture
 
 LEVELS = {"serious": 0, "caution": 1, "note": 2}
 SHOWN_SKIPPED = 20
@@ -32,7 +32,7 @@ def build_report(results: Path) -> Path:
         SteelbenchError: if `results.json` is missing or broken.
     """
     # Here, because Matplotlib and Jinja take half a second to import and `steelbench --help` needs neither.
-    from steelbench.report.figures import draw_figures
+    from steelbench.report.figures.all_figures import draw_figures
 
     records = load(results)
     pictures = draw_figures(records, results / "figures")
@@ -52,17 +52,17 @@ def _render(records: Records, pictures: dict[str, Picture]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": words.percent, "number": words.number, "label": words.row_label}
-    environment.filters |= {"backbone": words.backbone_label, "method": words.method_label}
-    environment.filters |= {"limits": words.limits, "interval": words.interval, "p_value": words.p_value}
-    environment.filters |= {"points": words.points, "flatten": words.flatten, "data_uri": _data_uri}
+    environment.filters |= {"percent": formatting.percent, "number": formatting.number, "label": formatting.row_label}
+    environment.filters |= {"backbone": formatting.backbone_label, "method": formatting.method_label}
+    environment.filters |= {"limits": formatting.limits, "interval": formatting.interval, "p_value": formatting.p_value}
+    environment.filters |= {"points": formatting.points, "flatten": formatting.flatten, "data_uri": _data_uri}
     environment.filters["pystring"] = json.dumps
     environment.tests["majority"] = is_majority
     return environment.get_template("report.html.j2").render(_context(records, pictures))
 
 
 def _context(records: Records, pictures: dict[str, Picture]) -> dict[str, Any]:
-    from steelbench.report.figures import confusion_stem
+    from steelbench.report.figures.all_figures import confusion_stem
 
     summary, models = records.summary, records.models
     classes = _object(summary.dataset.get("classes"))
@@ -79,7 +79,9 @@ def _context(records: Records, pictures: dict[str, Picture]) -> dict[str, Any]:
         "scale": Scale.of(models),
         "standings": standings(models),
         "judgement": summary.judgement,
-        "best_label": next((words.row_label(row) for row in models if row.name == summary.judgement.get("best")), ""),
+        "best_label": next(
+            (formatting.row_label(row) for row in models if row.name == summary.judgement.get("best")), ""
+        ),
         "naive": any(row.naive_accuracy is not None for row in models),
         "naive_leaking": summary.split.get("naive_leaking"),
         "embedding_scores": _embedding_scores(models),
@@ -112,7 +114,7 @@ def _embedding_scores(models: list[Row]) -> list[tuple[Row, dict[str, Any]]]:
 
 def _without_curves(records: Records) -> list[str]:
     drawn = {history.row.name for history in records.histories}
-    return [words.row_label(row) for row in records.models if row.name not in drawn]
+    return [formatting.row_label(row) for row in records.models if row.name not in drawn]
 
 
 def _weights(models: list[Row]) -> dict[str, dict[str, Any]]:
