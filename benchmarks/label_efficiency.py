@@ -134,7 +134,7 @@ def write_points(path: Path, points: list[Point]) -> None:
 
 def show_levels(levels: list[Level]) -> None:
     """The means as a table, the backbones of one budget below each other."""
-    from steelbench.commands.tables import show
+    from steelbench.cli.tables import show
 
     def budget(level: Level) -> str:
         return f"{level.per_class} per class" if level.per_class else f"{level.share:.0%}"

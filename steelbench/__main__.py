@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code, as `told`."""
 
     def typed() -> int:
-        from steelbench.cli import app
+        from steelbench.cli.app import app
 
         return app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from steelbench.commands.run import load_suite
+from steelbench.cli.commands.run import load_suite
 from steelbench.experiment import RunOptions
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"

@@ -138,7 +138,7 @@ def loaded(program):
         ("from steelbench.__main__ import main; assert main(['--help']) == 0", "run"),
         ("from steelbench.__main__ import main; assert main(['run', '--help']) == 0", "--folds"),
         ("from steelbench.__main__ import main; assert main(['list']) == 0", "vgg19"),
-        ("import steelbench.cli, steelbench.report.results_page, steelbench.runs.run", ""),
+        ("import steelbench.cli.app, steelbench.report.results_page, steelbench.runs.run", ""),
     ],
     ids=["help", "run help", "list", "imports"],
 )

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from steelbench.commands.run import FALLBACK, replace_missing
+from steelbench.cli.commands.run import FALLBACK, replace_missing
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, Knn, Softmax
 from steelbench.models import keras_hub

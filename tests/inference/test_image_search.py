@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from steelbench.__main__ import main
-from steelbench.deploy.gallery import Found, draw_sheet, embed_files, most_similar
 from steelbench.errors import SteelbenchError
+from steelbench.inference.image_search import Found, draw_sheet, embed_files, most_similar
 
 
 class Colours:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.data.images import RGB, UnreadableImageError, read_image, resize
-from steelbench.deploy.predict import Model
 from steelbench.errors import SteelbenchError
+from steelbench.inference.model import Model
 from steelbench.records import whole_file
 
 CHUNK = 64

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from steelbench.__main__ import main
-from steelbench.commands.audit_labels import best_space
+from steelbench.audit.label_check import best_space
 from steelbench.data.demo import cached_demo
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from steelbench.commands.progress import Terminal
+from steelbench.cli.progress import Terminal
 from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import METHODS, Experiment, RunOptions, method_of, parse_assignments, with_fields
 from steelbench.models import keras_hub
@@ -159,7 +159,7 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str) ->
                 options.results, outcome.dataset, outcome.split, outcome.failures, outcome.notices, outcome.weights
             )
             build_report(options.results)
-    from steelbench.commands.tables import print_leaderboard
+    from steelbench.cli.tables import print_leaderboard
 
     print_leaderboard(summary)
     print(options.results / "report.html")
@@ -168,7 +168,7 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str) ->
 
 def foresee(options: RunOptions, experiments: list[Experiment]) -> int:
     """Print what would run, what is cached, and what it will take; returns the exit code."""
-    from steelbench.commands.tables import show
+    from steelbench.cli.tables import show
     from steelbench.runs.run import preview
     from steelbench.runs.scheduler import most_alive
 

@@ -6,7 +6,7 @@ import csv
 import sys
 from pathlib import Path
 
-from steelbench.commands.predict import image_paths
+from steelbench.cli.commands.predict import image_paths
 from steelbench.errors import SteelbenchError
 
 
@@ -15,8 +15,8 @@ def retrieve_files(model_path: Path, query: Path, index: Path, top: int, sheet: 
     if not query.is_file():
         raise SteelbenchError(f"--query {query} is no file; name an image.")
     files = list(image_paths([index]))
-    from steelbench.deploy.gallery import draw_sheet, most_similar
-    from steelbench.deploy.predict import load_model
+    from steelbench.inference.image_search import draw_sheet, most_similar
+    from steelbench.inference.model import load_model
 
     model = load_model(model_path)
     found, unreadable = most_similar(model, query, files, top)

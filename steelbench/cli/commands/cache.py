@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from steelbench.commands.tables import show
+from steelbench.cli.tables import show
 from steelbench.errors import choose
 from steelbench.features.cache import clear, spaces
 from steelbench.files import cache_folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steelbench.commands.progress import Terminal
+from steelbench.cli.progress import Terminal
 
 # What the audit calls its stages, in words.
 STAGES = {
@@ -20,8 +20,8 @@ def run_audit(data: str, out: Path, include_none: bool, bit_depth: int | None) -
     """Audit, write the findings and their page, print them in sentences."""
     from steelbench.audit.audit import audit_data
     from steelbench.audit.findings import write_audit
+    from steelbench.audit.label_check import judge_labels
     from steelbench.audit.thumbnails import draw_files, draw_pairs
-    from steelbench.commands.audit_labels import judge_labels
     from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page
 
     with Terminal() as terminal:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steelbench.commands.progress import Terminal
-from steelbench.commands.tables import show
+from steelbench.cli.progress import Terminal
+from steelbench.cli.tables import show
 from steelbench.errors import SteelbenchError, choose
 from steelbench.models.backbones import BACKBONES, WeightsFile
 from steelbench.models.weight_files import download, find_file, search_folders, verify_file

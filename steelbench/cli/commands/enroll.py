@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from steelbench.commands.predict import image_paths
+from steelbench.cli.commands.predict import image_paths
 from steelbench.errors import SteelbenchError
 
 
@@ -18,7 +18,7 @@ def enroll_folder(model: Path, folder: Path, out: Path | None) -> int:
         raise SteelbenchError(f"--out {target} does not end in .h5; that is what plain Keras opens.")
     if target.exists():
         raise SteelbenchError(f"{target} exists; name another file with --out, or delete it.")
-    from steelbench.deploy.enroll import enroll_class
+    from steelbench.inference.enrollment import enroll_class
 
     count, unreadable = enroll_class(model, folder.name, list(image_paths([folder])), target)
     print(f"steelbench: '{folder.name}' is the mean of {count} images", file=sys.stderr)

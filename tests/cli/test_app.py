@@ -300,7 +300,7 @@ def test_ctrl_c_in_any_command_ends_with_130_and_one_line(monkeypatch, capsys):
     def interrupt(what):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("steelbench.commands.tables.print_lists", interrupt)
+    monkeypatch.setattr("steelbench.cli.tables.print_lists", interrupt)
 
     assert main(["list"]) == 130
     assert capsys.readouterr().err == "steelbench: interrupted; the same command goes on where it stopped.\n"
@@ -327,7 +327,7 @@ def test_nothing_at_all_gives_the_help_and_2(capsys):
 
 
 def test_a_fault_of_ours_is_owned_and_exits_1(monkeypatch, refused):
-    monkeypatch.setattr("steelbench.commands.tables.print_lists", lambda what: {}["a key that is missing"])
+    monkeypatch.setattr("steelbench.cli.tables.print_lists", lambda what: {}["a key that is missing"])
 
     assert main(["list"]) == 1
 

@@ -7,8 +7,8 @@ import pytest
 from results_folder import failed_row, hog_row, judged, majority_row, model_row, summary
 from rich.console import Console
 
-from steelbench.commands import tables
-from steelbench.commands.tables import print_leaderboard
+from steelbench.cli.app import tables
+from steelbench.cli.tables import print_leaderboard
 
 
 def printed(record, capsys):

@@ -40,7 +40,7 @@ def predict_files(model_path: Path, paths: list[Path]) -> int:
     from steelbench.data.images import RGB, UnreadableImageError, read_image
 
     files = list(image_paths(paths))
-    from steelbench.deploy.predict import load_model
+    from steelbench.inference.model import load_model
 
     model = load_model(model_path)
     writer = csv.writer(sys.stdout, lineterminator="\n")

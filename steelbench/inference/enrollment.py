@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.deploy.gallery import embed_files
-from steelbench.deploy.predict import Model
 from steelbench.errors import SteelbenchError
+from steelbench.inference.image_search import embed_files
+from steelbench.inference.model import Model
 from steelbench.models.model_card import Card
 from steelbench.records import read_record
 
@@ -30,7 +30,7 @@ def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Pat
     Raises:
         SteelbenchError: if the model is of another kind, or knows the class, or no image can be read.
     """
-    from steelbench.deploy.predict import load_model
+    from steelbench.inference.model import load_model
     from steelbench.models import saved_model
 
     model = load_model(model_path)

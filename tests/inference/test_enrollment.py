@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from steelbench.__main__ import main
-from steelbench.deploy.enroll import refuse_name, with_class
 from steelbench.errors import SteelbenchError
+from steelbench.inference.enrollment import refuse_name, with_class
 
 
 def test_new_column_is_the_mean_direction_as_long_as_the_others():

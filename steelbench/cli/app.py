@@ -60,7 +60,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Replace the runs in the results folder.")] = False,
 ) -> int:
     """Run experiments on a data set and write a report and models."""
-    from steelbench.commands.run import Request, execute, foresee, load_suite, make_experiments
+    from steelbench.cli.commands.run import Request, execute, foresee, load_suite, make_experiments
     from steelbench.experiment import RunOptions
 
     experiments, preset = load_suite(suite) if suite else (None, {})
@@ -103,7 +103,7 @@ def audit(
     bit_depth: Annotated[int | None, typer.Option(min=8, max=16, help="Used bits of 16-bit files.")] = None,
 ) -> None:
     """Find images that share pixels, wrong labels, shortcuts; write audit.json, pairs.csv, groups.csv, audit.html."""
-    from steelbench.commands.audit import run_audit
+    from steelbench.cli.commands.audit import run_audit
 
     run_audit(data, out or Path("results") / f"{Path(data).resolve().stem}-audit", include_none, bit_depth)
 
@@ -114,7 +114,7 @@ def stitch(
     run_name: Annotated[str, typer.Argument(help="A folder in RESULTS_DIR/runs, such as vgg19-softmax-s1-f3.")],
 ) -> None:
     """Make the whole .h5 of a run that was kept as a head only."""
-    from steelbench.commands.stitch import stitch_run
+    from steelbench.cli.commands.stitch import stitch_run
 
     print(stitch_run(results, run_name))
 
@@ -122,7 +122,7 @@ def stitch(
 @app.command("list")
 def list_(what: Annotated[str | None, typer.Argument(help="backbones, methods, datasets or metrics")] = None) -> None:
     """Say what can be run."""
-    from steelbench.commands.tables import print_lists
+    from steelbench.cli.tables import print_lists
 
     print_lists(what)
 
@@ -133,7 +133,7 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")],
 ) -> int:
     """Print path, class, probability for images, as CSV."""
-    from steelbench.commands.predict import predict_files
+    from steelbench.cli.commands.predict import predict_files
 
     return predict_files(model, paths)
 
@@ -147,7 +147,7 @@ def retrieve(
     sheet: Annotated[Path | None, typer.Option(help="PNG to draw; default similar-to-<query>.png.")] = None,
 ) -> int:
     """List the most similar images as CSV, and draw them side by side."""
-    from steelbench.commands.retrieve import retrieve_files
+    from steelbench.cli.commands.retrieve import retrieve_files
 
     return retrieve_files(model, query, index, top, sheet)
 
@@ -159,7 +159,7 @@ def enroll(
     out: Annotated[Path | None, typer.Option(help="The new .h5; default MODEL-with-CLASS.h5 beside it.")] = None,
 ) -> int:
     """Add a class to a model from a few images, without training; writes a new model."""
-    from steelbench.commands.enroll import enroll_folder
+    from steelbench.cli.commands.enroll import enroll_folder
 
     return enroll_folder(model, new_class_dir, out)
 
@@ -169,7 +169,7 @@ def weights_list(
     backbones: Annotated[str | None, BACKBONES] = None, weights_dir: Annotated[Path | None, FOLDER] = None
 ) -> None:
     """File names, sizes, md5, where from, where to put them."""
-    from steelbench.commands.weights import list_files
+    from steelbench.cli.commands.weights import list_files
 
     list_files(backbones, weights_dir)
 
@@ -181,7 +181,7 @@ def weights_download(
     kind: Annotated[str, typer.Option(help="imagenet or noisy-student.")] = "imagenet",
 ) -> None:
     """Fetch the files that are missing."""
-    from steelbench.commands.weights import download_files
+    from steelbench.cli.commands.weights import download_files
 
     download_files(backbones, weights_dir, kind)
 
@@ -191,7 +191,7 @@ def weights_verify(
     backbones: Annotated[str | None, BACKBONES] = None, weights_dir: Annotated[Path | None, FOLDER] = None
 ) -> int:
     """Check the files that are here against their md5 and architecture."""
-    from steelbench.commands.weights import verify_files
+    from steelbench.cli.commands.weights import verify_files
 
     return verify_files(backbones, weights_dir)
 
@@ -199,7 +199,7 @@ def weights_verify(
 @cache_app.command("info")
 def cache_info() -> None:
     """Where the cache is, and how much each backbone keeps in it."""
-    from steelbench.commands.cache import info
+    from steelbench.cli.commands.cache import info
 
     info()
 
@@ -210,7 +210,7 @@ def cache_clear(
     older_than: Annotated[float, typer.Option(min=0, help="Only what was not written to for so many days.")] = 0.0,
 ) -> None:
     """Delete cached features; they are computed again when needed."""
-    from steelbench.commands.cache import clear_cache
+    from steelbench.cli.commands.cache import clear_cache
 
     clear_cache(backbone, older_than)
 

@@ -1,0 +1,1 @@
+"""Using a finished model: predict, search images, enroll classes."""
