@@ -33,7 +33,7 @@ PARITY_PIP_ARGS ?=
 parity: .venv/parity-tfa/made .venv/parity-pml/made .venv/dev
 	.venv/parity-tfa/bin/python tests/parity/write_tfa.py
 	.venv/parity-pml/bin/python tests/parity/write_pml.py
-	$(BIN)/python -m pytest -q tests/models/test_losses_parity.py
+	$(BIN)/python -m pytest -q tests/models/losses/test_parity.py
 
 .venv/parity-%/made: tests/parity/requirements-%.txt
 	$(PARITY_PYTHON) -m venv $(@D)

@@ -24,6 +24,6 @@ EXPERIMENTS = [
 DEMO = {"weights": "auto"}
 
 if __name__ == "__main__":
-    from steelbench.__main__ import main
+    from steelbench.cli.exit import main
 
     sys.exit(main(["run", "--suite", str(Path(__file__)), *sys.argv[1:]]))

@@ -33,6 +33,6 @@ EXPERIMENTS = [
 DEMO = {"weights": "random", "image_size": 64, "augment": "light", "epochs": 4}
 
 if __name__ == "__main__":
-    from steelbench.__main__ import main
+    from steelbench.cli.exit import main
 
     sys.exit(main(["run", "--suite", str(Path(__file__)), *sys.argv[1:]]))

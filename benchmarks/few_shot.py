@@ -106,6 +106,6 @@ def describe_run(options: argparse.Namespace, record: Any, new: list[str], shown
 
 
 if __name__ == "__main__":
-    from steelbench.__main__ import told
+    from steelbench.cli.exit import exit_code
 
-    sys.exit(told(main))
+    sys.exit(exit_code(main))

@@ -203,6 +203,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from steelbench.__main__ import told
+    from steelbench.cli.exit import exit_code
 
-    sys.exit(told(main))
+    sys.exit(exit_code(main))

@@ -229,6 +229,6 @@ def subset(dataset, count: int, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    from steelbench.__main__ import told
+    from steelbench.cli.exit import exit_code
 
-    sys.exit(told(main))
+    sys.exit(exit_code(main))

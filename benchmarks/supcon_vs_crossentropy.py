@@ -29,6 +29,6 @@ EXPERIMENTS = [
 DEMO = {"weights": "auto", "image_size": 160}
 
 if __name__ == "__main__":
-    from steelbench.__main__ import main
+    from steelbench.cli.exit import main
 
     sys.exit(main(["run", "--suite", str(Path(__file__)), *sys.argv[1:]]))

@@ -1,7 +1,7 @@
 """Faults of notebooks that are often copied, which this package must lack.
 
 Some have their test where the code is: copies across a split in `data/test_splits.py` and `training/test_division.py`,
-pairs of an image with itself in `data/test_batches.py`, frozen layers of `finetune` in `training/test_networks.py`.
+pairs of an image with itself in `training/loop/test_samplers.py`, frozen layers of `finetune` in `training/methods/test_finetune.py`.
 """
 
 import csv
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.data.splits import Split
 from steelbench.experiment import METHODS, Supcon
 from steelbench.features.engines import open_engine
@@ -30,7 +30,7 @@ SPLIT = Split(np.arange(42), np.arange(42, 54), np.arange(54, 60))
 STEPS = {"contrastive": 8, "classifier": 4}
 
 
-def supcon(**more):
+def settings_of(**more):
     usual = {"epochs": 1, "batch_size": 12, "adapter": 16, "projection_dim": 8, "hidden": 16, "classifier_epochs": 1}
     return Supcon(**{**usual, **more})
 
@@ -129,7 +129,7 @@ def test_the_second_stage_leaves_an_encoder_that_learned_bit_for_bit(bench, monk
         return real(*given)
 
     monkeypatch.setattr(finetune, "train_softmax", spy)
-    settings = supcon(trainable="last:4", classifier_epochs=3, classifier_learning_rate=0.1)
+    settings = settings_of(trainable="last:4", classifier_epochs=3, classifier_learning_rate=0.1)
     trained = finetune.train_supcon(bench, SPLIT, settings, FitPlan())
 
     [between], after = after_first, weights_of(trained.encoder)
@@ -148,9 +148,9 @@ def test_each_stage_has_steps_of_its_own(trainable, bench, monkeypatch):
 
     monkeypatch.setattr(keras.Model, "fit", spy)
     if trainable == "adapter":
-        supcon.train_supcon(clusters(), LABELS, 3, SPLIT, supcon(), FitPlan())
+        supcon.train_supcon(clusters(), LABELS, 3, SPLIT, settings_of(), FitPlan())
     else:
-        finetune.train_supcon(bench, SPLIT, supcon(trainable=trainable), FitPlan())
+        finetune.train_supcon(bench, SPLIT, settings_of(trainable=trainable), FitPlan())
 
     assert seen == [(steps, steps) for steps in STEPS.values()]
 
@@ -186,7 +186,7 @@ def test_every_validation_batch_of_a_contrastive_stage_has_positives_and_negativ
 
 def test_two_temperatures_in_one_process_do_not_reach_each_other():
     def losses(temperature):
-        settings = supcon(temperature=temperature, epochs=2)
+        settings = settings_of(temperature=temperature, epochs=2)
         fits = supcon.train_supcon(clusters(), LABELS, 3, SPLIT, settings, FitPlan()).fits
         return [(line.loss, line.val_loss) for line in fits["contrastive"].history]
 

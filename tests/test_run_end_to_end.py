@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import steelbench
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.data.images import read_image
 
 pytestmark = pytest.mark.slow

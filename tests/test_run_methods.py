@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.experiment import METHODS
 from steelbench.records import RunRecord, Summary, read_record
 

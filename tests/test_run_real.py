@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from steelbench.__main__ import main
 from steelbench.audit.label_check import best_space
+from steelbench.cli.exit import main
 from steelbench.data.demo import cached_demo
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset
@@ -179,7 +179,7 @@ def test_the_audit_imports_no_network_library(steel, tmp_path):
     images = inspected(steel)
     remember(images, features_of(images))
     program = (
-        "import sys; from steelbench.__main__ import main\n"
+        "import sys; from steelbench.cli.exit import main\n"
         "assert main(['audit', '--data', sys.argv[1], '--out', sys.argv[2]]) == 0\n"
         "assert not {'keras', 'tensorflow', 'openvino'} & set(sys.modules)"
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.data import images as image_reading
 
 PROGRESS = ("steelbench: reading images", "steelbench: looking for shared pixels", "steelbench: fetching ")
@@ -264,7 +264,7 @@ def test_without_weights_and_network_the_message_comes_fast_and_names_both_ways(
     start = time.monotonic()
 
     done = in_a_process(
-        "import sys; from steelbench.__main__ import main; sys.exit(main(sys.argv[1:]))",
+        "import sys; from steelbench.cli.exit import main; sys.exit(main(sys.argv[1:]))",
         "run", "--data", steel, "--results", tmp_path / "results", env=environment,
     )  # fmt: skip
 
@@ -284,7 +284,7 @@ def test_two_runs_in_one_results_folder_the_second_is_refused(steel, refused, tm
 def test_help_lists_reports_and_refusals_do_not_import_tensorflow(steel, tmp_path):
     code = f"""
 import sys
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 assert main(["--help"]) == main(["run", "--help"]) == main(["list"]) == main(["cache", "info"]) == 0
 assert main(["report", {str(tmp_path)!r}]) == main(["run", "--data", {str(steel)!r}, "--folds", "9"]) == 2
 (open({str(tmp_path / "m.h5")!r}, "w").write("text"), open({str(tmp_path / "m.json")!r}, "w").write("{{}}"))

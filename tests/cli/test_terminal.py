@@ -61,7 +61,7 @@ def test_a_narrow_terminal_drops_columns_and_breaks_no_name(capsys, monkeypatch,
 
 def test_help_loads_no_statistics():
     code = (
-        "import sys; from steelbench.__main__ import main; main(['--help']); main(['run', '--help']);"
+        "import sys; from steelbench.cli.exit import main; main(['--help']); main(['run', '--help']);"
         "heavy = {'scipy', 'statsmodels', 'sklearn', 'matplotlib', 'seaborn', 'pandas'} & set(sys.modules);"
         "assert not heavy, heavy"
     )

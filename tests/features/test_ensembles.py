@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.experiment import Experiment, Finetune, Knn, RunOptions, Softmax, Supcon
 from steelbench.models.weight_files import Origin
 from steelbench.records import RunRecord, Summary, read_record

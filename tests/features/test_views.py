@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.data.augmentation import view
 from steelbench.features import extraction
 

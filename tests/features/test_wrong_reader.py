@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.records import Summary, read_record
 from steelbench.runs import job_execution, scheduler
 from steelbench.training import pictures

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.errors import SteelbenchError
 from steelbench.inference.enrollment import refuse_name, with_class
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.errors import SteelbenchError
 from steelbench.inference.image_search import Found, draw_sheet, embed_files, most_similar
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import steelbench
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.errors import SteelbenchError
 
 CLASSES = ["=1+1", 'a,"b" <i>', "rißig"]

@@ -73,9 +73,9 @@ def test_page_is_one_file_with_a_table_and_pictures(results):
     page = Page(text)
 
     assert "<table" in text
-    assert all(link.startswith(("data:", "#")) for link in results_page.links)
+    assert all(link.startswith(("data:", "#")) for link in page.links)
     assert not re.search(r"@import|url\(|<script|<iframe|<object", text)
-    pictures = [attributes for tag, attributes in results_page.tags if tag == "img"]
+    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) == len(list((results / "figures").glob("*.png")))
     assert all(picture["src"].startswith("data:image/png;base64,") and picture["alt"] for picture in pictures)
 
@@ -83,13 +83,11 @@ def test_page_is_one_file_with_a_table_and_pictures(results):
 def test_page_is_accessible(results):
     page = Page((results / "report.html").read_text(encoding="utf-8"))
 
-    assert ("html", {"lang": "en"}) in results_page.tags
-    assert results_page.headings[0] == 1 and results_page.headings.count(1) == 1
-    assert all(
-        after - before <= 1 for before, after in zip(results_page.headings, results_page.headings[1:], strict=False)
-    )
-    targets = {attributes["id"] for _, attributes in results_page.tags if "id" in attributes}
-    assert {link[1:] for link in results_page.links if link.startswith("#")} <= targets
+    assert ("html", {"lang": "en"}) in page.tags
+    assert page.headings[0] == 1 and page.headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
+    targets = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {link[1:] for link in page.links if link.startswith("#")} <= targets
 
 
 def test_every_figure_has_its_name(results):

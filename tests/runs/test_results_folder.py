@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.records import RunRecord, read_record, write_json
 from steelbench.training.predictions import write_predictions
 

@@ -8,12 +8,12 @@ import os
 
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, Softmax
 from steelbench.records import Summary, read_record
-from steelbench.runs import run
 from steelbench.runs.preparation import expand
+from steelbench.runs.run import run as run_all
 
 HOSTILE = ('a,"b" <i>', "=1+1", "<script>alert(1)</script>".replace("/", "\u2215"), "rißig 锈")
 
@@ -57,7 +57,7 @@ def test_tensorboard_that_is_not_installed_is_told_before_anything_is_read(monke
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else object())
 
     with pytest.raises(SteelbenchError, match=r"steelbench\[tensorboard\]"):
-        run.run(RunOptions(data="nowhere", track="tensorboard", engine="keras"), [], "", lambda *_: None)
+        run_all(RunOptions(data="nowhere", track="tensorboard", engine="keras"), [], "", lambda *_: None)
 
 
 def test_two_experiments_of_one_name_are_refused():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.records import Summary, read_record
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from steelbench.models import losses
 
-FIXTURES = Path(__file__).parents[1] / "parity" / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "parity" / "fixtures"
 TFA = json.loads((FIXTURES / "tfa.json").read_text(encoding="utf-8"))["cases"]
 PML = json.loads((FIXTURES / "pml.json").read_text(encoding="utf-8"))["cases"]
 BATCHES = ["balanced", "pairs", "unbalanced", "lonely", "tight"]

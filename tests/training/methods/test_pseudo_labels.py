@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steelbench.__main__ import main
+from steelbench.cli.exit import main
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import METHODS, Experiment, Knn, RunOptions, Softmax
