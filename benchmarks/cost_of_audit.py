@@ -27,7 +27,7 @@ from steelbench.audit.audit import audited_pairs
 from steelbench.data.demo import write_demo
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset
-from steelbench.records import write_json
+from steelbench.files import write_json
 
 
 @dataclass(frozen=True)

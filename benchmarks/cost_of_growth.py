@@ -65,7 +65,8 @@ def extraction(count: int, folder: Path) -> dict[str, float]:
     from steelbench.data.inspection import inspect_dataset
     from steelbench.data.readers import read_dataset
     from steelbench.features.cache import spaces
-    from steelbench.runs.jobs import ImageRef, Job, SplitRef
+    from steelbench.features.spec import ImageRef
+    from steelbench.runs.jobs import Job, SplitRef
     from steelbench.runs.scheduler import run_jobs
 
     root, cache = cached_demo(folder, count), folder / f"extraction-{count}"
@@ -143,8 +144,8 @@ def main() -> None:
     parser.add_argument("--extraction", default="", help="memory of extraction alone, such as 5000,20000")
     parser.add_argument("--out", type=Path, default=Path("results"))
     options = parser.parse_args()
+    from steelbench.files import write_json
     from steelbench.machine import describe
-    from steelbench.records import write_json
 
     with tempfile.TemporaryDirectory() as folder:
         alone = [extraction(int(word), Path(folder)) for word in options.extraction.split(",") if word]

@@ -36,7 +36,7 @@ from steelbench.errors import SteelbenchError, choose
 from steelbench.evaluation.embeddings.embedded import Embedded
 from steelbench.evaluation.embeddings.few_shot import FewShot, enrollment_accuracy, few_shot_accuracy
 from steelbench.experiment import Arcface, RunOptions
-from steelbench.records import write_json
+from steelbench.files import write_json
 
 SHOTS = (1, 5, 10)
 
@@ -83,7 +83,7 @@ def main() -> None:
 def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
     """All images in an ArcFace embedding that has seen training images of the old classes alone."""
     from steelbench.training.loop.fit import FitPlan
-    from steelbench.training.methods.triplet import train_arcface
+    from steelbench.training.methods.arcface import train_arcface
 
     old = np.flatnonzero(~fresh)
     number = np.full(len(fresh), -1)

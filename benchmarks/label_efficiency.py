@@ -41,8 +41,8 @@ from steelbench.errors import SteelbenchError
 from steelbench.evaluation.learning_curve import C, Level, Point, learning_curve, summarise
 from steelbench.experiment import RunOptions
 from steelbench.features.cache import Space, spaces
-from steelbench.files import cache_folder
-from steelbench.records import RunRecord, read_record, write_json, write_text
+from steelbench.files import cache_folder, write_json, write_text
+from steelbench.records import RunRecord, read_record
 
 USUAL = {"weights": "imagenet", "seeds": 3, "draws": 10}
 DEMO = {"weights": "auto", "seeds": 2, "draws": 5}

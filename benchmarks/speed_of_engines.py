@@ -76,8 +76,8 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(*options.one[:3], float(options.one[3]))))
         return
+    from steelbench.files import write_json
     from steelbench.machine import describe
-    from steelbench.records import write_json
 
     rows = []
     print(f"{'backbone':18}{'engine':10}{'precision':10}{'images/s':>10}{'of best':>9}{'ms alone':>10}")

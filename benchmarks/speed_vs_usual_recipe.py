@@ -159,8 +159,8 @@ def main() -> None:
 def compare(options, folder: Path) -> None:
     """Both sides, one after the other."""
     from steelbench.data.readers import read_dataset
+    from steelbench.files import write_json
     from steelbench.machine import describe
-    from steelbench.records import write_json
 
     _, dataset = read_dataset(options.data)
     count = options.images or len(dataset.samples)

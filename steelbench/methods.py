@@ -212,12 +212,12 @@ class Method:
 METHODS = {
     "softmax": Method(
         Softmax,
-        "steelbench.training.methods.trained_head:train_softmax",
+        "steelbench.training.methods.softmax:train_softmax",
         "Dense 512 relu, Dropout 0.2, softmax on frozen features",
     ),
     "linear": Method(
         Linear,
-        "steelbench.training.methods.trained_head:train_linear",
+        "steelbench.training.methods.linear:train_linear",
         "logistic regression on frozen features, C chosen on validation",
     ),
     "knn": Method(
@@ -227,13 +227,13 @@ METHODS = {
         Triplet, "steelbench.training.methods.triplet:train_triplet", "Siamese embedding, triplet loss, class centroids"
     ),
     "arcface": Method(
-        Arcface, "steelbench.training.methods.triplet:train_arcface", "embedding 256, cosines with an angular margin"
+        Arcface, "steelbench.training.methods.arcface:train_arcface", "embedding 256, cosines with an angular margin"
     ),
     "supcon": Method(
         Supcon,
         "steelbench.training.methods.supcon:train_supcon",
         "supervised contrastive stage, then a classifier on the frozen encoder",
-        "steelbench.training.methods.finetune:train_supcon",
+        "steelbench.training.methods.supcon:train_supcon_on_images",
     ),
     "finetune": Method(
         Finetune, "", "the backbone learns on, its head faster", "steelbench.training.methods.finetune:train_finetune"

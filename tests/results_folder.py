@@ -7,16 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from steelbench.records import (
-    ClassScore,
-    Notice,
-    Row,
-    RunRecord,
-    StageRecord,
-    Summary,
-    Verification,
-    write_json,
-)
+from steelbench.files import write_json
+from steelbench.records import ClassScore, Notice, Row, RunRecord, StageRecord, Summary, Verification
 
 CLASSES = ["crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches"]
 BACKBONES = {"efficientnet_b0": 0.994, "mobilenet_v2": 0.989, "vgg19": 0.978, "xception": 0.955}

@@ -1,7 +1,8 @@
 """Faults of notebooks that are often copied, which this package must lack.
 
-Some have their test where the code is: copies across a split in `data/test_splits.py` and `training/test_division.py`,
-pairs of an image with itself in `training/loop/test_samplers.py`, frozen layers of `finetune` in `training/methods/test_finetune.py`.
+Some have their test where the code is: copies across a split in `data/test_splits.py` and `data/test_split_plan.py`,
+pairs of an image with itself in `training/loop/test_samplers.py`, frozen layers of `finetune` in
+`training/methods/test_finetune.py`.
 """
 
 import csv
@@ -19,7 +20,7 @@ from steelbench.models import saved_model
 from steelbench.models.surgery import choose_learning
 from steelbench.records import RunRecord, read_record
 from steelbench.training.loop.fit import FitPlan
-from steelbench.training.methods import finetune, supcon
+from steelbench.training.methods import supcon
 from steelbench.training.methods.image_training import Bench
 
 SIDE = 32
@@ -122,15 +123,15 @@ def test_a_method_on_features_leaves_the_frozen_encoder_bit_for_bit(method, enco
 
 def test_the_second_stage_leaves_an_encoder_that_learned_bit_for_bit(bench, monkeypatch):
     after_first = []
-    real = finetune.train_softmax
+    real = supcon.train_softmax
 
     def spy(*given):
         after_first.append(weights_of(bench.copies[0]))
         return real(*given)
 
-    monkeypatch.setattr(finetune, "train_softmax", spy)
+    monkeypatch.setattr(supcon, "train_softmax", spy)
     settings = settings_of(trainable="last:4", classifier_epochs=3, classifier_learning_rate=0.1)
-    trained = finetune.train_supcon(bench, SPLIT, settings, FitPlan())
+    trained = supcon.train_supcon_on_images(bench, SPLIT, settings, FitPlan())
 
     [between], after = after_first, weights_of(trained.encoder)
     assert changed(weights_of(bench.encoder), between) == {"conv_1", "conv_2"}
@@ -150,7 +151,7 @@ def test_each_stage_has_steps_of_its_own(trainable, bench, monkeypatch):
     if trainable == "adapter":
         supcon.train_supcon(clusters(), LABELS, 3, SPLIT, settings_of(), FitPlan())
     else:
-        finetune.train_supcon(bench, SPLIT, settings_of(trainable=trainable), FitPlan())
+        supcon.train_supcon_on_images(bench, SPLIT, settings_of(trainable=trainable), FitPlan())
 
     assert seen == [(steps, steps) for steps in STEPS.values()]
 
@@ -174,13 +175,13 @@ def test_what_relu_does_to_the_projection_is_said_where_it_is_chosen():
 def test_every_validation_batch_of_a_contrastive_stage_has_positives_and_negatives(seed):
     """Folders are read in class order; so batched, some hold one class and the last ones another."""
     labels = np.repeat(np.arange(4), 24)
-    batches = supcon.contrastive_batches(np.arange(40) % 4, len(labels), supcon(batch_size=16), seed).validation
+    batches = supcon.contrastive_batches(np.arange(40) % 4, len(labels), settings_of(batch_size=16), seed).validation
 
     assert sorted(np.concatenate(batches)) == list(range(96))
     for rows in batches:
         counts = np.bincount(labels[rows], minlength=4)
         assert np.sum(counts[counts > 1]) >= 0.8 * len(rows) and np.sum(counts > 1) >= 2
-    others = supcon.contrastive_batches(np.arange(40) % 4, len(labels), supcon(batch_size=16), seed + 1)
+    others = supcon.contrastive_batches(np.arange(40) % 4, len(labels), settings_of(batch_size=16), seed + 1)
     assert any(not np.array_equal(a, b) for a, b in zip(batches, others.validation, strict=True))
 
 

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from steelbench.errors import SteelbenchError
+from steelbench.files import whole_file, write_json, write_text
 from steelbench.records import (
     ClassScore,
     Notice,
@@ -19,9 +20,6 @@ from steelbench.records import (
     Verification,
     read_record,
     row_name,
-    whole_file,
-    write_json,
-    write_text,
 )
 
 RUN = RunRecord(

@@ -5,27 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
-
-from steelbench.audit.duplicates.search import Kind, Pair, Picture, Progress, find_pairs, group_files, quiet
+from steelbench.audit.duplicates.search import Picture, Progress, find_pairs, quiet
 from steelbench.audit.findings import AuditResult
 from steelbench.audit.image_statistics import doubtful_images, look_at_images
 from steelbench.audit.shortcuts import brightness_by_class, find_shortcuts
+from steelbench.data.groups import Kind, Pair, group_files
 from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspection, inspect_dataset
+from steelbench.data.leakage import expected_random_leakage
 from steelbench.data.readers import read_dataset
-from steelbench.files import cache_folder
-from steelbench.records import write_json
+from steelbench.files import cache_folder, write_json
 
 VERSION = 1  # of what finds pairs; another one makes kept audits void
 SPLITS = {"80/20": 0.2, "70/30": 0.3}
-DRAWS = 20
 
 
 def audit_data(
@@ -76,7 +74,7 @@ def audit_inspected(
         left_out=left_out,
         pairs=pairs,
         groups=groups,
-        leaks={split: leak_share(labels, pairs, share) for split, share in SPLITS.items()},
+        leaks={split: expected_random_leakage(labels, pairs, share) for split, share in SPLITS.items()},
         looks=looks,
         shortcuts=find_shortcuts(looks, [groups[file] for file in files]),
         brightness=brightness_by_class(looks),
@@ -136,26 +134,3 @@ def _read_kept(path: Path, files: set[str]) -> tuple[list[Pair], float] | None:
 def _plausible(pair: Pair, files: set[str]) -> bool:
     numbers = isinstance(pair.overlap, float) and isinstance(pair.dy, int) and isinstance(pair.dx, int)
     return numbers and {pair.file_a, pair.file_b} <= files and pair.kind in get_args(Kind)
-
-
-def leak_share(labels: Mapping[str, str], pairs: Sequence[Pair], test_share: float, seed: int = 0) -> float:
-    """The share of test images that share pixels with a training image, mean over random stratified splits.
-
-    Args:
-        labels: label of each file.
-        pairs: files that share pixels.
-        test_share: of each class's images.
-        seed: of the draws.
-    """
-    number = {file: place for place, file in enumerate(labels)}
-    ends = np.array([(number[pair.file_a], number[pair.file_b]) for pair in pairs], int).reshape(-1, 2)
-    classes = [np.flatnonzero(np.array(list(labels.values())) == label) for label in sorted(set(labels.values()))]
-    rng = np.random.default_rng(seed)
-    shares = []
-    for _ in range(DRAWS):
-        test = np.zeros(len(labels), bool)
-        for members in classes:
-            test[rng.permutation(members)[: round(test_share * len(members))]] = True
-        split = ends[test[ends[:, 0]] != test[ends[:, 1]]].ravel()
-        shares.append(len(np.unique(split[test[split]])) / max(test.sum(), 1))
-    return float(np.mean(shares))

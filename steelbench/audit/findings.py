@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from steelbench.audit.duplicates.search import Pair
 from steelbench.audit.image_statistics import Look
 from steelbench.audit.shortcuts import Brightness, Shortcut
+from steelbench.data.groups import Pair
 from steelbench.data.inspection import Inspection
-from steelbench.records import write_json, write_text
+from steelbench.files import write_json, write_text
 
 
 @dataclass(frozen=True)

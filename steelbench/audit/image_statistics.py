@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.data.images import RGB, decode, read_bytes
-from steelbench.data.inspection import Inspected, ordered_map
+from steelbench.data.inspection import Inspected
+from steelbench.data.parallel import ordered_map
 
 _SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",

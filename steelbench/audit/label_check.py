@@ -10,8 +10,9 @@ import numpy as np
 
 from steelbench.audit.findings import AuditResult, Doubt, LabelCheck
 from steelbench.audit.labels import confident_learning, held_out_probabilities
+from steelbench.data.groups import group_numbers
 from steelbench.data.inspection import Inspected
-from steelbench.data.splits import Indices, group_numbers
+from steelbench.data.splits import Indices
 from steelbench.features.cache import Space, SpaceSize, spaces
 from steelbench.files import cache_folder
 from steelbench.models.backbones import BACKBONES

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.audit.duplicates.orientations import MIRRORS, turn_image
-from steelbench.audit.duplicates.search import Pair
 from steelbench.audit.duplicates.verification import agreement, grain, shared_area
+from steelbench.data.groups import Pair
 from steelbench.data.images import RGB, UnreadableImageError, read_image
 
 SHOWN = 24

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from steelbench.data.demo_textures import PATCH, TEXTURES, Field, surface
 from steelbench.errors import SteelbenchError
-from steelbench.records import write_json
+from steelbench.files import write_json
 
 CLASSES: tuple[str, ...] = tuple(TEXTURES)
 VERSION = 1  # of the pixels and of the plan; part of the cache's folder name

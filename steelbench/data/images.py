@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,3 +161,22 @@ def resize(pixels: RGB, size: int) -> NDArray[np.float32]:
     """
     resized = cv2.resize(pixels.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, np.float32)
+
+
+class ImageFiles:
+    """Reads on demand; nothing is kept."""
+
+    def __init__(self, root: Path, paths: Sequence[str], bit_depth: int | None) -> None:
+        self.root, self.paths, self.bit_depth = root, paths, bit_depth
+
+    def path(self, row: int) -> Path:
+        """The file of a row."""
+        return self.root / self.paths[row]
+
+    def raw(self, rows: Iterable[int]) -> Iterator[RGB]:
+        """uint8 [H, W, 3] each, one at a time."""
+        return (read_image(self.path(row), self.bit_depth) for row in rows)
+
+    def resized(self, rows: Iterable[int], size: int) -> NDArray[np.float32]:
+        """float32 [N, size, size, 3], 0..255."""
+        return np.stack([resize(image, size) for image in self.raw(rows)])

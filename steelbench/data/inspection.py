@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 from steelbench.data.images import UnreadableImageError, decode, read_bytes
+from steelbench.data.parallel import ordered_map
 from steelbench.data.samples import Dataset, Sample
 from steelbench.errors import SteelbenchError
 
 MAX_UNREADABLE = 0.05
 MIN_PER_CLASS = 3
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 
 @dataclass(frozen=True)
@@ -49,22 +45,6 @@ class Inspection:
         """Images of each class."""
         found = Counter(image.sample.label for image in self.images)
         return {name: found[name] for name in self.classes}
-
-
-def ordered_map(function: Callable[[In], Out], items: Iterable[In], threads: int = 4, ahead: int = 64) -> Iterator[Out]:
-    """`map` in threads with bounded look-ahead, in order: the whole set is never held."""
-    iterator = iter(items)
-    pool = ThreadPoolExecutor(threads)
-    try:
-        waiting = [pool.submit(function, item) for item in islice(iterator, ahead)]
-        while waiting:
-            done = waiting.pop(0)
-            for item in islice(iterator, 1):
-                waiting.append(pool.submit(function, item))
-            yield done.result()
-    finally:
-        # Whoever stops early does not wait for what was only looked ahead.
-        pool.shutdown(cancel_futures=True)
 
 
 def inspect_sample(root: Path, sample: Sample, bit_depth: int | None) -> Inspected | tuple[str, str]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from steelbench.audit.duplicates.search import Pair
+from steelbench.data.groups import Pair, group_numbers
 from steelbench.data.inspection import Inspection
-from steelbench.data.splits import Indices, Split, group_numbers, make_splits, refuse_impossible
+from steelbench.data.leakage import split_leakage
+from steelbench.data.splits import Indices, Split, make_splits, refuse_impossible
 from steelbench.experiment import RunOptions
-
-NO_LINKS = np.zeros((0, 2), np.int64)
 
 
 @dataclass(frozen=True)
@@ -96,24 +95,8 @@ def divide(options: RunOptions, inspection: Inspection, pairs: Sequence[Pair] = 
     return Division(
         splits,
         int(groups.max()) + 1,
-        max(leaking_share(split, tied, links) for split in splits.values()),
+        max(split_leakage(split, tied, links) for split in splits.values()),
         shared,
         naive,
-        leaking_share(naive, tied, links) if naive else 0.0,
+        split_leakage(naive, tied, links) if naive else 0.0,
     )
-
-
-def leaking_share(split: Split, tied: Indices, links: Indices = NO_LINKS) -> float:
-    """Share of the test images that share something with a training image, 0..1.
-
-    Args:
-        split: the parts.
-        tied: int64 [N], one number for images of equal pixels or of one group.
-        links: int64 [M, 2], images that share pixels.
-    """
-    trained, leaks = np.zeros(len(tied), bool), np.zeros(len(tied), bool)
-    trained[split.train] = True
-    for here, there in ((0, 1), (1, 0)):
-        leaks[links[trained[links[:, there]], here]] = True
-    leaks |= np.isin(tied, tied[split.train])
-    return float(leaks[split.test].mean())

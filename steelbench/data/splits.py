@@ -26,28 +26,6 @@ class Split:
     test: Indices
 
 
-def group_numbers(keys: Sequence[Sequence[str]]) -> Indices:
-    """Number the groups: two images that share any key are of one group, and so on along the chain.
-
-    Args:
-        keys: for each image the keys that tie it to others, such as its pixels' digest and its `group` column.
-
-    Returns:
-        int64 [N], numbered by first appearance.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    number: dict[str, int] = {}
-    pairs = [(row, number.setdefault(key, len(number))) for row, own in enumerate(keys) for key in own]
-    rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
-    size = len(keys) + len(number)
-    links = coo_array((np.ones(len(rows)), (rows, columns + len(keys))), shape=(size, size))
-    component = connected_components(links, directed=False)[1][: len(keys)]
-    first: dict[int, int] = {}
-    return np.array([first.setdefault(int(value), len(first)) for value in component], np.int64)
-
-
 def make_splits(
     labels: Indices,
     groups: Indices,

@@ -14,7 +14,8 @@ from steelbench.evaluation.metrics import naive_accuracy, row_scores
 from steelbench.evaluation.notices import doubts
 from steelbench.evaluation.predictions import Answers, gather, read_groups
 from steelbench.evaluation.ranking import judge
-from steelbench.records import Notice, Row, RunRecord, Summary, read_record, whole_file, write_json
+from steelbench.files import whole_file, write_json
+from steelbench.records import Notice, Row, RunRecord, Summary, read_record
 
 COLUMNS = (
     "backbone", "method", "variant", "weights", "status", "reason", "accuracy", "accuracy_low", "accuracy_high",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steelbench.evaluation.predictions import Answers, Ints, group_numbers
 from steelbench.evaluation.statistics.bootstrap import balanced_accuracy, macro_f1_interval
@@ -86,3 +87,28 @@ def naive_accuracy(records: Sequence[RunRecord]) -> float | None:
     known = [(run["accuracy"], run.get("images") or 0.0) for run in tried if run.get("accuracy") is not None]
     images = sum(weight for _, weight in known)
     return sum(float(share or 0.0) * weight for share, weight in known) / images if images else None
+
+
+Metrics = dict[str, float | None]
+
+
+def score(probabilities: NDArray[np.float32], labels: NDArray[np.int64], num_classes: int) -> Metrics:
+    """Accuracy, macro-F1 and cross-entropy of one part, for the record; None where the part is empty.
+
+    Args:
+        probabilities: float32 [N, C].
+        labels: int64 [N].
+        num_classes: C.
+    """
+    from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+    if not len(labels):
+        return {"accuracy": None, "macro_f1": None, "loss": None}
+    predicted = probabilities.argmax(axis=1)
+    exact = probabilities.astype(np.float64)
+    exact /= exact.sum(axis=1, keepdims=True)
+    return {
+        "accuracy": float(accuracy_score(labels, predicted)),
+        "macro_f1": float(f1_score(labels, predicted, labels=range(num_classes), average="macro", zero_division=0)),
+        "loss": float(log_loss(labels, exact, labels=range(num_classes))),
+    }

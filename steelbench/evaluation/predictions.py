@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
+from steelbench.files import whole_file
 from steelbench.records import RunRecord
 
 Ints = NDArray[np.int64]
@@ -147,3 +148,18 @@ def group_numbers(paths: Sequence[str], groups: Mapping[str, str]) -> Ints:
     names = [("group", groups[path]) if path in groups else ("file", path) for path in paths]
     number = {name: index for index, name in enumerate(dict.fromkeys(names))}
     return np.array([number[name] for name in names], np.int64)
+
+
+def write_predictions(
+    path: Path,
+    paths: Sequence[str],
+    labels: Sequence[str],
+    probabilities: NDArray[np.float32],
+    classes: Sequence[str],
+) -> None:
+    """Write path, label, predicted, then `p_<class>` for each class; whole or not at all."""
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "label", "predicted", *(f"p_{name}" for name in classes)])
+        for name, label, row in zip(paths, labels, probabilities, strict=True):
+            writer.writerow([name, label, classes[int(row.argmax())], *(f"{value:.8f}" for value in row)])

@@ -21,7 +21,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from steelbench.records import whole_file, write_json
+from steelbench.files import whole_file, write_json
 
 SHARD_BYTES = 32 * 1024 * 1024
 SHARD_SECONDS = 15.0

@@ -88,20 +88,12 @@ def open_engine(name: str, encoder: Any, precision: str, batch: int | None = Non
     return getattr(importlib.import_module(__name__), row.open)(encoder, precision, batch or row.batch)
 
 
-def trunk(encoder: Any) -> Any:
-    """The encoder behind its resizing layer: float32 [B, S, S, 3] to features."""
-    import keras
-
-    network = keras.Model(encoder.get_layer("resizing").output, encoder.output, name=encoder.name)
-    # OpenVINO and training flags alike go by this: BatchNorm must use its stored statistics.
-    network.trainable = False
-    return network
-
-
 def open_keras(encoder: Any, precision: str, batch: int) -> Run:
     """A compiled function; on the GPU if TensorFlow sees one."""
     import keras
     import tensorflow as tf
+
+    from steelbench.models.surgery import before_pooling
 
     if precision != "float32":
         from steelbench.models.encoder import rebuild
@@ -112,7 +104,7 @@ def open_keras(encoder: Any, precision: str, batch: int) -> Run:
         finally:
             keras.config.set_dtype_policy("float32")
         encoder = lower
-    network = trunk(encoder)
+    network = before_pooling(encoder)
 
     @tf.function(jit_compile=False)
     def compute(images: Any) -> Any:
@@ -128,7 +120,9 @@ def open_openvino(encoder: Any, precision: str, batch: int) -> Run:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
-    network = trunk(encoder)
+    from steelbench.models.surgery import before_pooling
+
+    network = before_pooling(encoder)
     shape = [batch, *network.input.shape[1:]]
     with warnings.catch_warnings():
         # Keras warns that OpenVINO hands it a tuple where it expects a tensor.

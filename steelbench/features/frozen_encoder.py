@@ -16,13 +16,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from steelbench.data.augmentation import identity, view
+from steelbench.data.images import ImageFiles
 from steelbench.features.cache import Space
 from steelbench.features.engines import ENGINES, Run, choose_engine
 from steelbench.features.extraction import Source, checked_engine, extract
+from steelbench.features.spec import Part
 from steelbench.models.pretrained import digest, encoder_with_weights
 from steelbench.models.weight_files import Origin
-from steelbench.runs.jobs import Event, Job, Part
-from steelbench.training.pictures import Pictures
+from steelbench.runs.jobs import Event, Job
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Surroundings:
         take_turn: returns when this process may see images.
     """
 
-    pictures: Pictures
+    pictures: ImageFiles
     even: dict[str, Any]
     emit: Callable[[Event], None]
     take_turn: Callable[[], None]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from steelbench.data.images import RGB, UnreadableImageError, read_image, resize
 from steelbench.errors import SteelbenchError
+from steelbench.files import whole_file
 from steelbench.inference.model import Model
-from steelbench.records import whole_file
 
 CHUNK = 64
 TILE, CAPTION, COLUMNS = 160, 26, 7

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
-from steelbench.records import whole_file
+from steelbench.files import whole_file
 
 Array = NDArray[np.float32]
 # As in `keras.layers.UnitNormalization`: below it a row is taken for zero.

@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from steelbench.errors import SteelbenchError
-from steelbench.files import cache_folder
-from steelbench.records import Record, read_record, whole_file, write_json
+from steelbench.files import cache_folder, whole_file, write_json
+from steelbench.records import Record, read_record
 
 PREFIX = "hub:"
 EXAMPLE = "hub:resnet_18_imagenet"

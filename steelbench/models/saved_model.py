@@ -14,9 +14,10 @@ from keras import layers
 from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
+from steelbench.files import whole_file, write_json
 from steelbench.models.head import Head, Unit
 from steelbench.models.model_card import INPUT_CONTRACT
-from steelbench.records import Verification, whole_file, write_json
+from steelbench.records import Verification
 
 # Largest difference of a probability between the saved model on raw images and the run that was scored.
 TOLERANCE = 1e-4

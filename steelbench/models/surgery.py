@@ -121,3 +121,13 @@ def cut(encoder: keras.Model) -> tuple[keras.Model | None, keras.Model]:
 
 def _parents(layer: keras.Layer) -> list[keras.Layer]:
     return [tensor._keras_history.operation for tensor in keras.tree.flatten(layer.input)]
+
+
+def before_pooling(encoder: Any) -> Any:
+    """The encoder behind its resizing layer: float32 [B, S, S, 3] to features."""
+    import keras
+
+    network = keras.Model(encoder.get_layer("resizing").output, encoder.output, name=encoder.name)
+    # OpenVINO and training flags alike go by this: BatchNorm must use its stored statistics.
+    network.trainable = False
+    return network

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from steelbench.errors import SteelbenchError
+from steelbench.files import whole_file
 from steelbench.models import keras_hub
 from steelbench.models.backbones import Backbone, WeightsFile, find_backbone
-from steelbench.records import whole_file
 
 KINDS = ("imagenet", "noisy-student", "random", "auto")
 CONNECT_SECONDS = 10

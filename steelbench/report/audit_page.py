@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steelbench.records import write_text
+from steelbench.files import write_text
 from steelbench.report import formatting
 
 if TYPE_CHECKING:

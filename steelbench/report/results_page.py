@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelbench.evaluation.published import published_for
-from steelbench.records import ClassScore, Row, write_text
+from steelbench.files import write_text
+from steelbench.records import ClassScore, Row
 from steelbench.report import formatting
 from steelbench.report.conclusion import conclusion, standings
 from steelbench.report.figures.scale import Scale

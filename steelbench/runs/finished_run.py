@@ -15,18 +15,20 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import steelbench
+from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.embeddings.retrieval import Embedded, evaluate_embeddings
+from steelbench.evaluation.metrics import Metrics, score
+from steelbench.evaluation.predictions import write_predictions
+from steelbench.files import whole_file, write_json
 from steelbench.models import saved_model
 from steelbench.models.model_card import card_fields
 from steelbench.models.surgery import network_name
-from steelbench.records import RunRecord, StageRecord, Verification, whole_file, write_json
+from steelbench.records import RunRecord, StageRecord, Verification
 from steelbench.runs.jobs import Job, Task
 from steelbench.training.loop.fit import write_history
 from steelbench.training.methods.trained_head import Trained
-from steelbench.training.pictures import Pictures
-from steelbench.training.predictions import Metrics, score, write_predictions
 
 VERIFY_IMAGES = 32
 Array = NDArray[np.float32]
@@ -48,7 +50,7 @@ class Finisher:
     trained: Trained
     split: Split
     labels: NDArray[np.int64]
-    pictures: Pictures
+    pictures: ImageFiles
     engine: str
     check: dict[str, Any] | None
     weights: dict[str, Any]

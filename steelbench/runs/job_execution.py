@@ -15,20 +15,22 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.metrics import Metrics, score
+from steelbench.features.extraction import feature_health
 from steelbench.features.frozen_encoder import Surroundings, Trunk
-from steelbench.features.health import feature_health
 from steelbench.methods import METHODS, Checked, views_of
 from steelbench.models.homogenize import mean_brightness
 from steelbench.models.surgery import join
+from steelbench.runs.fingerprint import weights_record
 from steelbench.runs.finished_run import Finisher
-from steelbench.runs.jobs import Event, Job, SplitRef, Task, weights_record
+from steelbench.runs.jobs import Event, Job, SplitRef, Task
+from steelbench.runs.unlabelled import usable
 from steelbench.training.loop.fit import FitPlan
-from steelbench.training.methods.pseudo_labels import Pool, train_twice, usable
+from steelbench.training.methods.pseudo_labels import Pool, train_twice
 from steelbench.training.methods.trained_head import Trained
-from steelbench.training.pictures import Pictures
-from steelbench.training.predictions import Metrics, score
 
 if TYPE_CHECKING:
     from steelbench.training.methods.image_training import Bench
@@ -45,7 +47,7 @@ class Worker:
         self.in_turn = False
         self.even: dict[str, Any] = {}
         self.trunks: list[Trunk] = []
-        self.pictures = Pictures(Path(job.data_root), [image.path for image in job.everything], job.bit_depth)
+        self.pictures = ImageFiles(Path(job.data_root), [image.path for image in job.everything], job.bit_depth)
 
     def step(self, name: str, done: int = 0, total: int = 0) -> None:
         """Tell the parent how far a step is."""

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
+from steelbench.data.inspection import Inspection
+from steelbench.data.split_plan import Division
 from steelbench.data.splits import Split
+from steelbench.experiment import Experiment, RunOptions, method_of
+from steelbench.features.spec import CALIBRATION_IMAGES, ImageRef, Part
+from steelbench.files import cache_folder
+from steelbench.models.backbones import parts_of
+from steelbench.models.weight_files import Origin
 from steelbench.records import Record
-
-CALIBRATION_IMAGES = 32
-UNKNOWN = -1
-
-
-class ImageRef(Record):
-    """An image: its path below the data folder, its class number, the sha256 of its bytes, its group's number.
-
-    An image without a label has the class number `UNKNOWN` and an absolute path.
-    """
-
-    path: str
-    label: int
-    digest: str
-    group: int = 0
+from steelbench.runs.fingerprint import fingerprint, identity, sizes_of, weights_of
 
 
 class SplitRef(Record):
@@ -61,22 +56,6 @@ class Task(Record):
     run_name: str
     offered: bool
     augment: str = "none"
-
-
-class Part(Record):
-    """One network of a job: the side of the square that it sees, pixels, and where its weights come from."""
-
-    backbone: str
-    image_size: int
-    origin: dict[str, str]
-
-
-def weights_record(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Where weights come from: the record of the only part, or those of all, by name, and their kind or "mixed"."""
-    if len(parts) == 1:
-        return next(iter(parts.values()))
-    kinds = {part["kind"] for part in parts.values()}
-    return {"kind": kinds.pop() if len(kinds) == 1 else "mixed", "parts": parts}
 
 
 class Unlabelled(Record):
@@ -167,3 +146,68 @@ class Event(Record):
     step: str = ""
     done: int = 0
     total: int = 0
+
+
+def make_jobs(
+    experiments: Sequence[Experiment],
+    options: RunOptions,
+    origins: dict[str, Origin],
+    config: dict[str, Any],
+    inspection: Inspection,
+    root: Path,
+    division: Division,
+    unlabelled: Unlabelled | None = None,
+) -> list[Job]:
+    """One job for each backbone and image size; where brightness is homogenised, one for each split, too."""
+    tasks: dict[tuple[str, tuple[int, ...], tuple[int, int]], list[Task]] = {}
+    even = options.homogenize != "none"
+    for experiment in experiments:
+        parts = identity(experiment, options, origins, config)
+        # The training images' mean brightness is another one for each split, so are all features.
+        part = (experiment.seed, experiment.fold) if even else (0, 0)
+        sizes = tuple(sizes_of(experiment, options).values())
+        tasks.setdefault((experiment.backbone, sizes, part), []).append(
+            Task(
+                method=method_of(experiment.method),
+                variant=experiment.variant,
+                seed=experiment.seed,
+                fold=experiment.fold,
+                settings=parts["settings"],
+                fingerprint=fingerprint(parts),
+                name=experiment.name,
+                run_name=experiment.run_name,
+                offered=experiment.seed == 0 and experiment.fold == 0,
+                augment=parts["augment"],
+            )
+        )
+    number = {name: index for index, name in enumerate(inspection.classes)}
+    images = [
+        ImageRef(path=image.sample.path, label=number[image.sample.label], digest=image.bytes_digest, group=group)
+        for image, group in zip(inspection.images, division.group_of.tolist(), strict=True)
+    ]
+    references = [SplitRef.of(split, seed, fold) for (seed, fold), split in division.splits.items()]
+    naive = SplitRef.of(division.naive, 0, 0) if division.naive else None
+    return [
+        Job(
+            results=str(options.results.resolve()), cache=str(cache_folder().resolve()), data_root=str(root),
+            bit_depth=options.bit_depth, backbone=backbone, image_size=max(sizes),
+            **_networks(backbone, sizes, origins),
+            engine=options.engine, precision=options.precision, verify=options.verify,
+            track=options.track == "tensorboard", classes=list(inspection.classes), images=images,
+            splits=references, naive=None if even else naive, tasks=todo,
+            homogenize=options.homogenize, unlabelled=unlabelled,
+        )
+        for (backbone, sizes, _), todo in tasks.items()
+    ]  # fmt: skip
+
+
+def _networks(backbone: str, sizes: tuple[int, ...], origins: dict[str, Origin]) -> dict[str, Any]:
+    """The fields of a job that tell one network, or several."""
+    names = parts_of(backbone)
+    if len(names) == 1:
+        return {"origin": vars(origins[backbone])}
+    parts = [
+        Part(backbone=name, image_size=size, origin=vars(origins[name]))
+        for name, size in zip(names, sizes, strict=True)
+    ]
+    return {"origin": {"kind": weights_of(backbone, origins)["kind"]}, "ensemble": parts}

@@ -23,9 +23,10 @@ from steelbench.features.engines import choose_engine
 from steelbench.methods import METHODS, views_of
 from steelbench.models.backbones import check_image_size, parts_of
 from steelbench.models.weight_files import KINDS, Origin, resolve
+from steelbench.runs.fingerprint import sizes_of, weights_of
 from steelbench.runs.jobs import Unlabelled
-from steelbench.runs.results_folder import is_complete, sizes_of, weights_of
-from steelbench.training.methods.pseudo_labels import Found, read_unlabelled, tie
+from steelbench.runs.results_folder import is_complete
+from steelbench.runs.unlabelled import FoundImages, read_unlabelled, tie
 
 # Readers that take every image below the data folder, whatever the folder it lies in is called.
 IMAGES_BELOW = ("class_folders", "split_folders")
@@ -43,7 +44,7 @@ class Ready:
     options: RunOptions
     config: dict[str, Any]
     progress: Progress
-    found: Found | None = None
+    found: FoundImages | None = None
 
     @cached_property
     def timed_audit(self) -> tuple[AuditResult, float]:
@@ -160,7 +161,7 @@ def _refuse_early(experiment: Experiment, options: RunOptions) -> None:
         )
 
 
-def _read_unlabelled(options: RunOptions, dataset: Dataset, progress: Progress) -> Found | None:
+def _read_unlabelled(options: RunOptions, dataset: Dataset, progress: Progress) -> FoundImages | None:
     if options.unlabelled is None:
         return None
     labelled = {(dataset.root / sample.path).resolve() for sample in dataset.samples}

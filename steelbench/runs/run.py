@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
-import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from steelbench.audit.findings import write_audit
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions
-from steelbench.files import cache_folder
+from steelbench.files import cache_folder, write_json
 from steelbench.machine import describe
 from steelbench.models.backbones import parts_of
-from steelbench.records import Notice, write_json
+from steelbench.records import Notice
+from steelbench.runs.fingerprint import fingerprint, unfinished
 from steelbench.runs.forecast import Forecast, forecast
-from steelbench.runs.jobs import Event, Job
+from steelbench.runs.jobs import Event, Job, make_jobs
 from steelbench.runs.preparation import Progress, Ready, prepare
-from steelbench.runs.results_folder import (
-    FIXED,
-    clear,
-    fingerprint,
-    is_complete,
-    make_jobs,
-    refuse_other_results,
-    unfinished,
-)
+from steelbench.runs.results_folder import FIXED, clear, is_complete, locked, refuse_other_results, sweep
 from steelbench.runs.run_summary import describe_data, describe_split, first_notices, write_skipped
 from steelbench.runs.scheduler import run_jobs
 from steelbench.training.baselines.hog import run_hog
@@ -68,14 +55,14 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         SteelbenchError: for every mistake that can be found before training.
     """
     ready = prepare(options, experiments, command, progress)
-    with _alone(options.results):
+    with locked(options.results):
         if options.force:
             # A split that cannot be drawn is found before anything is deleted.
             _ = ready.division
             clear(options.results, ready.config, ready.everything)
         else:
             refuse_other_results(options.results, ready.config)
-        _sweep(options.results)
+        sweep(options.results)
         return _locked(options, ready, progress)
 
 
@@ -91,34 +78,6 @@ def preview(
     with tempfile.TemporaryDirectory() as folder:
         found = forecast(jobs, Path(folder), _listen(progress, Outcome({}, {})))
     return found, {"to do": len(todo), "in all": len(ready.everything)}
-
-
-@contextmanager
-def _alone(results: Path) -> Iterator[None]:
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(results / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise SteelbenchError(
-            f"another steelbench run is writing to {results}; wait for it, or name another --results."
-        ) from None
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise SteelbenchError(
-            f"--results {results} cannot be written to ({os.strerror(error.errno or 0)}); name a folder that can."
-        ) from None
-    with lock:
-        lock.release()
-        yield
-
-
-def _sweep(results: Path) -> None:
-    """Delete what `whole_file` could not rename because its process was killed: nobody reads it, all count it."""
-    for path in (*results.glob("models/.*"), *results.glob("runs/*/.*")):
-        if re.fullmatch(r"\..+-[a-z0-9_]{8}\.(h5|json|csv)", path.name):
-            path.unlink(missing_ok=True)
 
 
 def _locked(options: RunOptions, ready: Ready, progress: Progress) -> Outcome | None:

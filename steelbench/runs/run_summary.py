@@ -14,7 +14,8 @@ from steelbench.data.inspection import Inspection
 from steelbench.data.samples import Dataset
 from steelbench.data.split_plan import Division
 from steelbench.experiment import RunOptions
-from steelbench.records import Notice, whole_file
+from steelbench.files import whole_file
+from steelbench.records import Notice
 
 
 def describe_data(

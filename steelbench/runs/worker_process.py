@@ -14,7 +14,7 @@ from typing import IO, cast
 from pydantic import ValidationError
 
 import steelbench
-from steelbench.records import write_json
+from steelbench.files import write_json
 from steelbench.runs.jobs import Event, Job
 
 ENVIRONMENT = {

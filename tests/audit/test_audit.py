@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from steelbench.audit.audit import audit_data, audited_pairs, leak_share
-from steelbench.audit.duplicates.search import Pair
+from steelbench.audit.audit import audit_data, audited_pairs
 from steelbench.audit.findings import Doubt, LabelCheck, write_audit
 from steelbench.audit.thumbnails import choose_pairs, draw_files, draw_pairs
+from steelbench.data.groups import Pair
 from steelbench.data.inspection import inspect_dataset
+from steelbench.data.leakage import expected_random_leakage
 from steelbench.data.readers import read_dataset
 
 HOSTILE = 'a,"b"\n<script>alert(1)</script>é=.png'
@@ -168,12 +169,12 @@ def test_the_leak_of_disjoint_pairs_is_their_chance_to_be_divided():
     labels = {f"{k:03d}": "steel" for k in range(400)}
     pairs = [Pair(f"{k:03d}", f"{k + 1:03d}", "near", 1.0, 0, 0, True) for k in range(0, 400, 2)]
 
-    assert leak_share(labels, pairs, 0.2) == pytest.approx(320 / 399, abs=0.03)
-    assert leak_share(labels, pairs, 0.3) == pytest.approx(280 / 399, abs=0.03)
+    assert expected_random_leakage(labels, pairs, 0.2) == pytest.approx(320 / 399, abs=0.03)
+    assert expected_random_leakage(labels, pairs, 0.3) == pytest.approx(280 / 399, abs=0.03)
 
 
 def test_without_pairs_nothing_leaks():
-    assert leak_share({"a": "x", "b": "x", "c": "x"}, [], 0.3) == 0
+    assert expected_random_leakage({"a": "x", "b": "x", "c": "x"}, [], 0.3) == 0
 
 
 def test_the_first_pictures_are_the_conflicts_and_files_vary():

@@ -7,7 +7,7 @@ import pytest
 from results_folder import failed_row, hog_row, judged, majority_row, model_row, summary
 from rich.console import Console
 
-from steelbench.cli.app import tables
+from steelbench.cli import tables
 from steelbench.cli.tables import print_leaderboard
 
 

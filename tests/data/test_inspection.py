@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from steelbench.data.inspection import Inspected, inspect_dataset, ordered_map
+from steelbench.data.inspection import Inspected, inspect_dataset
+from steelbench.data.parallel import ordered_map
 from steelbench.data.readers import Dataset, Sample, read_dataset
 from steelbench.errors import SteelbenchError
 

@@ -6,7 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from steelbench.data.splits import group_numbers, make_splits
+from steelbench.data.groups import group_numbers
+from steelbench.data.splits import make_splits
 from steelbench.errors import SteelbenchError
 
 PARTS = ("train", "validation", "test")

@@ -9,8 +9,9 @@ from scipy import stats
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.leaderboard import COLUMNS, assemble
-from steelbench.records import Notice, RunRecord, write_json
-from steelbench.training.predictions import write_predictions
+from steelbench.evaluation.predictions import write_predictions
+from steelbench.files import write_json
+from steelbench.records import Notice, RunRecord
 
 CLASSES = ["=sum(1)", 'a,"b" <i>', "rißig"]
 IMAGES = 45

@@ -10,6 +10,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.features import engines, extraction
 from steelbench.features.engines import ENGINES, choose_engine, open_engine
 from steelbench.features.extraction import batches, checked_engine, compare
+from steelbench.models import surgery
 from steelbench.models.pretrained import encoder_with_weights
 from steelbench.models.weight_files import Origin, resolve
 
@@ -108,7 +109,7 @@ def test_engine_can_be_run_again_and_on_nothing(name, runs):
 
 
 def test_only_the_resizing_is_left_to_the_caller(small):
-    assert engines.trunk(small).input.shape == (None, 24, 24, 3)
+    assert surgery.before_pooling(small).input.shape == (None, 24, 24, 3)
 
 
 @needs_openvino

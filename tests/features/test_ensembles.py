@@ -11,9 +11,8 @@ from steelbench.cli.exit import main
 from steelbench.experiment import Experiment, Finetune, Knn, RunOptions, Softmax, Supcon
 from steelbench.models.weight_files import Origin
 from steelbench.records import RunRecord, Summary, read_record
-from steelbench.runs.jobs import weights_record
+from steelbench.runs.fingerprint import fingerprint, identity, is_done, sizes_of, weights_record
 from steelbench.runs.preparation import prepare
-from steelbench.runs.results_folder import fingerprint, identity, is_done, sizes_of
 from steelbench.runs.run import _jobs
 
 ONE, TWO = "mobilenet_v2", "mobilenet_v2_035"

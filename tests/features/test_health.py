@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from steelbench.evaluation.notices import LEAST_SPREAD
-from steelbench.features.health import feature_health
+from steelbench.features.extraction import feature_health
 
 
 def test_spread_of_a_case_counted_by_hand():

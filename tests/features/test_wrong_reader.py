@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from steelbench.cli.exit import main
+from steelbench.data import images
 from steelbench.records import Summary, read_record
 from steelbench.runs import job_execution, scheduler
-from steelbench.training import pictures
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ def test_pixels_in_0_to_1_are_noticed(tiny_images, tmp_path, in_this_process, we
         def scaled(read):
             return lambda *given: (read(*given) / 255).astype(np.float32)
 
-        for module in (extraction, pictures):
+        for module in (extraction, images):
             monkeypatch.setattr(module, "read_image", scaled(module.read_image))
 
     _, summary = run(tiny_images(images=20, classes=3), tmp_path / "results", weights_folder)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelbench.audit.duplicates.search import Pair, group_files
 from steelbench.audit.findings import AuditResult, Doubt, LabelCheck
 from steelbench.audit.image_statistics import Look
 from steelbench.audit.shortcuts import Brightness, Shortcut
 from steelbench.audit.thumbnails import PairPicture
+from steelbench.data.groups import Pair, group_files
 from steelbench.data.inspection import Inspected, Inspection
 from steelbench.data.samples import Sample
 from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page

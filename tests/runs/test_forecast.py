@@ -5,9 +5,10 @@ import pytest
 
 from steelbench.errors import SteelbenchError
 from steelbench.features.cache import Space
+from steelbench.features.spec import ImageRef, Part
 from steelbench.runs import forecast as module
 from steelbench.runs.forecast import forecast
-from steelbench.runs.jobs import ImageRef, Job, Part, SplitRef, Task, Unlabelled
+from steelbench.runs.jobs import Job, SplitRef, Task, Unlabelled
 
 NAME, DIM = "mobilenet_v2_035", 1280
 WEIGHTS = {"kind": "imagenet", "md5": "abc", "digest": "whatever"}

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from steelbench.cli.exit import main
-from steelbench.records import RunRecord, read_record, write_json
-from steelbench.training.predictions import write_predictions
+from steelbench.evaluation.predictions import write_predictions
+from steelbench.files import write_json
+from steelbench.records import RunRecord, read_record
 
 SMALL = ("--weights", "random", "--image-size", "32")
 

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby, product
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,10 +14,10 @@ from steelbench.audit.duplicates.candidates import Candidate, find_candidates
 from steelbench.audit.duplicates.keypoints import Keypoints, find_keypoints
 from steelbench.audit.duplicates.orientations import MIRRORS, Laid, compose, inverse, turn_image, turn_shape
 from steelbench.audit.duplicates.verification import Recent, agreement, grain, shared_share
+from steelbench.data.groups import Kind, Pair
 from steelbench.data.images import RGB
-from steelbench.data.inspection import ordered_map
+from steelbench.data.parallel import ordered_map
 
-Kind = Literal["exact", "near", "mirrored", "rotated", "overlap"]
 Progress = Callable[[str, int, int], None]
 
 LEAST_SHARE = 0.05  # of the smaller image; less is not reported
@@ -38,23 +37,6 @@ class Picture:
     label: str
     digest: str
     read: Callable[[], RGB]
-
-
-@dataclass(frozen=True, order=True)
-class Pair:
-    """Two files, file_a < file_b, that share pixels.
-
-    `overlap` is the shared area as a share of the smaller image. `b`, turned upright to match `a` if it is mirrored
-    or rotated, lies in `a` with its first pixel at (dy, dx).
-    """
-
-    file_a: str
-    file_b: str
-    kind: Kind
-    overlap: float
-    dy: int
-    dx: int
-    same_label: bool
 
 
 def quiet(_stage: str, _done: int, _total: int) -> None:
@@ -86,22 +68,6 @@ def find_pairs(pictures: Iterable[Picture], progress: Progress = quiet) -> list[
             kind = _kind(there, shapes)
             pairs.append(_pair(a, b, kind, there) if a.file < b.file else _pair(b, a, kind, back))
     return sorted(pairs)
-
-
-def group_files(files: Iterable[str], pairs: Iterable[Pair]) -> dict[str, int]:
-    """Number the groups of files that pairs connect, directly or along a chain; by the first file's name."""
-    parent = {file: file for file in sorted(files)}
-
-    def root(file: str) -> str:
-        while parent[file] != file:
-            parent[file] = file = parent[parent[file]]
-        return file
-
-    for pair in pairs:
-        first, second = sorted((root(pair.file_a), root(pair.file_b)))
-        parent[second] = first
-    number: dict[str, int] = {}
-    return {file: number.setdefault(root(file), len(number)) for file in parent}
 
 
 def _find_laid(pictures: Sequence[Picture], progress: Progress) -> tuple[list[Laid], list[tuple[int, int]]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from steelbench.evaluation.embeddings.embedded import Embedded
+from steelbench.evaluation.embeddings.projection import project
 from steelbench.evaluation.embeddings.retrieval import pair_cosines
 from steelbench.records import Row
 from steelbench.report.figures.style import PALETTE, QUIET, panels
@@ -21,7 +21,6 @@ from steelbench.report.formatting import row_label, shorten
 # Methods that learn an embedding; without one of them there is nothing to look at.
 LEARNED = ("supcon", "triplet", "arcface")
 SHOWN = 6
-MOST_POINTS = 1000
 COLUMNS = 3
 
 
@@ -63,49 +62,6 @@ def _read(results: Path, row: Row) -> Embedded | None:
         return None
     whole = found.vectors.ndim == 2 and len(found.vectors) == len(found.labels) == len(found.groups) > 2
     return found if whole and np.isfinite(found.vectors).all() else None
-
-
-def tsne(sheets: Sequence[Sheet], classes: Sequence[str]) -> Figure:
-    """A map of each sheet's images, near where the embeddings are near; colours are classes.
-
-    PCA to 50 dimensions first. At most 1000 images, drawn by seed.
-
-    References:
-        van der Maaten and Hinton 2008, "Visualizing Data using t-SNE".
-    """
-    figure, axes = _grid(len(sheets), 3.2, 3.2, gap=0.5)
-    for axis, sheet in zip(axes, sheets, strict=False):
-        points, labels = project(sheet.images)
-        for number, name in enumerate(classes):
-            own = points[labels == number]
-            colour = PALETTE[number % len(PALETTE)]
-            marker = "osD^v<>P*X"[number // len(PALETTE) % 10]
-            axis.scatter(
-                own[:, 0], own[:, 1], 14, colour, marker=marker, linewidths=0, alpha=0.85, label=shorten(name, 24)
-            )
-        axis.set_title(shorten(row_label(sheet.row), 34))
-        axis.set_xticks([])
-        axis.set_yticks([])
-    _legend_below(figure, axes[0], 0.1)
-    return figure
-
-
-def project(images: Embedded, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Two coordinates for at most 1000 images [N, 2], and their labels."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(images.labels))[:MOST_POINTS])
-    vectors = images.vectors[chosen]
-    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    few = min(50, *vectors.shape)
-    reduced = PCA(few, random_state=seed).fit_transform(vectors)
-    perplexity = min(30.0, (len(chosen) - 1) / 3)
-    # On a machine that does other things, too, threads that wait for each other take ten times as long as one alone.
-    with threadpool_limits(1):
-        points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
-    return points, images.labels[chosen]
 
 
 def distances(sheets: Sequence[Sheet]) -> Figure:
@@ -158,3 +114,28 @@ def _grid(count: int, width: float, height: float, gap: float) -> tuple[Figure, 
         bottom = 1 - (line * (height + gap_y) + height) / total_height
         found.append(figure.add_axes((left, bottom, width / total_width, height / total_height)))
     return figure, found
+
+
+def tsne(sheets: Sequence[Sheet], classes: Sequence[str]) -> Figure:
+    """A map of each sheet's images, near where the embeddings are near; colours are classes.
+
+    PCA to 50 dimensions first. At most 1000 images, drawn by seed.
+
+    References:
+        van der Maaten and Hinton 2008, "Visualizing Data using t-SNE".
+    """
+    figure, axes = _grid(len(sheets), 3.2, 3.2, gap=0.5)
+    for axis, sheet in zip(axes, sheets, strict=False):
+        points, labels = project(sheet.images)
+        for number, name in enumerate(classes):
+            own = points[labels == number]
+            colour = PALETTE[number % len(PALETTE)]
+            marker = "osD^v<>P*X"[number // len(PALETTE) % 10]
+            axis.scatter(
+                own[:, 0], own[:, 1], 14, colour, marker=marker, linewidths=0, alpha=0.85, label=shorten(name, 24)
+            )
+        axis.set_title(shorten(row_label(sheet.row), 34))
+        axis.set_xticks([])
+        axis.set_yticks([])
+    _legend_below(figure, axes[0], 0.1)
+    return figure

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from steelbench.records import whole_file
+from steelbench.files import whole_file
 
 DPI = 110
 INK = "#1f2933"

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.data.images import read_image
-from steelbench.data.inspection import Inspected, Inspection, ordered_map
+from steelbench.data.inspection import Inspected, Inspection
+from steelbench.data.parallel import ordered_map
 from steelbench.data.split_plan import labels_of
 from steelbench.data.splits import Split
 from steelbench.features.cache import Space

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from steelbench.data.inspection import Inspection
 from steelbench.data.split_plan import labels_of
 from steelbench.data.splits import Split
-from steelbench.records import RunRecord, write_json
-from steelbench.training.predictions import score, write_predictions
+from steelbench.evaluation.metrics import score
+from steelbench.evaluation.predictions import write_predictions
+from steelbench.files import write_json
+from steelbench.records import RunRecord
 
 
 def run_majority(results: Path, inspection: Inspection, splits: dict[tuple[int, int], Split]) -> None:

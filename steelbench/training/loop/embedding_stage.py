@@ -12,7 +12,7 @@ from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.methods import Fitted
 from steelbench.training.loop.fit import Fit, FitPlan, fit
-from steelbench.training.loop.input_pipeline import Batches, Rows
+from steelbench.training.loop.samplers import Batches, Rows
 
 Array = NDArray[np.float32]
 NEIGHBOURS = 5

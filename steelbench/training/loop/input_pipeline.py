@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Batches:
-    """The batches of a stage, as rows of its samples.
-
-    Attributes:
-        train: the batches of an epoch, counted from 0; their number is the same in every epoch.
-        validation: the same in every epoch.
-    """
-
-    train: Callable[[int], list[Rows]]
-    validation: list[Rows]
-
-
-def order_of(epoch: int, count: int, seed: int) -> NDArray[np.int64]:
-    """The order of the samples in an epoch, counted from 0; it depends on the seed and the epoch alone.
-
-    So a resumed run sees the same batches as one that was never interrupted.
-    """
-    return np.random.default_rng([seed, epoch]).permutation(count)
-
-
-def plain_batches(count: int, held_out: int, batch_size: int, seed: int) -> Batches:
-    """All samples once in every epoch, in an order of its own; the last batch may be smaller."""
-
-    def train(epoch: int) -> list[Rows]:
-        return _cut(order_of(epoch, count, seed), batch_size)
-
-    return Batches(train, _cut(np.arange(held_out), 1024))
-
-
-def _cut(rows: Rows, size: int) -> list[Rows]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+from steelbench.training.loop.samplers import Rows
 
 
 class Lazy(Protocol):

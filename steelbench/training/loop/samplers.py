@@ -26,6 +26,19 @@ class Pairs:
     same: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Batches:
+    """The batches of a stage, as rows of its samples.
+
+    Attributes:
+        train: the batches of an epoch, counted from 0; their number is the same in every epoch.
+        validation: the same in every epoch.
+    """
+
+    train: Callable[[int], list[Rows]]
+    validation: list[Rows]
+
+
 class _Deck:
     """Deals every card once before any again, and gives a hand the same card twice only if there are too few."""
 
@@ -207,3 +220,24 @@ def validation_batches(count: int, batch_size: int, seed: int) -> list[Rows]:
     """
     order = np.random.default_rng(seed).permutation(count)
     return list(np.array_split(order, max(1, -(-count // batch_size))))
+
+
+def order_of(epoch: int, count: int, seed: int) -> NDArray[np.int64]:
+    """The order of the samples in an epoch, counted from 0; it depends on the seed and the epoch alone.
+
+    So a resumed run sees the same batches as one that was never interrupted.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def plain_batches(count: int, held_out: int, batch_size: int, seed: int) -> Batches:
+    """All samples once in every epoch, in an order of its own; the last batch may be smaller."""
+
+    def train(epoch: int) -> list[Rows]:
+        return _cut(order_of(epoch, count, seed), batch_size)
+
+    return Batches(train, _cut(np.arange(held_out), 1024))
+
+
+def _cut(rows: Rows, size: int) -> list[Rows]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import keras
@@ -12,19 +11,14 @@ from keras import layers
 from numpy.typing import NDArray
 
 from steelbench.data.splits import Split
-from steelbench.methods import Finetune, Fitted, Softmax, Supcon
+from steelbench.methods import Finetune, Fitted
 from steelbench.models.head import Dense, Head
-from steelbench.training.loop.embedding_stage import knn_accuracy, refuse_collapse, refuse_lonely
+from steelbench.training.loop.embedding_stage import knn_accuracy, refuse_collapse
 from steelbench.training.loop.fit import Fit, FitPlan, fit
 from steelbench.training.loop.optimizer import adam
+from steelbench.training.loop.reusable_model import ready
 from steelbench.training.methods.image_training import BATCH, Bench, Picked, compute
-from steelbench.training.methods.supcon import (
-    classifier_settings,
-    contrastive_batches,
-    contrastive_loss,
-    projection_layers,
-)
-from steelbench.training.methods.trained_head import Trained, ready, refuse_nan, train_softmax
+from steelbench.training.methods.trained_head import Trained, refuse_nan
 
 Array = NDArray[np.float32]
 # Training images whose neighbours are looked at after each epoch; all of them would double an epoch's time.
@@ -77,41 +71,6 @@ def _head_first(
     ready(model)
     validation = features[split.validation], bench.labels[split.validation]
     return fit(model, features[split.train], bench.labels[split.train], validation, alone, plan.of("head"))
-
-
-def train_supcon(bench: Bench, split: Split, settings: Supcon, plan: FitPlan) -> Trained:
-    """Stage 1 trains the encoder and a projection head with the loss, stage 2 a classifier on the frozen encoder.
-
-    Arguments as for `train_finetune`.
-
-    References:
-        Khosla et al. 2020, "Supervised Contrastive Learning", section 3. https://arxiv.org/abs/2004.11362
-    """
-    keras.utils.set_random_seed(plan.seed)
-    encoder = bench.copy(settings.trainable)
-    source, learning = bench.parts(encoder)
-    z = learning.output
-    for layer in projection_layers(settings):
-        z = layer(z)
-    model = keras.Model(learning.input, z)
-    labels, held_out = bench.labels[split.train], bench.samples(source, split.validation)
-    samples = bench.samples(source, split.train, plan.seed)
-    batches = contrastive_batches(labels, len(split.validation), settings, plan.seed)
-    first = batches.train(0)
-    # Every view is drawn anew for each batch.
-    x = dataclasses.replace(samples, rows=np.tile(samples.rows, settings.views))
-    labels = np.tile(labels, settings.views)
-    refuse_lonely(labels, first)
-    model.compile(adam(settings, len(first)), contrastive_loss(settings), jit_compile=False)
-    ready(model)
-    stage = fit(
-        model, x, labels, (held_out, bench.labels[split.validation]), settings, plan.of("contrastive"), batches,
-        _judge(learning, samples, held_out, bench.labels, plan.seed),
-    )  # fmt: skip
-    features = compute(learning, source)
-    second: Softmax = classifier_settings(settings)
-    trained = train_softmax(features, bench.labels, bench.num_classes, split, second, plan.of("classifier"))
-    return Trained(trained.head, {"contrastive": stage, **trained.fits}, encoder=encoder, features=features)
 
 
 def _judge(learning: keras.Model, x: Picked, held_out: Picked, labels: NDArray[np.int64], seed: int) -> Any:

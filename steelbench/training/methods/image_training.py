@@ -14,11 +14,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from steelbench.data.augmentation import augment
-from steelbench.data.inspection import ordered_map
+from steelbench.data.images import ImageFiles
+from steelbench.data.parallel import ordered_map
 from steelbench.models.encoder import rebuild
 from steelbench.models.surgery import choose_learning, cut
-from steelbench.training.loop.input_pipeline import Rows
-from steelbench.training.pictures import Pictures
+from steelbench.training.loop.samplers import Rows
 
 Array = NDArray[np.float32]
 BATCH = 32
@@ -100,7 +100,7 @@ class Bench:
         return Picked(source, rows, digest, lambda batch, number: augment(self.preset, batch, (seed, number)))
 
 
-def read_pixels(pictures: Pictures, rows: Sequence[int], size: int) -> NDArray[np.uint8]:
+def read_pixels(pictures: ImageFiles, rows: Sequence[int], size: int) -> NDArray[np.uint8]:
     """Every image at the encoder's size, uint8 [N, S, S, 3], on disk."""
     found = on_disk(np.uint8, (len(rows), size, size, 3))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 import keras
@@ -13,12 +14,15 @@ from steelbench.data.splits import Split
 from steelbench.methods import Softmax, Supcon
 from steelbench.models.head import Dense, Head, Scaling
 from steelbench.models.losses import NPairsLoss, SupConLoss
-from steelbench.training.loop.embedding_stage import fit_embedding
-from steelbench.training.loop.fit import FitPlan
-from steelbench.training.loop.input_pipeline import Batches, Rows
+from steelbench.training.loop.embedding_stage import fit_embedding, refuse_lonely
+from steelbench.training.loop.fit import FitPlan, fit
 from steelbench.training.loop.optimizer import adam
-from steelbench.training.loop.samplers import balanced_batches, validation_batches
-from steelbench.training.methods.trained_head import Trained, ready, refuse_nan, start, train_softmax
+from steelbench.training.loop.reusable_model import ready, start
+from steelbench.training.loop.samplers import Batches, Rows, balanced_batches, validation_batches
+from steelbench.training.methods.finetune import _judge
+from steelbench.training.methods.image_training import Bench, compute
+from steelbench.training.methods.softmax import train_softmax
+from steelbench.training.methods.trained_head import Trained, refuse_nan
 
 Array = NDArray[np.float32]
 
@@ -112,3 +116,38 @@ def _contrastive_model(dim: int, settings: Supcon, steps: int) -> keras.Model:
     )
     model.compile(adam(settings, steps), loss=contrastive_loss(settings), jit_compile=False, steps_per_execution=steps)
     return ready(model)
+
+
+def train_supcon_on_images(bench: Bench, split: Split, settings: Supcon, plan: FitPlan) -> Trained:
+    """Stage 1 trains the encoder and a projection head with the loss, stage 2 a classifier on the frozen encoder.
+
+    Arguments as for `train_finetune`.
+
+    References:
+        Khosla et al. 2020, "Supervised Contrastive Learning", section 3. https://arxiv.org/abs/2004.11362
+    """
+    keras.utils.set_random_seed(plan.seed)
+    encoder = bench.copy(settings.trainable)
+    source, learning = bench.parts(encoder)
+    z = learning.output
+    for layer in projection_layers(settings):
+        z = layer(z)
+    model = keras.Model(learning.input, z)
+    labels, held_out = bench.labels[split.train], bench.samples(source, split.validation)
+    samples = bench.samples(source, split.train, plan.seed)
+    batches = contrastive_batches(labels, len(split.validation), settings, plan.seed)
+    first = batches.train(0)
+    # Every view is drawn anew for each batch.
+    x = dataclasses.replace(samples, rows=np.tile(samples.rows, settings.views))
+    labels = np.tile(labels, settings.views)
+    refuse_lonely(labels, first)
+    model.compile(adam(settings, len(first)), contrastive_loss(settings), jit_compile=False)
+    ready(model)
+    stage = fit(
+        model, x, labels, (held_out, bench.labels[split.validation]), settings, plan.of("contrastive"), batches,
+        _judge(learning, samples, held_out, bench.labels, plan.seed),
+    )  # fmt: skip
+    features = compute(learning, source)
+    second: Softmax = classifier_settings(settings)
+    trained = train_softmax(features, bench.labels, bench.num_classes, split, second, plan.of("classifier"))
+    return Trained(trained.head, {"contrastive": stage, **trained.fits}, encoder=encoder, features=features)

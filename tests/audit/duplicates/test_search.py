@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from steelbench.audit.duplicates.orientations import COMPOSE, INVERSE, TURNS, turn_image, turn_points
-from steelbench.audit.duplicates.search import Pair, Picture, find_pairs, group_files
+from steelbench.audit.duplicates.search import Picture, find_pairs
 from steelbench.data.demo import write_demo
+from steelbench.data.groups import Pair, group_files
 from steelbench.data.images import read_image
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset

@@ -13,7 +13,7 @@ from sklearn.metrics import recall_score
 
 from steelbench.evaluation.statistics import accuracy_interval, design_effect, recall_intervals
 
-COVERAGE = Path(__file__).parents[2] / "benchmarks" / "interval_coverage.py"
+COVERAGE = Path(__file__).parents[3] / "benchmarks" / "interval_coverage.py"
 
 
 def answers(errors, n):

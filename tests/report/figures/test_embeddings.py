@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from results_folder import majority_row, model_row, summary, write_folder
 
 from steelbench.evaluation.embeddings.embedded import Embedded
+from steelbench.evaluation.embeddings.projection import project
 from steelbench.evaluation.embeddings.retrieval import pair_cosines
 from steelbench.records import Row
 from steelbench.report.figures import style
-from steelbench.report.figures.embeddings import Sheet, distances, project, read_sheets, tsne
+from steelbench.report.figures.embeddings import Sheet, distances, read_sheets, tsne
 from steelbench.report.results_page import build_report
 
 

@@ -15,8 +15,9 @@ import pytest
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Softmax
 from steelbench.training.loop.fit import COLUMNS, Epoch, FitPlan, fit, write_history
-from steelbench.training.loop.input_pipeline import Batches, order_of, plain_batches, stream
+from steelbench.training.loop.input_pipeline import stream
 from steelbench.training.loop.optimizer import adam
+from steelbench.training.loop.samplers import Batches, order_of, plain_batches
 
 
 def data(n=90, dim=6, classes=3, seed=0):

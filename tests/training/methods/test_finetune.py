@@ -13,7 +13,7 @@ from steelbench.models.encoder import build_encoder, rebuild
 from steelbench.models.pretrained import calibrate
 from steelbench.models.surgery import choose_learning, cut
 from steelbench.training.loop.fit import FitPlan
-from steelbench.training.methods import finetune
+from steelbench.training.methods import finetune, supcon
 from steelbench.training.methods import image_training as module
 from steelbench.training.methods.image_training import Bench, compute
 
@@ -84,7 +84,7 @@ def test_last_layers_learn_and_the_others_stay(bench):
 def test_the_shared_encoder_is_never_touched(bench):
     before = weights_of(bench.encoder)
     finetune.train_finetune(bench, SPLIT, FINETUNE, FitPlan())
-    finetune.train_supcon(bench, SPLIT, SUPCON, FitPlan())
+    supcon.train_supcon_on_images(bench, SPLIT, SUPCON, FitPlan())
 
     assert not changed(before, weights_of(bench.encoder))
 
@@ -99,14 +99,14 @@ def test_features_are_those_of_the_encoder_it_leaves(bench, method, settings):
 
 def test_second_stage_leaves_the_encoder_bit_for_bit(bench, monkeypatch):
     seen = {}
-    real = finetune.train_softmax
+    real = supcon.train_softmax
 
     def spy(features, *rest):
         seen["features"] = features.copy()
         return real(features, *rest)
 
-    monkeypatch.setattr(finetune, "train_softmax", spy)
-    trained = finetune.train_supcon(bench, SPLIT, SUPCON, FitPlan())
+    monkeypatch.setattr(supcon, "train_softmax", spy)
+    trained = supcon.train_supcon_on_images(bench, SPLIT, SUPCON, FitPlan())
 
     assert np.array_equal(seen["features"], trained.features)
     assert list(trained.fits) == ["contrastive", "classifier"]
@@ -140,16 +140,16 @@ def test_augmented_images_are_seen_in_training_alone(bench, monkeypatch):
 
 def test_each_view_of_a_batch_is_another_picture_of_the_same_images(bench, monkeypatch):
     seen = []
-    real = finetune.fit
+    real = supcon.fit
 
     def spy(model, x, y, held_out, settings, plan, batches, judge):
         rows = batches.train(0)[0]
         seen.append((x.take(rows, 0), y[rows]))
         return real(model, x, y, held_out, settings, plan, batches, judge)
 
-    monkeypatch.setattr(finetune, "fit", spy)
+    monkeypatch.setattr(supcon, "fit", spy)
     settings = SUPCON.model_copy(update={"views": 2, "epochs": 1})
-    finetune.train_supcon(dataclasses.replace(bench, preset="light"), SPLIT, settings, FitPlan())
+    supcon.train_supcon_on_images(dataclasses.replace(bench, preset="light"), SPLIT, settings, FitPlan())
 
     [(pixels, labels)] = seen
     (one, other), (left, right) = np.split(pixels, 2), np.split(labels, 2)

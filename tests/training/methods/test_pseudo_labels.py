@@ -14,14 +14,16 @@ from steelbench.cli.exit import main
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import METHODS, Experiment, Knn, RunOptions, Softmax
+from steelbench.features.spec import ImageRef
 from steelbench.records import RunRecord, Summary, read_record
-from steelbench.runs.jobs import ImageRef, Unlabelled
+from steelbench.runs.fingerprint import identity
+from steelbench.runs.jobs import Unlabelled
 from steelbench.runs.preparation import prepare
-from steelbench.runs.results_folder import identity
+from steelbench.runs.unlabelled import read_unlabelled, usable
 from steelbench.training.loop.fit import FitPlan
 from steelbench.training.methods.knn import train_knn
-from steelbench.training.methods.pseudo_labels import Pool, read_unlabelled, train_twice, usable
-from steelbench.training.methods.trained_head import train_softmax
+from steelbench.training.methods.pseudo_labels import Pool, train_twice
+from steelbench.training.methods.softmax import train_softmax
 
 NAME = "mobilenet_v2_035"
 SMALL = {

@@ -12,8 +12,9 @@ from steelbench.errors import SteelbenchError
 from steelbench.experiment import Linear, Softmax
 from steelbench.models.head import Scaling
 from steelbench.training.loop.fit import FitPlan
-from steelbench.training.methods import trained_head
-from steelbench.training.methods.trained_head import train_linear, train_softmax
+from steelbench.training.methods import softmax as softmax_method
+from steelbench.training.methods.linear import train_linear
+from steelbench.training.methods.softmax import train_softmax
 
 SETTINGS = Softmax(epochs=6, batch_size=16, hidden=16, dropout=0.3, learning_rate=0.01)
 
@@ -70,9 +71,9 @@ def test_features_without_a_class_in_them_stay_at_chance(train):
 def test_softmax_is_the_same_alone_and_after_other_runs(dropout):
     features, labels = clusters()
     settings = SETTINGS.model_copy(update={"dropout": dropout, "schedule": "exponential"})
-    trained_head._softmax_model.cache_clear()
+    softmax_method._softmax_model.cache_clear()
     alone = softmax(features, labels, seed=3, settings=settings)
-    trained_head._softmax_model.cache_clear()
+    softmax_method._softmax_model.cache_clear()
 
     softmax(features, labels, seed=0, settings=settings)
     softmax(features[::-1].copy(), labels, seed=1, settings=settings)
@@ -233,7 +234,7 @@ def test_nearly_constant_feature_harms_nobody():
 def test_validation_numbers_are_those_that_keras_gives():
     features, labels = clusters(spread=3.0)
     split = split_of(120)
-    model = trained_head._softmax_model(10, 3, SETTINGS, 5)
+    model = softmax_method._softmax_model(10, 3, SETTINGS, 5)
     softmax(features, labels)
     x, y = Scaling.fit(features[split.train]).apply(features[split.validation]), labels[split.validation]
 

@@ -11,7 +11,7 @@ from steelbench.experiment import Arcface, Knn, Supcon, Triplet
 from steelbench.models.head import Unit
 from steelbench.training.loop import embedding_stage
 from steelbench.training.loop.fit import FitPlan
-from steelbench.training.methods import supcon, triplet
+from steelbench.training.methods import arcface, supcon, triplet
 from steelbench.training.methods.knn import train_knn
 
 SETTINGS = {
@@ -26,7 +26,7 @@ SETTINGS = {
 TRAIN = {
     "knn": train_knn,
     "triplet": triplet.train_triplet,
-    "arcface": triplet.train_arcface,
+    "arcface": arcface.train_arcface,
     "supcon": supcon.train_supcon,
 }
 EMBEDDED = ("triplet", "arcface", "supcon")
@@ -198,7 +198,7 @@ def test_arcface_head_is_its_network_without_the_margin():
     settings, split = SETTINGS["arcface"], split_of(len(labels))
     trained = train("arcface", features, labels)
     steps = -(-len(split.train) // settings.batch_size)
-    model = triplet._arcface_model(10, 3, settings, steps)
+    model = arcface._arcface_model(10, 3, settings, steps)
 
     from steelbench.models.head import Scaling
 
