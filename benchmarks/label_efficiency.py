@@ -36,11 +36,11 @@ import numpy as np
 from steelbench.audit.audit import audited_pairs
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.readers import read_dataset
-from steelbench.data.split_plan import Division, divide
+from steelbench.data.split_plan import SplitPlan, divide
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.learning_curve import C, Level, Point, learning_curve, summarise
 from steelbench.experiment import RunOptions
-from steelbench.features.cache import Space, spaces
+from steelbench.features.cache import FeatureStore, spaces
 from steelbench.files import cache_folder, write_json, write_text
 from steelbench.records import RunRecord, read_record
 
@@ -89,7 +89,7 @@ def cached_features(record: RunRecord, digests: list[str]) -> np.ndarray:
         # Neither augmented views nor images of another brightness.
         others = {"view", "homogenize"} & description.keys()
         if found.backbone == record.backbone and not others and same.items() <= description.items():
-            space = Space(cache_folder(), record.backbone, description["dim"], description)
+            space = FeatureStore(cache_folder(), record.backbone, description["dim"], description)
             space.read()
             if all(digest in space for digest in digests):
                 return space.gather(digests)
@@ -99,7 +99,7 @@ def cached_features(record: RunRecord, digests: list[str]) -> np.ndarray:
 
 
 def measure(
-    options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, division: Division
+    options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, division: SplitPlan
 ) -> Iterator[Point]:
     """The points of all backbones."""
     digests = [image.bytes_digest for image in inspection.images]

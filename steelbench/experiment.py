@@ -14,12 +14,12 @@ from steelbench.errors import SteelbenchError, choose
 from steelbench.methods import (
     METHODS,
     Arcface,
-    Checked,
+    EpochSettings,
     Finetune,
-    Fitted,
     Knn,
     Linear,
     Method,
+    Settings,
     Softmax,
     Supcon,
     Triplet,
@@ -28,9 +28,23 @@ from steelbench.methods import (
 from steelbench.records import row_name
 
 __all__ = [
-    "METHODS", "Arcface", "Checked", "Experiment", "Finetune", "Fitted", "Knn", "Linear", "Method", "RunOptions",
-    "Softmax", "Supcon", "Triplet", "method_of", "parse_assignments", "with_fields",
-]  # fmt: skip
+    "METHODS",
+    "Arcface",
+    "EpochSettings",
+    "Experiment",
+    "Finetune",
+    "Knn",
+    "Linear",
+    "Method",
+    "RunOptions",
+    "Settings",
+    "Softmax",
+    "Supcon",
+    "Triplet",
+    "method_of",
+    "parse_assignments",
+    "with_fields",
+]
 
 
 # Of pseudo-labels, where no other is given.
@@ -48,7 +62,7 @@ class Experiment:
     """
 
     backbone: str
-    method: Checked
+    method: Settings
     variant: str = ""
     image_size: int | None = None
     seed: int = 0
@@ -75,7 +89,7 @@ class Experiment:
         return f"{self.name}-s{self.seed}-f{self.fold}"
 
 
-class RunOptions(Checked):
+class RunOptions(Settings):
     """The options of one `steelbench run`, as they are recorded in `config.json`."""
 
     kind: ClassVar[str] = "options"
@@ -134,7 +148,7 @@ def parse_assignments(assignments: Sequence[str], methods: Sequence[str]) -> dic
     return given
 
 
-def with_fields(settings: Checked, fields: dict[str, Any], epochs: int | None = None) -> Checked:
+def with_fields(settings: Settings, fields: dict[str, Any], epochs: int | None = None) -> Settings:
     """The settings with other values for some fields; `epochs` only where the method has epochs.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The machine and the versions that a run was made with: `environment.json`."""
+"""The machine: its memory and cores, and the versions that a run was made with (`environment.json`)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 import steelbench
 
 PACKAGES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless", "scikit-learn")
 
 
-def describe() -> dict[str, Any]:
-    """Versions, processor, cores, memory, system."""
+def environment() -> dict[str, Any]:
+    """Return versions, processor, cores, memory (GiB) and system, for the record."""
     return {
         "steelbench": steelbench.__version__,
         "python": platform.python_version(),
@@ -22,7 +24,7 @@ def describe() -> dict[str, Any]:
         "system": platform.platform(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": _memory(),
+        "memory_gib": round(total_memory_gib(), 1),
     }
 
 
@@ -43,8 +45,19 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _memory() -> float | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (ValueError, OSError, AttributeError):
-        return None
+def total_memory_gib() -> float:
+    """Return the machine's memory in GiB."""
+    return psutil.virtual_memory().total / 2**30
+
+
+def peak_memory_gib() -> float:
+    """Return the largest memory that this process has held so far, in GiB."""
+    found = psutil.Process().memory_info()
+    # Windows counts its peak itself; elsewhere `resource` does, which Windows lacks.
+    if hasattr(found, "peak_wset"):
+        return found.peak_wset / 2**30
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Kilobytes, but bytes on macOS.
+    return peak / (2**30 if platform.system() == "Darwin" else 2**20)

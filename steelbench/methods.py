@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from steelbench.errors import SteelbenchError, choose
 
 
-class Checked(BaseModel):
+class Settings(BaseModel):
     """A frozen value whose fields are checked when it is made; a bad field is a `SteelbenchError`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
@@ -45,7 +45,7 @@ class Checked(BaseModel):
         return f"{cls.kind}.{name} is {fields[name]!r}; {wanted}. The default is {cls.model_fields[name].default!r}."
 
 
-class Fitted(Checked):
+class EpochSettings(Settings):
     """What every method that runs epochs has in common."""
 
     epochs: int = Field(10, ge=1, le=10_000)
@@ -60,7 +60,7 @@ class Fitted(Checked):
     weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled from the gradient, as in AdamW")
 
 
-class Softmax(Fitted):
+class Softmax(EpochSettings):
     """Global average pooling, Dense relu, Dropout, softmax on a frozen backbone; cross-entropy."""
 
     kind: ClassVar[str] = "softmax"
@@ -69,7 +69,7 @@ class Softmax(Fitted):
     input_dropout: float = Field(0.0, ge=0, lt=1, description="on the features, before the hidden layer")
 
 
-class Linear(Checked):
+class Linear(Settings):
     """Multinomial logistic regression on a frozen backbone; C is chosen on the validation images."""
 
     kind: ClassVar[str] = "linear"
@@ -90,7 +90,7 @@ def _layers(value: str) -> str:
     return value
 
 
-class Knn(Checked):
+class Knn(Settings):
     """Nearest neighbours on the frozen features, weighted by cosine; no training."""
 
     kind: ClassVar[str] = "knn"
@@ -106,7 +106,7 @@ class Knn(Checked):
         return self
 
 
-class Triplet(Fitted):
+class Triplet(EpochSettings):
     """Siamese network: a fully connected embedding on a frozen backbone, triplet loss; class centroids classify."""
 
     kind: ClassVar[str] = "triplet"
@@ -129,7 +129,7 @@ class Triplet(Fitted):
         return self
 
 
-class Arcface(Fitted):
+class Arcface(EpochSettings):
     """Embedding 256, BatchNorm, cosines to class vectors; an additive angular margin in the loss."""
 
     kind: ClassVar[str] = "arcface"
@@ -142,7 +142,7 @@ class Arcface(Fitted):
     crossentropy: bool = Field(True, description="add the plain cross-entropy of the scaled cosines, 1:1")
 
 
-class Supcon(Fitted):
+class Supcon(EpochSettings):
     """Two stages: encoder and projection head with a contrastive loss, then a classifier on the frozen encoder."""
 
     kind: ClassVar[str] = "supcon"
@@ -172,7 +172,7 @@ class Supcon(Fitted):
         return self.trainable != "adapter"
 
 
-class Finetune(Fitted):
+class Finetune(EpochSettings):
     """The backbone learns on, its head ten times as fast."""
 
     kind: ClassVar[str] = "finetune"
@@ -203,7 +203,7 @@ class Method:
         train_images: `module:function` that trains on images, where the settings say `on_images`.
     """
 
-    settings: type[Checked]
+    settings: type[Settings]
     train: str
     summary: str
     train_images: str = ""
@@ -241,11 +241,11 @@ METHODS = {
 }
 
 
-def views_of(settings: Checked) -> int:
+def views_of(settings: Settings) -> int:
     """Augmented views of each image in a batch; 1 is the image itself, or what `--augment` makes of it."""
     return getattr(settings, "views", 1)
 
 
-def method_of(settings: Checked) -> str:
+def method_of(settings: Settings) -> str:
     """The name in `METHODS` whose settings these are."""
     return next(name for name, row in METHODS.items() if type(settings) is row.settings)

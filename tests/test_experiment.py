@@ -7,10 +7,10 @@ import pytest
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import (
     METHODS,
-    Checked,
     Experiment,
     Linear,
     RunOptions,
+    Settings,
     Softmax,
     method_of,
     parse_assignments,
@@ -33,7 +33,7 @@ def test_every_method_has_settings_with_defaults_of_its_own(name):
     assert settings.kind == name == method_of(settings)
     assert type(settings)(**settings.model_dump()) == settings
     assert METHODS[name].summary and ":" in METHODS[name].train + METHODS[name].train_images
-    assert issubclass(METHODS[name].settings, Checked)
+    assert issubclass(METHODS[name].settings, Settings)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -26,7 +26,7 @@ MODULES = {
 # What stands in one row does not import each other.
 LAYERS = (
     ("errors",),
-    ("files",),
+    ("files", "machine"),
     ("records",),
     ("methods",),
     ("experiment",),
@@ -36,7 +36,6 @@ LAYERS = (
     ("audit",),
     ("training.loop",),
     ("training.methods", "training.baselines"),
-    ("machine",),
     ("runs",),
     ("report", "inference"),
     ("cli",),

@@ -19,9 +19,9 @@ from steelbench.features.engines import open_engine
 from steelbench.models import saved_model
 from steelbench.models.surgery import choose_learning
 from steelbench.records import RunRecord, read_record
-from steelbench.training.loop.fit import FitPlan
+from steelbench.training.loop.fit import FitContext
 from steelbench.training.methods import supcon
-from steelbench.training.methods.image_training import Bench
+from steelbench.training.methods.image_training import ImageTrainingSet
 
 SIDE = 32
 # 42 training images: 30, 6, 6 of three classes.
@@ -91,9 +91,9 @@ def bench(encoder, pixels, monkeypatch):
         copies.append(made)
         return made
 
-    monkeypatch.setattr(Bench, "copy", copy)
-    monkeypatch.setattr(Bench, "copies", copies, raising=False)
-    return Bench(encoder=encoder, pretrained=True, pixels=pixels, digest="d", labels=LABELS, num_classes=3)
+    monkeypatch.setattr(ImageTrainingSet, "copy", copy)
+    monkeypatch.setattr(ImageTrainingSet, "copies", copies, raising=False)
+    return ImageTrainingSet(encoder=encoder, pretrained=True, pixels=pixels, digest="d", labels=LABELS, num_classes=3)
 
 
 def test_the_anchor_is_a_positive_only_where_npairs_is_asked_for():
@@ -113,7 +113,7 @@ def test_a_method_on_features_leaves_the_frozen_encoder_bit_for_bit(method, enco
     features = np.concatenate(list(run(pixels.astype(np.float32).reshape(3, 20, SIDE, SIDE, 3))))
 
     train = getattr(importlib.import_module(module), function)
-    trained = train(features, LABELS, 3, SPLIT, row.settings(**few), FitPlan())
+    trained = train(features, LABELS, 3, SPLIT, row.settings(**few), FitContext())
     model = saved_model.stitch(encoder, trained.head, method)
     model(pixels.astype(np.float32))
 
@@ -131,7 +131,7 @@ def test_the_second_stage_leaves_an_encoder_that_learned_bit_for_bit(bench, monk
 
     monkeypatch.setattr(supcon, "train_softmax", spy)
     settings = settings_of(trainable="last:4", classifier_epochs=3, classifier_learning_rate=0.1)
-    trained = supcon.train_supcon_on_images(bench, SPLIT, settings, FitPlan())
+    trained = supcon.train_supcon_on_images(bench, SPLIT, settings, FitContext())
 
     [between], after = after_first, weights_of(trained.encoder)
     assert changed(weights_of(bench.encoder), between) == {"conv_1", "conv_2"}
@@ -149,9 +149,9 @@ def test_each_stage_has_steps_of_its_own(trainable, bench, monkeypatch):
 
     monkeypatch.setattr(keras.Model, "fit", spy)
     if trainable == "adapter":
-        supcon.train_supcon(clusters(), LABELS, 3, SPLIT, settings_of(), FitPlan())
+        supcon.train_supcon(clusters(), LABELS, 3, SPLIT, settings_of(), FitContext())
     else:
-        supcon.train_supcon_on_images(bench, SPLIT, settings_of(trainable=trainable), FitPlan())
+        supcon.train_supcon_on_images(bench, SPLIT, settings_of(trainable=trainable), FitContext())
 
     assert seen == [(steps, steps) for steps in STEPS.values()]
 
@@ -188,7 +188,7 @@ def test_every_validation_batch_of_a_contrastive_stage_has_positives_and_negativ
 def test_two_temperatures_in_one_process_do_not_reach_each_other():
     def losses(temperature):
         settings = settings_of(temperature=temperature, epochs=2)
-        fits = supcon.train_supcon(clusters(), LABELS, 3, SPLIT, settings, FitPlan()).fits
+        fits = supcon.train_supcon(clusters(), LABELS, 3, SPLIT, settings, FitContext()).fits
         return [(line.loss, line.val_loss) for line in fits["contrastive"].history]
 
     cold = losses(0.05)

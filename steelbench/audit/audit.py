@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from steelbench.audit.duplicates.search import Picture, Progress, find_pairs, quiet
+from steelbench.audit.duplicates.search import ImageToSearch, Progress, find_pairs, quiet
 from steelbench.audit.findings import AuditResult
 from steelbench.audit.image_statistics import doubtful_images, look_at_images
 from steelbench.audit.shortcuts import brightness_by_class, find_shortcuts
@@ -98,7 +98,7 @@ def audited_pairs(
         return *known, True
     start = time.perf_counter()
     pictures = [
-        Picture(
+        ImageToSearch(
             image.sample.path,
             image.sample.label,
             image.pixels_digest,

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from steelbench.audit.image_statistics import Look
+from steelbench.audit.image_statistics import ImageStatistics
 from steelbench.audit.shortcuts import Brightness, Shortcut
 from steelbench.data.groups import Pair
 from steelbench.data.inspection import Inspection
@@ -62,7 +62,7 @@ class AuditResult:
     pairs: list[Pair]
     groups: dict[str, int]
     leaks: dict[str, float]
-    looks: list[Look]
+    looks: list[ImageStatistics]
     shortcuts: list[Shortcut]
     brightness: list[Brightness]
     doubtful: dict[str, list[str]]

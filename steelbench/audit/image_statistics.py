@@ -38,7 +38,7 @@ _BLURRED = 0.01
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageStatistics:
     """One image's outside. `quality` is the JPEG quality 1..100, or None; `levels` counts gray levels, int [256]."""
 
     file: str
@@ -73,7 +73,7 @@ def look_at_images(
     images: tuple[Inspected, ...],
     bit_depth: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
-) -> list[Look]:
+) -> list[ImageStatistics]:
     """Read each image again and say what it looks like, in the order of `images`."""
     looks = []
     for look in ordered_map(lambda image: _look(root, image, bit_depth), images, threads=2, ahead=16):
@@ -82,14 +82,16 @@ def look_at_images(
     return looks
 
 
-def _look(root: Path, image: Inspected, bit_depth: int | None) -> Look:
+def _look(root: Path, image: Inspected, bit_depth: int | None) -> ImageStatistics:
     data = read_bytes(root / image.sample.path)
     pixels = decode(data, bit_depth).pixels
     name, sharp = file_format(data), _sharpness(pixels)
     levels = np.bincount(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).ravel(), minlength=256)
     quality = jpeg_quality(data) if name == "JPEG" else None
     sample = image.sample
-    return Look(sample.path, sample.label, name, image.height, image.width, len(data), quality, levels, sharp)
+    return ImageStatistics(
+        sample.path, sample.label, name, image.height, image.width, len(data), quality, levels, sharp
+    )
 
 
 def _sharpness(pixels: RGB) -> float:
@@ -124,7 +126,7 @@ def _quality(total: int) -> int:
     return int(qualities[np.abs(tables.sum(axis=1) - total).argmin()])
 
 
-def doubtful_images(looks: list[Look]) -> dict[str, list[str]]:
+def doubtful_images(looks: list[ImageStatistics]) -> dict[str, list[str]]:
     """Files that are almost black, almost white, or blurred in comparison with the set."""
     share = [np.cumsum(look.levels) / look.levels.sum() for look in looks]
     black = [look.file for look, below in zip(looks, share, strict=True) if below[_BLACK - 1] >= 0.99]

@@ -13,7 +13,7 @@ from steelbench.audit.labels import confident_learning, held_out_probabilities
 from steelbench.data.groups import group_numbers
 from steelbench.data.inspection import Inspected
 from steelbench.data.splits import Indices
-from steelbench.features.cache import Space, SpaceSize, spaces
+from steelbench.features.cache import FeatureStore, StoreSize, spaces
 from steelbench.files import cache_folder
 from steelbench.models.backbones import BACKBONES
 
@@ -70,7 +70,7 @@ def _reason(classes: Sequence[str], labels: Indices, groups: Indices) -> str:
     return ""
 
 
-def best_space(digests: Collection[str], bit_depth: int | None) -> Space | None:
+def best_space(digests: Collection[str], bit_depth: int | None) -> FeatureStore | None:
     """Cached features of at least `LEAST_COVERED` of the images; None if there are none.
 
     Pretrained weights go before random ones, then the space of most of these images, the largest network, the latest.
@@ -92,7 +92,7 @@ def best_space(digests: Collection[str], bit_depth: int | None) -> Space | None:
         if size.images >= least and _fits(size, bit_depth)
     ]
     for *_, size in sorted(ranked, key=lambda row: row[:-1], reverse=True):
-        space = Space(cache_folder(), size.backbone, size.description["dim"], size.description)
+        space = FeatureStore(cache_folder(), size.backbone, size.description["dim"], size.description)
         # Reads and drops what is damaged.
         space.read()
         if sum(digest in space for digest in digests) >= least:
@@ -100,7 +100,7 @@ def best_space(digests: Collection[str], bit_depth: int | None) -> Space | None:
     return None
 
 
-def _fits(size: SpaceSize, bit_depth: int | None) -> bool:
+def _fits(size: StoreSize, bit_depth: int | None) -> bool:
     """Whether the space says what it holds, its images as they are, read as the audit reads them."""
     told = size.description
     known = {"backbone", "dim", "weights"} <= told.keys() and "view" not in told

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.audit.image_statistics import Look
+from steelbench.audit.image_statistics import ImageStatistics
 
 FOLDS = 5
 # A shortcut is worth a warning if the tree beats the majority by this much, and by more than chance (2.6 standard
@@ -63,7 +63,7 @@ class Brightness:
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WebP")
 # Each attribute as numbers for one image; None where it has none.
-ATTRIBUTES: dict[str, Callable[[Look], tuple[float, ...] | None]] = {
+ATTRIBUTES: dict[str, Callable[[ImageStatistics], tuple[float, ...] | None]] = {
     "file format": lambda look: tuple(float(look.format == name) for name in FORMATS),
     "image size": lambda look: (look.height, look.width),
     "JPEG quality": lambda look: None if look.quality is None else (look.quality,),
@@ -73,7 +73,7 @@ ATTRIBUTES: dict[str, Callable[[Look], tuple[float, ...] | None]] = {
 }
 
 
-def find_shortcuts(looks: Sequence[Look], groups: Sequence[int], seed: int = 0) -> list[Shortcut]:
+def find_shortcuts(looks: Sequence[ImageStatistics], groups: Sequence[int], seed: int = 0) -> list[Shortcut]:
     """Try each of `ATTRIBUTES` as a predictor of the class.
 
     Args:
@@ -115,16 +115,18 @@ def tree_accuracy(
     return float((predicted == labels).mean())
 
 
-def format_facts(looks: Sequence[Look]) -> list[str]:
+def format_facts(looks: Sequence[ImageStatistics]) -> list[str]:
     """Sentences on formats that only some classes have."""
     return _facts(looks, lambda look: look.format, lambda value: value)
 
 
-def _size_facts(looks: Sequence[Look]) -> list[str]:
+def _size_facts(looks: Sequence[ImageStatistics]) -> list[str]:
     return _facts(looks, lambda look: f"{look.width} x {look.height}", lambda value: f"Size {value}")
 
 
-def _facts(looks: Sequence[Look], value: Callable[[Look], str], name: Callable[[str], str]) -> list[str]:
+def _facts(
+    looks: Sequence[ImageStatistics], value: Callable[[ImageStatistics], str], name: Callable[[str], str]
+) -> list[str]:
     sizes = Counter(look.label for look in looks)
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for look in looks:
@@ -143,7 +145,7 @@ def _facts(looks: Sequence[Look], value: Callable[[Look], str], name: Callable[[
     return facts[:6]
 
 
-def brightness_by_class(looks: Sequence[Look]) -> list[Brightness]:
+def brightness_by_class(looks: Sequence[ImageStatistics]) -> list[Brightness]:
     """Mean brightness of each class as it is, and with each image moved to the set's mean and clipped to 0..255."""
     target = float(np.mean([look.brightness for look in looks]))
     before, after = defaultdict(list), defaultdict(list)

@@ -23,7 +23,7 @@ _FRAME = (213, 94, 0)
 
 
 @dataclass(frozen=True)
-class PairPicture:
+class PairThumbnail:
     """A pair and its two images as JPEG bytes, the second one turned upright as the first."""
 
     pair: Pair
@@ -32,7 +32,7 @@ class PairPicture:
     wide: bool = False
 
 
-def draw_pairs(root: Path, pairs: Sequence[Pair], bit_depth: int | None = None) -> list[PairPicture]:
+def draw_pairs(root: Path, pairs: Sequence[Pair], bit_depth: int | None = None) -> list[PairThumbnail]:
     """Pictures of at most 24 pairs that show most; a file that has gone since is left out."""
     drawn = []
     for pair in choose_pairs(pairs):
@@ -91,7 +91,7 @@ def _alternate(piles: Sequence[Iterator[Pair]], rounds: int) -> Iterator[Pair]:
                 yield taken
 
 
-def _draw(root: Path, pair: Pair, bit_depth: int | None) -> PairPicture:
+def _draw(root: Path, pair: Pair, bit_depth: int | None) -> PairThumbnail:
     a, b = (read_image(root / file, bit_depth) for file in (pair.file_a, pair.file_b))
     turn = _turn(a, b, pair)
     b = np.dstack([turn_image(b[..., channel], turn) for channel in range(3)])
@@ -100,7 +100,7 @@ def _draw(root: Path, pair: Pair, bit_depth: int | None) -> PairPicture:
     size = np.array([columns.stop - columns.start, rows.stop - rows.start])
     moved = corner - np.array([pair.dx, pair.dy])
     wide = a.shape[1] > 2 * a.shape[0]
-    return PairPicture(pair, _framed(a, corner, size), _framed(b, moved, size), wide)
+    return PairThumbnail(pair, _framed(a, corner, size), _framed(b, moved, size), wide)
 
 
 def _turn(a: RGB, b: RGB, pair: Pair) -> int:

@@ -15,7 +15,7 @@ from steelbench.experiment import RunOptions
 
 
 @dataclass(frozen=True)
-class Division:
+class SplitPlan:
     """The splits by seed and fold.
 
     Attributes:
@@ -62,7 +62,7 @@ def _keys(inspection: Inspection) -> list[list[str]]:
     ]
 
 
-def divide(options: RunOptions, inspection: Inspection, pairs: Sequence[Pair] = ()) -> Division:
+def divide(options: RunOptions, inspection: Inspection, pairs: Sequence[Pair] = ()) -> SplitPlan:
     """Draw every split.
 
     Args:
@@ -92,7 +92,7 @@ def divide(options: RunOptions, inspection: Inspection, pairs: Sequence[Pair] = 
     }  # fmt: skip
     tells = options.split == "grouped" and shared.max() + 1 < len(labels) and not any(fixed)
     naive = draw(single, 0)[0] if tells else None
-    return Division(
+    return SplitPlan(
         splits,
         int(groups.max()) + 1,
         max(split_leakage(split, tied, links) for split in splits.values()),

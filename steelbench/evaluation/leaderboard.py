@@ -12,7 +12,7 @@ import numpy as np
 
 from steelbench.evaluation.metrics import naive_accuracy, row_scores
 from steelbench.evaluation.notices import doubts
-from steelbench.evaluation.predictions import Answers, gather, read_groups
+from steelbench.evaluation.predictions import RowPredictions, gather, read_groups
 from steelbench.evaluation.ranking import judge
 from steelbench.files import whole_file, write_json
 from steelbench.records import Notice, Row, RunRecord, Summary, read_record
@@ -66,7 +66,7 @@ def assemble(
 
 def _read_rows(
     results: Path, expected: int, groups: dict[str, str], failures: dict[str, str]
-) -> tuple[list[Row], dict[str, Answers]]:
+) -> tuple[list[Row], dict[str, RowPredictions]]:
     """A row for each name of which a run was written, and the answers of those that are finished."""
     runs: dict[str, list[RunRecord]] = defaultdict(list)
     for path in sorted((results / "runs").glob("*/result.json")):

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.evaluation.predictions import Answers, Ints, group_numbers
+from steelbench.evaluation.predictions import Ints, RowPredictions, group_numbers
 from steelbench.evaluation.statistics.bootstrap import balanced_accuracy, macro_f1_interval
 from steelbench.evaluation.statistics.intervals import Interval, effective_size, proportion_interval, recall_intervals
 from steelbench.records import ClassScore, RunRecord
 
 
-def row_scores(answers: Answers, classes: Sequence[str], groups: Mapping[str, str]) -> dict[str, Any]:
+def row_scores(answers: RowPredictions, classes: Sequence[str], groups: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of a `Row` that come from its answers.
 
     Accuracy, macro-F1 and balanced accuracy are means over seeds of all tests of one seed together; a class's
@@ -56,7 +56,9 @@ def row_scores(answers: Answers, classes: Sequence[str], groups: Mapping[str, st
     }
 
 
-def _class_scores(answers: Answers, classes: Sequence[str], intervals: Sequence[Interval | None]) -> list[ClassScore]:
+def _class_scores(
+    answers: RowPredictions, classes: Sequence[str], intervals: Sequence[Interval | None]
+) -> list[ClassScore]:
     from sklearn.metrics import precision_recall_fscore_support
 
     truth, predicted, _ = answers.flat()

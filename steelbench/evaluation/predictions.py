@@ -30,7 +30,7 @@ class RunScore:
 
 
 @dataclass(frozen=True)
-class Answers:
+class RowPredictions:
     """The answers of a row's models to N distinct test images, under each of S seeds.
 
     Attributes:
@@ -90,7 +90,7 @@ def read_predictions(path: Path, classes: Sequence[str]) -> tuple[list[str], Int
     return list(paths), np.array(truth, np.int64), np.array(predicted, np.int64)
 
 
-def gather(results: Path, records: Sequence[RunRecord]) -> Answers:
+def gather(results: Path, records: Sequence[RunRecord]) -> RowPredictions:
     """Put the predictions of a row's finished runs together.
 
     Raises:
@@ -110,7 +110,7 @@ def gather(results: Path, records: Sequence[RunRecord]) -> Answers:
         y_pred[seeds[record.seed], images] = predicted
         accuracy = float(np.mean(truth == predicted))
         runs.append(RunScore(record.seed, record.fold, accuracy, record.n_train, record.n_test))
-    return Answers(paths, y_true, y_pred, runs)
+    return RowPredictions(paths, y_true, y_pred, runs)
 
 
 def _predictions(results: Path, record: RunRecord) -> tuple[list[str], Ints, Ints]:

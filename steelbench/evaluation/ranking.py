@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from steelbench.evaluation.predictions import UNTESTED, Answers, Ints, group_numbers
+from steelbench.evaluation.predictions import UNTESTED, Ints, RowPredictions, group_numbers
 from steelbench.evaluation.statistics.intervals import effective_size
 from steelbench.evaluation.statistics.power import smallest_difference
 from steelbench.evaluation.statistics.significance import PairTest, compare_pair, corrected_resampled_t, holm
@@ -18,7 +18,7 @@ LEVEL = 0.05
 
 
 def judge(
-    ranked: Sequence[Row], answers: Mapping[str, Answers], groups: Mapping[str, str]
+    ranked: Sequence[Row], answers: Mapping[str, RowPredictions], groups: Mapping[str, str]
 ) -> tuple[list[Row], dict[str, Any]]:
     """Compare the most accurate row with each other finished one; the majority class takes no part.
 
@@ -67,20 +67,20 @@ def judge(
     return [_marked(row, best, tests, tied) for row in ranked], judgement
 
 
-def _same_tests(finished: Sequence[Row], answers: Mapping[str, Answers]) -> list[Row]:
+def _same_tests(finished: Sequence[Row], answers: Mapping[str, RowPredictions]) -> list[Row]:
     """The rows that made the same tests as most rows did (of equally many, as the best of them)."""
     tests = {row.name: _tests(answers[row.name]) for row in finished}
     (most, _), *_ = Counter(tests.values()).most_common(1)
     return [row for row in finished if tests[row.name] == most]
 
 
-def _tests(answers: Answers) -> tuple[Any, ...]:
+def _tests(answers: RowPredictions) -> tuple[Any, ...]:
     runs = tuple((run.seed, run.fold, run.n_test) for run in answers.runs)
     return tuple(answers.paths), (answers.y_pred != UNTESTED).tobytes(), runs
 
 
 def _against_best(
-    best: Row, others: Sequence[Row], answers: Mapping[str, Answers], groups: Mapping[str, str]
+    best: Row, others: Sequence[Row], answers: Mapping[str, RowPredictions], groups: Mapping[str, str]
 ) -> dict[str, PairTest]:
     correct = {row.name: _correct(answers[row.name]) for row in (best, *others)}
     image = answers[best.name].flat()[2]
@@ -94,7 +94,7 @@ def _against_best(
     }
 
 
-def _worth(compared: Sequence[Row], answers: Mapping[str, Answers], groups: Mapping[str, str]) -> float:
+def _worth(compared: Sequence[Row], answers: Mapping[str, RowPredictions], groups: Mapping[str, str]) -> float:
     tables = [answers[row.name].table() for row in compared]
     truth, _, image = tables[0]
     paths = answers[compared[0].name].paths
@@ -102,12 +102,12 @@ def _worth(compared: Sequence[Row], answers: Mapping[str, Answers], groups: Mapp
     return min(effective_size(correct, group_numbers(paths, groups)[image]), float(len(paths)))
 
 
-def _correct(answers: Answers) -> Ints:
+def _correct(answers: RowPredictions) -> Ints:
     truth, predicted, _ = answers.flat()
     return truth == predicted
 
 
-def _resampled(best: Row, others: Sequence[Row], answers: Mapping[str, Answers]) -> dict[str, float]:
+def _resampled(best: Row, others: Sequence[Row], answers: Mapping[str, RowPredictions]) -> dict[str, float]:
     runs = answers[best.name].runs
     if len(runs) < 2 or not others:
         return {}

@@ -28,7 +28,7 @@ SHARD_SECONDS = 15.0
 Write = Callable[[Sequence[str], NDArray[np.float32]], None]
 
 
-class Space:
+class FeatureStore:
     """All features of one encoder, computed in one way.
 
     Args:
@@ -154,7 +154,7 @@ def _checksum(shard: NDArray[Any]) -> str:
 
 
 @dataclass(frozen=True)
-class SpaceSize:
+class StoreSize:
     """One space of the cache, as `steelbench cache info` tells it."""
 
     backbone: str
@@ -179,7 +179,7 @@ class SpaceSize:
         return found
 
 
-def spaces(root: Path) -> list[SpaceSize]:
+def spaces(root: Path) -> list[StoreSize]:
     """Every space below the cache folder, with its size in bytes and the time of its last write."""
     found = []
     for folder in sorted((root / "features").glob("*/*")):
@@ -191,7 +191,7 @@ def spaces(root: Path) -> list[SpaceSize]:
         sizes = [path.stat().st_size for path in shards]
         used = max((path.stat().st_mtime for path in shards), default=folder.stat().st_mtime)
         images = sum(map(_length, shards))
-        found.append(SpaceSize(folder.parent.name, folder, images, sum(sizes), used, description))
+        found.append(StoreSize(folder.parent.name, folder, images, sum(sizes), used, description))
     return found
 
 

@@ -88,7 +88,7 @@ def open_engine(name: str, encoder: Any, precision: str, batch: int | None = Non
     return getattr(importlib.import_module(__name__), row.open)(encoder, precision, batch or row.batch)
 
 
-def open_keras(encoder: Any, precision: str, batch: int) -> Run:
+def open_keras(encoder: Any, precision: str, batch: int) -> Run:  # noqa: ARG001 - takes batches of any size
     """A compiled function; on the GPU if TensorFlow sees one."""
     import keras
     import tensorflow as tf

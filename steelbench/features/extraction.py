@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from steelbench.data.images import read_image, resize
 from steelbench.data.parallel import ordered_map
-from steelbench.features.cache import Space
+from steelbench.features.cache import FeatureStore
 from steelbench.features.engines import Run, open_engine
 
 # Largest relative difference from plain Keras that float32 features may have; usual are 1e-6 to 1e-4.
@@ -105,7 +105,7 @@ def batches(images: Iterable[NDArray[np.float32]], size: int) -> Iterator[tuple[
 
 def extract(
     sources: Sequence[Source],
-    space: Space,
+    space: FeatureStore,
     encoder: Any,
     run: Run,
     batch: int,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,17 +16,18 @@ from numpy.typing import NDArray
 
 from steelbench.data.augmentation import identity, view
 from steelbench.data.images import ImageFiles
-from steelbench.features.cache import Space
+from steelbench.features.cache import FeatureStore
 from steelbench.features.engines import ENGINES, Run, choose_engine
 from steelbench.features.extraction import Source, checked_engine, extract
 from steelbench.features.spec import Part
+from steelbench.machine import peak_memory_gib
 from steelbench.models.pretrained import digest, encoder_with_weights
 from steelbench.models.weight_files import Origin
 from steelbench.runs.jobs import Event, Job
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ExtractionContext:
     """What the networks of one job share.
 
     Attributes:
@@ -43,7 +43,7 @@ class Surroundings:
     take_turn: Callable[[], None]
 
 
-class Trunk:
+class FrozenEncoder:
     """Built when it is made.
 
     Attributes:
@@ -52,7 +52,7 @@ class Trunk:
         engine: what computes the features; `keras` where another one failed its check.
     """
 
-    def __init__(self, job: Job, part: Part, around: Surroundings) -> None:
+    def __init__(self, job: Job, part: Part, around: ExtractionContext) -> None:
         start = time.perf_counter()
         self.job, self.part, self.around = job, part, around
         origin, calibration = Origin(**part.origin), None
@@ -119,10 +119,10 @@ class Trunk:
         """How its engine compared with Keras, and how fast it was."""
         return self.space.check()
 
-    def _own_space(self, **more: Any) -> Space:
+    def _own_space(self, **more: Any) -> FeatureStore:
         """Where the features are kept, the same for every job that has this network."""
         job, row = self.job, ENGINES[self.engine]
-        return Space(
+        return FeatureStore(
             Path(job.cache), self.part.backbone, self.encoder.output_shape[-1],
             {
                 "weights": self.weights, "image_size": self.part.image_size, "bit_depth": job.bit_depth,
@@ -140,7 +140,7 @@ class Trunk:
 
     def _measured(self, rate: float) -> None:
         """What a forecast goes by."""
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        memory = peak_memory_gib()
         found = {"images_per_second": rate, "load_seconds": self.load_seconds + 10, "memory_gib": memory}
         self.space.write_check({**self.space.check(), **found})
 

@@ -20,14 +20,14 @@ TILE, CAPTION, COLUMNS = 160, 26, 7
 
 
 @dataclass(frozen=True)
-class Found:
+class Match:
     """An image of the index: its path and the cosine of its embedding to the query's, -1..1."""
 
     path: Path
     cosine: float
 
 
-def most_similar(model: Model, query: Path, index: Sequence[Path], top: int) -> tuple[list[Found], list[Path]]:
+def most_similar(model: Model, query: Path, index: Sequence[Path], top: int) -> tuple[list[Match], list[Path]]:
     """The images of the index that look most like the query to the model, nearest first.
 
     Args:
@@ -54,7 +54,7 @@ def most_similar(model: Model, query: Path, index: Sequence[Path], top: int) -> 
         raise SteelbenchError("--index holds no image that can be read, beside the query; name a folder of images.")
     search = NearestNeighbors(n_neighbors=min(top, len(files)), metric="cosine").fit(embeddings)
     distances, rows = search.kneighbors(asked)
-    found = [Found(files[row], float(1 - distance)) for row, distance in zip(rows[0], distances[0], strict=True)]
+    found = [Match(files[row], float(1 - distance)) for row, distance in zip(rows[0], distances[0], strict=True)]
     return found, unreadable
 
 
@@ -84,7 +84,7 @@ def embed_files(model: Model, paths: Iterable[Path]) -> tuple[list[Path], NDArra
 
 
 def draw_sheet(
-    query: Path, found: Sequence[Found], path: Path, bit_depth: int | None, label: Callable[[Path], str]
+    query: Path, found: Sequence[Match], path: Path, bit_depth: int | None, label: Callable[[Path], str]
 ) -> None:
     """A contact sheet as PNG: the query first, then what was found, with its rank, cosine and label."""
     tiles = [_tile(query, "query", bit_depth)]

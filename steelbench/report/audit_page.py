@@ -13,7 +13,7 @@ from steelbench.report import formatting
 
 if TYPE_CHECKING:
     from steelbench.audit.findings import AuditResult
-    from steelbench.audit.thumbnails import PairPicture
+    from steelbench.audit.thumbnails import PairThumbnail
 
 KINDS = {
     "exact": "equal pixels",
@@ -27,7 +27,7 @@ SHOWN_DOUBTS = 20
 
 
 def write_audit_page(
-    out: Path, audit: AuditResult, pairs: Sequence[PairPicture], pictures: Mapping[str, bytes]
+    out: Path, audit: AuditResult, pairs: Sequence[PairThumbnail], pictures: Mapping[str, bytes]
 ) -> Path:
     """Write `audit.html` and its figure, `brightness.png`, into `out`.
 

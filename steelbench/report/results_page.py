@@ -17,7 +17,7 @@ from steelbench.report.figures.scale import Scale
 from steelbench.report.load import Records, is_majority, load
 
 if TYPE_CHECKING:
-    from steelbench.report.figures.all_figures import Picture
+    from steelbench.report.figures.all_figures import FigureFile
 
 LEVELS = {"serious": 0, "caution": 1, "note": 2}
 SHOWN_SKIPPED = 20
@@ -42,7 +42,7 @@ def build_report(results: Path) -> Path:
     return page
 
 
-def _render(records: Records, pictures: dict[str, Picture]) -> str:
+def _render(records: Records, pictures: dict[str, FigureFile]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     # Every name on the page comes from somebody's files: escape whatever the template's suffix is.
@@ -62,7 +62,7 @@ def _render(records: Records, pictures: dict[str, Picture]) -> str:
     return environment.get_template("report.html.j2").render(_context(records, pictures))
 
 
-def _context(records: Records, pictures: dict[str, Picture]) -> dict[str, Any]:
+def _context(records: Records, pictures: dict[str, FigureFile]) -> dict[str, Any]:
     from steelbench.report.figures.all_figures import confusion_stem
 
     summary, models = records.summary, records.models
@@ -140,7 +140,7 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _widest(pictures: list[Picture]) -> int:
+def _widest(pictures: list[FigureFile]) -> int:
     """Pixels; bytes 16 to 20 of a PNG are its width."""
     return max((int.from_bytes(picture.path.read_bytes()[16:20], "big") for picture in pictures), default=0)
 

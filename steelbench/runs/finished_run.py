@@ -28,7 +28,7 @@ from steelbench.models.surgery import network_name
 from steelbench.records import RunRecord, StageRecord, Verification
 from steelbench.runs.jobs import Job, Task
 from steelbench.training.loop.fit import write_history
-from steelbench.training.methods.trained_head import Trained
+from steelbench.training.methods.trained_head import TrainedHead
 
 VERIFY_IMAGES = 32
 Array = NDArray[np.float32]
@@ -47,7 +47,7 @@ class Finisher:
     job: Job
     task: Task
     encoder: keras.Model
-    trained: Trained
+    trained: TrainedHead
     split: Split
     labels: NDArray[np.int64]
     pictures: ImageFiles

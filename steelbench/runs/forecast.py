@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steelbench.errors import SteelbenchError
-from steelbench.features.cache import SpaceSize, spaces
+from steelbench.features.cache import StoreSize, spaces
 from steelbench.features.engines import choose_engine
 from steelbench.models.backbones import find_backbone
 from steelbench.runs.jobs import Event, Job
@@ -111,7 +111,7 @@ def _missing(job: Job) -> int:
     return len({image.digest for image in job.everything} - _cached(job))
 
 
-def _alike(job: Job) -> list[SpaceSize]:
+def _alike(job: Job) -> list[StoreSize]:
     """Spaces that were computed in the way this job computes, whatever their weights; not of augmented views."""
     wanted = {
         "view": None,
@@ -126,7 +126,7 @@ def _alike(job: Job) -> list[SpaceSize]:
     ]
 
 
-def _known(job: Job) -> SpaceSize | None:
+def _known(job: Job) -> StoreSize | None:
     measured = [space for space in _alike(job) if space.check.get("images_per_second")]
     return max(measured, key=lambda space: space.used, default=None)
 

@@ -20,20 +20,20 @@ from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.metrics import Metrics, score
 from steelbench.features.extraction import feature_health
-from steelbench.features.frozen_encoder import Surroundings, Trunk
-from steelbench.methods import METHODS, Checked, views_of
+from steelbench.features.frozen_encoder import ExtractionContext, FrozenEncoder
+from steelbench.methods import METHODS, Settings, views_of
 from steelbench.models.homogenize import mean_brightness
 from steelbench.models.surgery import join
 from steelbench.runs.fingerprint import weights_record
 from steelbench.runs.finished_run import Finisher
 from steelbench.runs.jobs import Event, Job, SplitRef, Task
 from steelbench.runs.unlabelled import usable
-from steelbench.training.loop.fit import FitPlan
+from steelbench.training.loop.fit import FitContext
 from steelbench.training.methods.pseudo_labels import Pool, train_twice
-from steelbench.training.methods.trained_head import Trained
+from steelbench.training.methods.trained_head import TrainedHead
 
 if TYPE_CHECKING:
-    from steelbench.training.methods.image_training import Bench
+    from steelbench.training.methods.image_training import ImageTrainingSet
 
 
 class Worker:
@@ -46,7 +46,7 @@ class Worker:
         self.labels = np.array([image.label for image in job.images], np.int64)
         self.in_turn = False
         self.even: dict[str, Any] = {}
-        self.trunks: list[Trunk] = []
+        self.trunks: list[FrozenEncoder] = []
         self.pictures = ImageFiles(Path(job.data_root), [image.path for image in job.everything], job.bit_depth)
 
     def step(self, name: str, done: int = 0, total: int = 0) -> None:
@@ -94,8 +94,8 @@ class Worker:
         if job.homogenize != "none":
             brightness = mean_brightness(self.pictures.raw(job.own_split.train))
             self.even = {"homogenize": job.homogenize, "brightness": brightness}
-        around = Surroundings(self.pictures, self.even, self.emit, self._take_turn)
-        self.trunks = [Trunk(job, part, around) for part in job.parts]
+        around = ExtractionContext(self.pictures, self.even, self.emit, self._take_turn)
+        self.trunks = [FrozenEncoder(job, part, around) for part in job.parts]
 
     def _extract(self) -> None:
         for trunk in self.trunks:
@@ -149,7 +149,7 @@ class Worker:
         folder.mkdir(parents=True, exist_ok=True)
         split = _find(self.job.splits, task).split
         settings = _settings(task)
-        plan = FitPlan(
+        plan = FitContext(
             seed=task.seed * 1000 + task.fold,
             state=folder,
             tensorboard=self.results / "tensorboard" / task.run_name if self.job.track else None,
@@ -175,7 +175,9 @@ class Worker:
             check=None if trained.encoder else self.check, weights=self.weights, naive=naive, step=self.step,
         ).finish(folder, self.features if trained.features is None else trained.features, seconds)  # fmt: skip
 
-    def _train(self, train: Callable[..., Trained], split: Split, settings: Checked, plan: FitPlan) -> Trained:
+    def _train(
+        self, train: Callable[..., TrainedHead], split: Split, settings: Settings, plan: FitContext
+    ) -> TrainedHead:
         """On cached features; twice where images without labels may join."""
         common = (self.features, self.labels, len(self.job.classes), split, settings, plan)
         given = self.job.unlabelled
@@ -185,19 +187,19 @@ class Worker:
         return train_twice(train, *common, pool)
 
     @cached_property
-    def bench(self) -> Bench:
+    def bench(self) -> ImageTrainingSet:
         """For methods that train on images: every image at the encoder's size, and the encoder to copy."""
-        from steelbench.training.methods.image_training import Bench, read_pixels
+        from steelbench.training.methods.image_training import ImageTrainingSet, read_pixels
 
         job = self.job
         digest = hashlib.sha256("".join(image.digest for image in job.images).encode()).hexdigest()
-        return Bench(
+        return ImageTrainingSet(
             encoder=self.encoder, pretrained=job.origin["kind"] != "random", digest=digest, labels=self.labels,
             pixels=read_pixels(self.pictures, range(len(job.images)), job.image_size),
             num_classes=len(job.classes),
         )  # fmt: skip
 
-    def _naive(self, split: Split, train: Callable[..., Trained], settings: Checked, plan: FitPlan) -> Metrics:
+    def _naive(self, split: Split, train: Callable[..., TrainedHead], settings: Settings, plan: FitContext) -> Metrics:
         """The same head on a random split that ignores shared pixels: what it scores above the honest one is memory."""
         alone = dataclasses.replace(plan, state=None, tensorboard=None)
         trained = train(self.features, self.labels, len(self.job.classes), split, settings, alone)
@@ -205,11 +207,11 @@ class Worker:
         return {**found, "images": float(len(split.test))}
 
 
-def _settings(task: Task) -> Checked:
+def _settings(task: Task) -> Settings:
     return METHODS[task.method].settings(**task.settings)
 
 
-def _function(name: str) -> Callable[..., Trained]:
+def _function(name: str) -> Callable[..., TrainedHead]:
     module, function = name.split(":")
     return getattr(importlib.import_module(module), function)
 

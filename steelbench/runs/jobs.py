@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from steelbench.data.inspection import Inspection
-from steelbench.data.split_plan import Division
+from steelbench.data.split_plan import SplitPlan
 from steelbench.data.splits import Split
 from steelbench.experiment import Experiment, RunOptions, method_of
 from steelbench.features.spec import CALIBRATION_IMAGES, ImageRef, Part
@@ -155,7 +155,7 @@ def make_jobs(
     config: dict[str, Any],
     inspection: Inspection,
     root: Path,
-    division: Division,
+    division: SplitPlan,
     unlabelled: Unlabelled | None = None,
 ) -> list[Job]:
     """One job for each backbone and image size; where brightness is homogenised, one for each split, too."""

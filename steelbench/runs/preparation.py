@@ -16,7 +16,7 @@ from steelbench.audit.audit import audit_inspected
 from steelbench.audit.findings import AuditResult
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.readers import Dataset, read_dataset
-from steelbench.data.split_plan import Division, divide, refuse_early
+from steelbench.data.split_plan import SplitPlan, divide, refuse_early
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, method_of
 from steelbench.features.engines import choose_engine
@@ -35,7 +35,7 @@ Progress = Callable[[str, str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Ready:
+class RunInputs:
     """Everything that is known before a results folder is touched."""
 
     everything: list[Experiment]
@@ -63,7 +63,7 @@ class Ready:
         return self.timed_audit[0]
 
     @cached_property
-    def division(self) -> Division:
+    def division(self) -> SplitPlan:
         """The splits; where everything was done before they are drawn only if they are asked for."""
         return divide(self.options, self.inspection, self.audit.pairs)
 
@@ -89,7 +89,7 @@ class Ready:
         return {name: weights_of(name, self.origins)["kind"] for name in names}
 
 
-def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> Ready:
+def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> RunInputs:
     """Check and read everything; where all was done before, splits are not drawn.
 
     Raises:
@@ -119,7 +119,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
     }
     # Mistakes first: the audit takes its time, and weights may have to be fetched.
     refuse_early(options, inspection)
-    ready = Ready(everything, dataset, inspection, options, config, progress, found)
+    ready = RunInputs(everything, dataset, inspection, options, config, progress, found)
     if not is_complete(options.results):
         _ = ready.division
     _ = ready.origins

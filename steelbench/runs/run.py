@@ -14,13 +14,13 @@ from steelbench.audit.findings import write_audit
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.files import cache_folder, write_json
-from steelbench.machine import describe
+from steelbench.machine import environment
 from steelbench.models.backbones import parts_of
 from steelbench.records import Notice
 from steelbench.runs.fingerprint import fingerprint, unfinished
 from steelbench.runs.forecast import Forecast, forecast
 from steelbench.runs.jobs import Event, Job, make_jobs
-from steelbench.runs.preparation import Progress, Ready, prepare
+from steelbench.runs.preparation import Progress, RunInputs, prepare
 from steelbench.runs.results_folder import FIXED, clear, is_complete, locked, refuse_other_results, sweep
 from steelbench.runs.run_summary import describe_data, describe_split, first_notices, write_skipped
 from steelbench.runs.scheduler import run_jobs
@@ -80,14 +80,14 @@ def preview(
     return found, {"to do": len(todo), "in all": len(ready.everything)}
 
 
-def _locked(options: RunOptions, ready: Ready, progress: Progress) -> Outcome | None:
+def _locked(options: RunOptions, ready: RunInputs, progress: Progress) -> Outcome | None:
     dataset, inspection, config = ready.dataset, ready.inspection, ready.config
     todo = unfinished(ready.everything, options, ready.origins, config)
     if not todo and is_complete(options.results):
         return None
     jobs = _jobs(ready, todo)
     write_json(options.results / "config.json", config)
-    write_json(options.results / "environment.json", describe())
+    write_json(options.results / "environment.json", environment())
     write_skipped(options.results / "skipped_images.csv", inspection)
     _write_audit(options.results / "audit", ready)
     outcome = Outcome(
@@ -104,14 +104,14 @@ def _locked(options: RunOptions, ready: Ready, progress: Progress) -> Outcome | 
     return outcome
 
 
-def _jobs(ready: Ready, todo: Sequence[Experiment]) -> list[Job]:
+def _jobs(ready: RunInputs, todo: Sequence[Experiment]) -> list[Job]:
     return make_jobs(
         todo, ready.options, ready.origins, ready.config, ready.inspection, ready.dataset.root, ready.division,
         ready.unlabelled if todo else None,
     )  # fmt: skip
 
 
-def _doubts(ready: Ready) -> Iterator[Notice]:
+def _doubts(ready: RunInputs) -> Iterator[Notice]:
     """What must be said of ensembles and of images without labels."""
     for name, kind in ready.weights.items():
         fresh = [part for part in parts_of(name) if ready.origins[part].kind == "random"]
@@ -131,14 +131,14 @@ def _doubts(ready: Ready) -> Iterator[Notice]:
         yield Notice(level="caution", text=text)
 
 
-def _write_audit(folder: Path, ready: Ready) -> None:
+def _write_audit(folder: Path, ready: RunInputs) -> None:
     """The audit's tables; the groups are those of the splits, so what a column or equal pixels tie is in them."""
     paths = [image.sample.path for image in ready.inspection.images]
     groups = dict(zip(paths, ready.division.group_of.tolist(), strict=True))
     write_audit(folder, dataclasses.replace(ready.audit, groups=groups))
 
 
-def _run_hog(ready: Ready, outcome: Outcome) -> None:
+def _run_hog(ready: RunInputs, outcome: Outcome) -> None:
     """The classic baseline; if it fails, that is a row in the report as with any other."""
     splits, options = ready.division.splits, ready.options
     parts = [ready.config[key] for key in FIXED] + [options.bit_depth]

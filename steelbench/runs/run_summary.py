@@ -12,7 +12,7 @@ import numpy as np
 from steelbench.audit.shortcuts import Shortcut
 from steelbench.data.inspection import Inspection
 from steelbench.data.samples import Dataset
-from steelbench.data.split_plan import Division
+from steelbench.data.split_plan import SplitPlan
 from steelbench.experiment import RunOptions
 from steelbench.files import whole_file
 from steelbench.records import Notice
@@ -33,7 +33,7 @@ def describe_data(
     }
 
 
-def describe_split(options: RunOptions, division: Division, audit_seconds: float) -> dict[str, Any]:
+def describe_split(options: RunOptions, division: SplitPlan, audit_seconds: float) -> dict[str, Any]:
     """`Summary.split`; the numbers of images are those of seed 0, fold 0.
 
     The audit's seconds are those of this command; on data that was audited before they are few.
@@ -53,7 +53,7 @@ def describe_split(options: RunOptions, division: Division, audit_seconds: float
     }
 
 
-def first_notices(inspection: Inspection, division: Division, shortcuts: Sequence[Shortcut] = ()) -> list[Notice]:
+def first_notices(inspection: Inspection, division: SplitPlan, shortcuts: Sequence[Shortcut] = ()) -> list[Notice]:
     """What must be said of the images and the splits."""
     notices = [Notice(level="caution", text=text) for text in inspection.warnings]
     notices += [_shortcut_notice(shortcut) for shortcut in shortcuts if shortcut.notable and shortcut.outside]
@@ -77,7 +77,7 @@ def first_notices(inspection: Inspection, division: Division, shortcuts: Sequenc
     return notices
 
 
-def _missing_classes(inspection: Inspection, division: Division) -> list[Notice]:
+def _missing_classes(inspection: Inspection, division: SplitPlan) -> list[Notice]:
     labels = np.array([image.sample.label for image in inspection.images])
     gone: dict[str, set[str]] = {}
     for split in division.splits.values():

@@ -7,12 +7,12 @@ that has seen its images trains heads, saves and verifies.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from steelbench.machine import total_memory_gib
 from steelbench.runs.jobs import Event, Job
 from steelbench.runs.worker_process import Workers, run_job
 
@@ -22,8 +22,7 @@ THREE_FROM_GIB = 12
 
 def most_alive() -> int:
     """How many workers may be alive on this machine."""
-    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return 3 if gib >= THREE_FROM_GIB else 2
+    return 3 if total_memory_gib() >= THREE_FROM_GIB else 2
 
 
 class _Stages:

@@ -13,7 +13,7 @@ from steelbench.cli.exit import main
 from steelbench.data.demo import cached_demo
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset
-from steelbench.features.cache import Space
+from steelbench.features.cache import FeatureStore
 from steelbench.files import cache_folder
 
 WRONG = "columns/000.png"
@@ -46,7 +46,7 @@ def remember(images, features, backbone="mobilenet_v2", kind="imagenet", bit_dep
     """Put features into the cache as a run does; returns their folder."""
     told = {"weights": {"kind": kind, "digest": "0"}, "image_size": 224, "bit_depth": bit_depth, "engine": "keras"}
     told |= more
-    space = Space(cache_folder(), backbone, features.shape[1], told)
+    space = FeatureStore(cache_folder(), backbone, features.shape[1], told)
     with space.locked(), space.writer() as write:
         write([image.bytes_digest for image in images], features)
     return space.folder

@@ -4,7 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from steelbench.audit.image_statistics import Look, doubtful_images, file_format, jpeg_quality, look_at_images
+from steelbench.audit.image_statistics import (
+    ImageStatistics,
+    doubtful_images,
+    file_format,
+    jpeg_quality,
+    look_at_images,
+)
 from steelbench.audit.shortcuts import brightness_by_class, find_shortcuts, tree_accuracy
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset
@@ -13,7 +19,7 @@ from steelbench.data.readers import read_dataset
 def look(number, label, brightness=120, format_="PNG", size=(64, 64), sharpness=100.0):
     levels = np.zeros(256, np.int64)
     levels[[brightness - 5, brightness + 5]] = 2048
-    return Look(f"{label}/{number}", label, format_, *size, 4000, None, levels, sharpness)
+    return ImageStatistics(f"{label}/{number}", label, format_, *size, 4000, None, levels, sharpness)
 
 
 def by_name(looks):

@@ -7,7 +7,7 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
 from steelbench.evaluation.metrics import naive_accuracy, row_scores
-from steelbench.evaluation.predictions import UNTESTED, Answers
+from steelbench.evaluation.predictions import UNTESTED, RowPredictions
 from steelbench.records import RunRecord
 
 CLASSES = ["a", "b", "c"]
@@ -15,7 +15,7 @@ CLASSES = ["a", "b", "c"]
 
 def answers_of(y_true, y_pred):
     y_pred = np.atleast_2d(y_pred)
-    return Answers([f"{place:03d}" for place in range(len(y_true))], np.asarray(y_true), y_pred, [])
+    return RowPredictions([f"{place:03d}" for place in range(len(y_true))], np.asarray(y_true), y_pred, [])
 
 
 def groups_of(numbers):

@@ -7,7 +7,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from steelbench.evaluation.predictions import UNTESTED, Answers, RunScore
+from steelbench.evaluation.predictions import UNTESTED, RowPredictions, RunScore
 from steelbench.evaluation.ranking import judge
 from steelbench.evaluation.statistics.power import mcnemar_power
 from steelbench.records import Row
@@ -21,7 +21,7 @@ def answers_of(correct, runs=None):
         RunScore(seed, 0, float(line[line >= 0].mean()), 200, int((line >= 0).sum())) for seed, line in enumerate(table)
     ]
     paths = [f"{place:03d}" for place in range(table.shape[1])]
-    return Answers(paths, np.zeros(table.shape[1], int), y_pred, runs or found)
+    return RowPredictions(paths, np.zeros(table.shape[1], int), y_pred, runs or found)
 
 
 def row_of(name, answers, **more):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from steelbench.features import cache
-from steelbench.features.cache import Space, clear, spaces
+from steelbench.features.cache import FeatureStore, clear, spaces
 
 DIM = 40
 WHAT = {"weights": "abc", "image_size": 32}
@@ -30,7 +30,7 @@ def features(numbers):
 
 
 def space(root, depends_on=WHAT, backbone="tiny"):
-    return Space(root, backbone, DIM, depends_on)
+    return FeatureStore(root, backbone, DIM, depends_on)
 
 
 def add(root, numbers, **kind):
@@ -278,7 +278,7 @@ def test_figures_of_the_spaces(tmp_path):
 
 @pytest.mark.parametrize("dim", [1, 8, 1280])
 def test_images_are_counted_for_short_and_long_features(tmp_path, dim):
-    found = Space(tmp_path, "tiny", dim, {})
+    found = FeatureStore(tmp_path, "tiny", dim, {})
     with found.locked(), found.writer() as write:
         write([digest(n) for n in range(9)], np.zeros((9, dim), np.float32))
 

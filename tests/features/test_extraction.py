@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from steelbench.data.images import UnreadableImageError
-from steelbench.features.cache import Space
+from steelbench.features.cache import FeatureStore
 from steelbench.features.extraction import Source, batches, extract
 
 SIZE, BATCH = 16, 4
@@ -50,7 +50,7 @@ def pictures(folder, seeds):
 
 def look(cache, sources, **options):
     """Extract; returns the batches that the engine saw and the features of the sources, in their order."""
-    run, space = Counting(), Space(cache, "tiny", 3, {})
+    run, space = Counting(), FeatureStore(cache, "tiny", 3, {})
     extract(sources, space, ENCODER, run, BATCH, **options)
     return run.batches, space.gather([item.digest for item in sources])
 
@@ -194,7 +194,7 @@ class Logging(Counting):
 def extract_when_told(sources, cache, log, out, ready, go):
     ready.release()
     go.wait(60)
-    space = Space(cache, "tiny", 3, {})
+    space = FeatureStore(cache, "tiny", 3, {})
     extract(sources, space, ENCODER, Logging(log), BATCH)
     np.save(out, space.gather([item.digest for item in sources]))
 

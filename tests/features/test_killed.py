@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelbench.features.cache import Space
+from steelbench.features.cache import FeatureStore
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ def run(batches):
         yield np.stack([np.resize(image.ravel(), {DIM}) for image in batch])
 
 sources = [Source(path, hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(Path(sys.argv[1]).iterdir())]
-space = cache.Space(Path(sys.argv[2]), "tiny", {DIM}, {{}})
+space = cache.FeatureStore(Path(sys.argv[2]), "tiny", {DIM}, {{}})
 print("ready", flush=True)
 print(extract(sources, space, encoder, run, 4))
 """
@@ -60,7 +60,7 @@ def start(pictures, cache):
 
 
 def features(pictures, cache):
-    space = Space(Path(cache), "tiny", DIM, {})
+    space = FeatureStore(Path(cache), "tiny", DIM, {})
     space.read()
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(pictures.iterdir())]
     return {digest: space.gather([digest])[0] for digest in digests if digest in space}

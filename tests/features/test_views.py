@@ -79,7 +79,7 @@ def test_what_is_seen_is_the_changed_image(tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "read_image", lambda path, bit_depth: pixels)
     seen, written = [], []
 
-    class Space:
+    class FeatureStore:
         def __contains__(self, digest):
             return False
 
@@ -112,7 +112,7 @@ def test_what_is_seen_is_the_changed_image(tmp_path, monkeypatch):
 
     sources = [extraction.Source(tmp_path / name, name) for name in ("a", "b")]
     count = extraction.extract(
-        sources, Space(), Encoder(), engine, 2, change=lambda image, digest: view("heavy", image, 1, digest)
+        sources, FeatureStore(), Encoder(), engine, 2, change=lambda image, digest: view("heavy", image, 1, digest)
     )
 
     assert count == 2 and written == ["a", "b"]

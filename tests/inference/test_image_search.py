@@ -9,7 +9,7 @@ import pytest
 
 from steelbench.cli.exit import main
 from steelbench.errors import SteelbenchError
-from steelbench.inference.image_search import Found, draw_sheet, embed_files, most_similar
+from steelbench.inference.image_search import Match, draw_sheet, embed_files, most_similar
 
 
 class Colours:
@@ -80,7 +80,7 @@ def test_an_unreadable_query_and_an_empty_index_are_the_user_s_mistake(folder):
 
 
 def test_sheet_holds_every_picture_in_its_place(folder):
-    found = [Found(folder / f"{number:02}.png", 0.5) for number in range(9)]
+    found = [Match(folder / f"{number:02}.png", 0.5) for number in range(9)]
     draw_sheet(folder / "10.png", found, folder / "sheet.bmp.png", None, lambda path: "ünï")
     sheet = cv2.imread(str(folder / "sheet.bmp.png"))
 

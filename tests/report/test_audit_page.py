@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from steelbench.audit.findings import AuditResult, Doubt, LabelCheck
-from steelbench.audit.image_statistics import Look
+from steelbench.audit.image_statistics import ImageStatistics
 from steelbench.audit.shortcuts import Brightness, Shortcut
-from steelbench.audit.thumbnails import PairPicture
+from steelbench.audit.thumbnails import PairThumbnail
 from steelbench.data.groups import Pair, group_files
 from steelbench.data.inspection import Inspected, Inspection
 from steelbench.data.samples import Sample
@@ -46,7 +46,7 @@ def audit():
         pairs=pairs,
         groups=group_files(files, pairs),
         leaks={"80/20": 0.826, "70/30": 0.784},
-        looks=[Look(file, EVIL, "PNG", 8, 8, 99, None, levels, 1.0) for file in files],
+        looks=[ImageStatistics(file, EVIL, "PNG", 8, 8, 99, None, levels, 1.0) for file in files],
         shortcuts=[Shortcut("file format", 0.9, 0.5, 400, (EVIL,)), Shortcut("image size", None, 0.5, 400)],
         brightness=[Brightness(EVIL, 100, 10, 120, 0)],
         doubtful={"almost black": [EVIL] * 20, "almost white": [], "blurred": []},
@@ -59,7 +59,7 @@ def audit():
 
 def test_names_are_text_and_nothing_is_fetched(audit, tmp_path):
     page = write_audit_page(
-        tmp_path, audit, [PairPicture(audit.pairs[0], b"\xff\xd8", b"\xff\xd8")], {EVIL: b"\xff\xd8"}
+        tmp_path, audit, [PairThumbnail(audit.pairs[0], b"\xff\xd8", b"\xff\xd8")], {EVIL: b"\xff\xd8"}
     )
 
     text = page.read_text(encoding="utf-8")
@@ -138,7 +138,7 @@ def test_every_kind_of_finding_has_its_section(audit, tmp_path):
     pairs = [Pair(files[0], files[k % 3 + 1], kind, 0.5, 1, 2, k > 0) for k, kind in enumerate(kinds)]
     doubtful = {name: [f"{name}.png"] for name in ("almost black", "almost white", "blurred")}
     full = replace(audit, pairs=pairs, doubtful=doubtful)
-    shown = [PairPicture(pair, b"a", b"b") for pair in pairs]
+    shown = [PairThumbnail(pair, b"a", b"b") for pair in pairs]
 
     found = sections(write_audit_page(tmp_path, full, shown, {file: file.encode() for file in shown_files(full)}))
 

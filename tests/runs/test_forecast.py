@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
-from steelbench.features.cache import Space
+from steelbench.features.cache import FeatureStore
 from steelbench.features.spec import ImageRef, Part
 from steelbench.runs import forecast as module
 from steelbench.runs.forecast import forecast
@@ -29,7 +29,7 @@ def make_job(cache, images=10, tasks=2, kind="imagenet", **more):
 
 
 def fill(cache, digests, weights, rate=20.0, name=NAME, **more):
-    space = Space(
+    space = FeatureStore(
         cache, name, DIM,
         {"weights": weights, "image_size": 32, "bit_depth": None, "engine": "keras", "precision": "float32", **more},
     )  # fmt: skip

@@ -30,7 +30,7 @@ _CHAINED_PER_IMAGE = 30
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageToSearch:
     """An image to compare: its name, label, the digest of its pixels, and how to get them."""
 
     file: str
@@ -43,7 +43,7 @@ def quiet(_stage: str, _done: int, _total: int) -> None:
     """Progress that nobody watches."""
 
 
-def find_pairs(pictures: Iterable[Picture], progress: Progress = quiet) -> list[Pair]:
+def find_pairs(pictures: Iterable[ImageToSearch], progress: Progress = quiet) -> list[Pair]:
     """Find the pairs that share at least a twentieth of the smaller image's pixels; 20 % and more reliably.
 
     Time grows about linearly with the number of images: local features propose pairs, pixels decide.
@@ -56,7 +56,7 @@ def find_pairs(pictures: Iterable[Picture], progress: Progress = quiet) -> list[
     Returns:
         Pairs sorted by file names, at most one for two files.
     """
-    copies: dict[str, list[Picture]] = defaultdict(list)
+    copies: dict[str, list[ImageToSearch]] = defaultdict(list)
     for picture in sorted(pictures, key=lambda p: p.file):
         copies[picture.digest].append(picture)
     groups = list(copies.values())
@@ -70,7 +70,7 @@ def find_pairs(pictures: Iterable[Picture], progress: Progress = quiet) -> list[
     return sorted(pairs)
 
 
-def _find_laid(pictures: Sequence[Picture], progress: Progress) -> tuple[list[Laid], list[tuple[int, int]]]:
+def _find_laid(pictures: Sequence[ImageToSearch], progress: Progress) -> tuple[list[Laid], list[tuple[int, int]]]:
     if not pictures:
         return [], []
     keypoints = []
@@ -95,7 +95,7 @@ def _find_laid(pictures: Sequence[Picture], progress: Progress) -> tuple[list[La
     return found, shapes
 
 
-def _keypoints(picture: Picture) -> Keypoints:
+def _keypoints(picture: ImageToSearch) -> Keypoints:
     return find_keypoints(cv2.cvtColor(picture.read(), cv2.COLOR_RGB2GRAY).astype(np.float32))
 
 
@@ -147,16 +147,18 @@ def _chained(
     return list(chained.values())
 
 
-def _among(copies: Sequence[Picture]) -> Iterable[tuple[Picture, Picture]]:
+def _among(copies: Sequence[ImageToSearch]) -> Iterable[tuple[ImageToSearch, ImageToSearch]]:
     return combinations(copies, 2) if len(copies) <= MOST_COPIES else product(copies[:1], copies[1:])
 
 
-def _across(first: Sequence[Picture], second: Sequence[Picture]) -> Iterable[tuple[Picture, Picture]]:
+def _across(
+    first: Sequence[ImageToSearch], second: Sequence[ImageToSearch]
+) -> Iterable[tuple[ImageToSearch, ImageToSearch]]:
     few = len(first) * len(second) <= MOST_COPIES**2
     return product(first, second) if few else [(first[0], second[0])]
 
 
-def _pair(a: Picture, b: Picture, kind: Kind, laid: Laid) -> Pair:
+def _pair(a: ImageToSearch, b: ImageToSearch, kind: Kind, laid: Laid) -> Pair:
     return Pair(a.file, b.file, kind, round(laid.share, 4), laid.dy, laid.dx, a.label == b.label)
 
 

@@ -21,7 +21,7 @@ OURS = ("accuracy.png", "classes.png", "seconds.png", "curves-*.png", "confusion
 
 
 @dataclass(frozen=True)
-class Picture:
+class FigureFile:
     """A figure on disk. `title` heads it on the page, `alt` says what it shows to who cannot see it."""
 
     path: Path
@@ -29,14 +29,14 @@ class Picture:
     alt: str
 
 
-def draw_figures(records: Records, folder: Path) -> dict[str, Picture]:
+def draw_figures(records: Records, folder: Path) -> dict[str, FigureFile]:
     """Write every figure that the records allow as PNG; key: the file's stem."""
-    drawn: dict[str, Picture] = {}
+    drawn: dict[str, FigureFile] = {}
     with style.house_style():
         for stem, title, alt, figure in _figures(records):
             path = folder / f"{stem}.png"
             style.save(figure, path)
-            drawn[stem] = Picture(path, title, alt)
+            drawn[stem] = FigureFile(path, title, alt)
     for pattern in OURS:
         for path in folder.glob(pattern):
             if path.stem not in drawn:

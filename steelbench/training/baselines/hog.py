@@ -18,7 +18,7 @@ from steelbench.data.inspection import Inspected, Inspection
 from steelbench.data.parallel import ordered_map
 from steelbench.data.split_plan import labels_of
 from steelbench.data.splits import Split
-from steelbench.features.cache import Space
+from steelbench.features.cache import FeatureStore
 from steelbench.records import RunRecord, read_record
 from steelbench.training.baselines.majority import write_run
 
@@ -94,7 +94,7 @@ def descriptors(
     """The descriptor of every image, float32 [N, 36]; each image is seen once and kept by content."""
     known = {key: SETTINGS[key] for key in ("side", "orientations", "pixels_per_cell", "cells_per_block")}
     package = {"scikit-image": version("scikit-image"), "opencv": cv2.__version__}
-    space = Space(cache, "hog", LENGTH, {**known, "bit_depth": bit_depth, **package})
+    space = FeatureStore(cache, "hog", LENGTH, {**known, "bit_depth": bit_depth, **package})
     with space.locked():
         missing = [image for image in images if image.bytes_digest not in space]
         todo = list({image.bytes_digest: image for image in missing}.values())

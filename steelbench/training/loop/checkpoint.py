@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.methods import Fitted
+from steelbench.methods import EpochSettings
 from steelbench.training.loop.input_pipeline import Lazy
 
 
@@ -19,7 +19,7 @@ def _numbered(arrays: Any, prefix: str) -> list[NDArray[Any]]:
     return [arrays[f"{prefix}{i}"] for i in range(sum(name.startswith(prefix) for name in arrays.files))]
 
 
-def _identity(model: keras.Model, settings: Fitted, seed: int, *arrays: NDArray[Any] | Lazy) -> str:
+def _identity(model: keras.Model, settings: EpochSettings, seed: int, *arrays: NDArray[Any] | Lazy) -> str:
     """Digest of what a fit depends on, so that no checkpoint of another one is gone on from."""
     shapes = [(list(variable.shape), str(variable.dtype)) for variable in model.weights]
     found = hashlib.sha256(json.dumps([settings.model_dump(), seed, shapes]).encode())

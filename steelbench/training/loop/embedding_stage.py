@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
-from steelbench.methods import Fitted
-from steelbench.training.loop.fit import Fit, FitPlan, fit
+from steelbench.methods import EpochSettings
+from steelbench.training.loop.fit import FitContext, FitResult, fit
 from steelbench.training.loop.samplers import Batches, Rows
 
 Array = NDArray[np.float32]
@@ -26,11 +26,11 @@ def fit_embedding(
     x: Array,
     labels: Rows,
     split: Split,
-    settings: Fitted,
-    plan: FitPlan,
+    settings: EpochSettings,
+    plan: FitContext,
     batches: Batches,
     samples: Array | None = None,
-) -> Fit:
+) -> FitResult:
     """Train a model whose output is an embedding; the epoch with the best validation kNN accuracy is kept.
 
     Args:

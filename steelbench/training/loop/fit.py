@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file, write_text
-from steelbench.methods import Fitted
+from steelbench.methods import EpochSettings
 from steelbench.training.loop.checkpoint import _identity, _numbered, restore, snapshot
 from steelbench.training.loop.input_pipeline import Lazy, stream
 from steelbench.training.loop.optimizer import schedule
@@ -50,7 +50,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Fit:
+class FitResult:
     """What a stage left behind: its history and the best epoch, whose weights the model now has."""
 
     history: list[Epoch]
@@ -58,7 +58,7 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitPlan:
+class FitContext:
     """How a stage is run, beside its settings.
 
     Attributes:
@@ -90,7 +90,9 @@ class FitPlan:
 class _Keeper(keras.callbacks.Callback):
     """Writes the history, keeps the best epoch's weights, and saves what a resumed run needs."""
 
-    def __init__(self, plan: FitPlan, settings: Fitted, steps: int, identity: str, judge: Judge | None) -> None:
+    def __init__(
+        self, plan: FitContext, settings: EpochSettings, steps: int, identity: str, judge: Judge | None
+    ) -> None:
         super().__init__()
         self.plan, self.settings, self.steps, self.identity, self.judge = plan, settings, steps, identity, judge
         self.validate: Callable[[], tuple[Any, Any]] | None = None
@@ -163,11 +165,11 @@ def fit(
     x: NDArray[np.float32] | Lazy,
     y: NDArray[np.int64],
     validation: tuple[NDArray[np.float32] | Lazy, NDArray[np.int64]],
-    settings: Fitted,
-    plan: FitPlan,
+    settings: EpochSettings,
+    plan: FitContext,
     batches: Batches | None = None,
     judge: Judge | None = None,
-) -> Fit:
+) -> FitResult:
     """Train a compiled model and leave it with the weights of its best epoch.
 
     Args:
@@ -208,7 +210,7 @@ def fit(
         )  # fmt: skip
     model.set_weights(keeper.best_weights)
     # The first of equals, as the keeper keeps it.
-    return Fit(keeper.history, max(keeper.history, key=lambda line: line.rank))
+    return FitResult(keeper.history, max(keeper.history, key=lambda line: line.rank))
 
 
 def write_history(path: Path, history: list[Epoch]) -> None:

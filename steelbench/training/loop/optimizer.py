@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from steelbench.methods import Fitted
+from steelbench.methods import EpochSettings
 
 
-def schedule(settings: Fitted, steps_per_epoch: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+def schedule(settings: EpochSettings, steps_per_epoch: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """The learning rate that the settings name; it changes by the epoch or, warming up, by the step."""
     schedules = keras.optimizers.schedules
     total, rate = settings.epochs * steps_per_epoch, settings.learning_rate
@@ -61,7 +61,9 @@ class FusedAdam(keras.optimizers.Adam):
         )
 
 
-def adam(settings: Fitted, steps_per_epoch: int, factors: Mapping[str, float] | None = None) -> keras.optimizers.Adam:
+def adam(
+    settings: EpochSettings, steps_per_epoch: int, factors: Mapping[str, float] | None = None
+) -> keras.optimizers.Adam:
     """Adam with the schedule that the settings name.
 
     Args:

@@ -12,17 +12,17 @@ from steelbench.data.splits import Split
 from steelbench.methods import Arcface
 from steelbench.models.head import Dense, Head, Scaling, Unit
 from steelbench.models.losses import ArcFaceLoss
-from steelbench.training.loop.fit import FitPlan, fit
+from steelbench.training.loop.fit import FitContext, fit
 from steelbench.training.loop.optimizer import adam
 from steelbench.training.loop.reusable_model import ready, start
 from steelbench.training.loop.samplers import Rows
-from steelbench.training.methods.trained_head import Trained, refuse_nan
+from steelbench.training.methods.trained_head import TrainedHead, refuse_nan
 from steelbench.training.methods.triplet import Array
 
 
 def train_arcface(
-    features: Array, labels: Rows, num_classes: int, split: Split, settings: Arcface, plan: FitPlan
-) -> Trained:
+    features: Array, labels: Rows, num_classes: int, split: Split, settings: Arcface, plan: FitContext
+) -> TrainedHead:
     """Train an embedding and a unit vector for each class, with an additive margin on the angle between them.
 
     The margin is in the loss alone, so that the model has one input and no label.
@@ -49,7 +49,7 @@ def train_arcface(
         ),
         embedding=1,
     )
-    return Trained(head, {"classifier": done})
+    return TrainedHead(head, {"classifier": done})
 
 
 @cache

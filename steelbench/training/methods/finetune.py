@@ -11,21 +11,21 @@ from keras import layers
 from numpy.typing import NDArray
 
 from steelbench.data.splits import Split
-from steelbench.methods import Finetune, Fitted
+from steelbench.methods import EpochSettings, Finetune
 from steelbench.models.head import Dense, Head
 from steelbench.training.loop.embedding_stage import knn_accuracy, refuse_collapse
-from steelbench.training.loop.fit import Fit, FitPlan, fit
+from steelbench.training.loop.fit import FitContext, FitResult, fit
 from steelbench.training.loop.optimizer import adam
 from steelbench.training.loop.reusable_model import ready
-from steelbench.training.methods.image_training import BATCH, Bench, Picked, compute
-from steelbench.training.methods.trained_head import Trained, refuse_nan
+from steelbench.training.methods.image_training import BATCH, ImageTrainingSet, SelectedImages, compute
+from steelbench.training.methods.trained_head import TrainedHead, refuse_nan
 
 Array = NDArray[np.float32]
 # Training images whose neighbours are looked at after each epoch; all of them would double an epoch's time.
 JUDGED = 512
 
 
-def train_finetune(bench: Bench, split: Split, settings: Finetune, plan: FitPlan) -> Trained:
+def train_finetune(bench: ImageTrainingSet, split: Split, settings: Finetune, plan: FitContext) -> TrainedHead:
     """Train the backbone, or its last layers, with a softmax layer that learns faster.
 
     Args:
@@ -39,7 +39,7 @@ def train_finetune(bench: Bench, split: Split, settings: Finetune, plan: FitPlan
     source, learning = bench.parts(encoder)
     output = layers.Dense(bench.num_classes, activation="softmax", name="probabilities")
     model = keras.Model(learning.input, output(layers.Dropout(settings.dropout)(learning.output)))
-    fits: dict[str, Fit] = {}
+    fits: dict[str, FitResult] = {}
     if settings.head_epochs:
         fits["head"] = _head_first(compute(learning, source), output, bench, split, settings, plan)
     steps = -(-len(split.train) // settings.batch_size)
@@ -52,17 +52,17 @@ def train_finetune(bench: Bench, split: Split, settings: Finetune, plan: FitPlan
     fits["classifier"] = fit(model, x, bench.labels[split.train], validation, settings, plan.of("classifier"))
     kernel, bias = output.get_weights()
     head = Head((Dense(kernel, bias, "softmax"),))
-    return Trained(head, fits, encoder=encoder, features=compute(learning, source))
+    return TrainedHead(head, fits, encoder=encoder, features=compute(learning, source))
 
 
 def _head_first(
-    features: Array, output: keras.Layer, bench: Bench, split: Split, settings: Finetune, plan: FitPlan
-) -> Fit:
+    features: Array, output: keras.Layer, bench: ImageTrainingSet, split: Split, settings: Finetune, plan: FitContext
+) -> FitResult:
     """Train the softmax layer alone: with random weights its gradients would spoil the backbone."""
     refuse_nan(features, split)
     inputs = keras.Input((features.shape[1],))
     model = keras.Model(inputs, output(layers.Dropout(settings.dropout)(inputs)))
-    alone = Fitted(
+    alone = EpochSettings(
         epochs=settings.head_epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate * settings.head_factor,
     )  # fmt: skip
@@ -73,7 +73,9 @@ def _head_first(
     return fit(model, features[split.train], bench.labels[split.train], validation, alone, plan.of("head"))
 
 
-def _judge(learning: keras.Model, x: Picked, held_out: Picked, labels: NDArray[np.int64], seed: int) -> Any:
+def _judge(
+    learning: keras.Model, x: SelectedImages, held_out: SelectedImages, labels: NDArray[np.int64], seed: int
+) -> Any:
     """kNN accuracies of the encoder's features, without augmentation, on some training images."""
     chosen = np.sort(np.random.default_rng(seed).permutation(x.rows)[:JUDGED])
     run = tf.function(lambda batch: learning(batch, training=False), jit_compile=False)

@@ -25,7 +25,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class Picked:
+class SelectedImages:
     """Some rows of an array on disk as samples, changed by chance where `change` is given.
 
     Attributes:
@@ -52,7 +52,7 @@ class Picked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class ImageTrainingSet:
     """Everything that training on images needs; the encoder is shared, so it is copied before it learns.
 
     Attributes:
@@ -91,13 +91,13 @@ class Bench:
         frozen.trainable = False
         return compute(frozen, self.pixels, on_disk(np.float32, (len(self.pixels), *frozen.output.shape[1:]))), learning
 
-    def samples(self, source: NDArray[Any], rows: Rows, seed: int | None = None) -> Picked:
+    def samples(self, source: NDArray[Any], rows: Rows, seed: int | None = None) -> SelectedImages:
         """Samples of a source; augmented by a seed if one is given and the run asks for it."""
         text = f"{self.digest} {source.shape} {rows.tolist()} {self.preset} {seed}"
         digest = hashlib.sha256(text.encode()).hexdigest()
         if seed is None or self.preset == "none":
-            return Picked(source, rows, digest)
-        return Picked(source, rows, digest, lambda batch, number: augment(self.preset, batch, (seed, number)))
+            return SelectedImages(source, rows, digest)
+        return SelectedImages(source, rows, digest, lambda batch, number: augment(self.preset, batch, (seed, number)))
 
 
 def read_pixels(pictures: ImageFiles, rows: Sequence[int], size: int) -> NDArray[np.uint8]:

@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from steelbench.data.splits import Split
 from steelbench.methods import Knn
 from steelbench.models.head import Dense, Head, Unit
-from steelbench.training.loop.fit import FitPlan
-from steelbench.training.methods.trained_head import Trained, best_on_validation, refuse_nan
+from steelbench.training.loop.fit import FitContext
+from steelbench.training.methods.trained_head import TrainedHead, best_on_validation, refuse_nan
 
 Array = NDArray[np.float32]
 
 
 def train_knn(
-    features: Array, labels: NDArray[np.int64], num_classes: int, split: Split, settings: Knn, plan: FitPlan
-) -> Trained:
+    features: Array, labels: NDArray[np.int64], num_classes: int, split: Split, settings: Knn, plan: FitContext
+) -> TrainedHead:
     """Every training image votes for its class, the nearer the more: softmax(cosine / temperature).
 
     The temperature is the one with the best validation accuracy, ties by log loss. As layers: `UnitNormalization`,
@@ -38,7 +38,7 @@ def train_knn(
         weights = Dense((bank / np.float32(temperature)).T.copy(), np.zeros(len(rows), np.float32), "softmax")
         heads[temperature] = Head((unit, weights, votes))
     temperature = best_on_validation(heads, features, labels, split, num_classes)
-    return Trained(heads[temperature], notes={"temperature": temperature, "kept": len(rows)})
+    return TrainedHead(heads[temperature], notes={"temperature": temperature, "kept": len(rows)})
 
 
 def _kept(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

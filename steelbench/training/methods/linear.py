@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from steelbench.data.splits import Split
 from steelbench.methods import Linear
 from steelbench.models.head import Dense, Head, Scaling
-from steelbench.training.loop.fit import FitPlan
-from steelbench.training.methods.trained_head import Array, Trained, best_on_validation, refuse_nan
+from steelbench.training.loop.fit import FitContext
+from steelbench.training.methods.trained_head import Array, TrainedHead, best_on_validation, refuse_nan
 
 
 def train_linear(
-    features: Array, labels: NDArray[np.int64], num_classes: int, split: Split, settings: Linear, plan: FitPlan
-) -> Trained:
+    features: Array, labels: NDArray[np.int64], num_classes: int, split: Split, settings: Linear, plan: FitContext
+) -> TrainedHead:
     """Multinomial logistic regression; C is the one with the best validation accuracy, ties by log loss.
 
     Arguments as for `train_softmax`; the fit is convex, so the seed changes nothing but the split.
@@ -39,7 +39,7 @@ def train_linear(
         plan.progress(done)
     # The first of equals: the strongest regularisation.
     c = best_on_validation(heads, features, labels, split, num_classes)
-    return Trained(heads[c], notes={"c": c})
+    return TrainedHead(heads[c], notes={"c": c})
 
 
 def _as_head(model: Any, scaling: Scaling, num_classes: int) -> Head:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from steelbench.data.splits import Split
 
 if TYPE_CHECKING:
-    from steelbench.training.loop.fit import FitPlan
-    from steelbench.training.methods.trained_head import Trained
+    from steelbench.training.loop.fit import FitContext
+    from steelbench.training.methods.trained_head import TrainedHead
 
 Array = NDArray[np.float32]
 
@@ -41,15 +41,15 @@ class Pool:
 
 
 def train_twice(
-    train: Callable[..., Trained],
+    train: Callable[..., TrainedHead],
     features: Array,
     labels: NDArray[np.int64],
     num_classes: int,
     split: Split,
     settings: Any,
-    plan: FitPlan,
+    plan: FitContext,
     pool: Pool,
-) -> Trained:
+) -> TrainedHead:
     """Train, name the pool's images, and train again from the same start with those that are named with confidence.
 
     The validation images choose as they do without; neither they nor the test images are ever in the pool.

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from steelbench.data.splits import Split
 from steelbench.methods import Softmax
 from steelbench.models.head import Dense, Head, Scaling
-from steelbench.training.loop.fit import FitPlan, fit
+from steelbench.training.loop.fit import FitContext, fit
 from steelbench.training.loop.optimizer import adam
 from steelbench.training.loop.reusable_model import ready, start
-from steelbench.training.methods.trained_head import Array, Trained, refuse_nan
+from steelbench.training.methods.trained_head import Array, TrainedHead, refuse_nan
 
 
 def train_softmax(
-    features: Array, labels: NDArray[np.int64], num_classes: int, split: Split, settings: Softmax, plan: FitPlan
-) -> Trained:
+    features: Array, labels: NDArray[np.int64], num_classes: int, split: Split, settings: Softmax, plan: FitContext
+) -> TrainedHead:
     """Train Dense relu, Dropout, softmax.
 
     Args:
@@ -43,7 +43,7 @@ def train_softmax(
     kernel, bias = scaling.fold(*hidden.get_weights())
     last_kernel, last_bias = output.get_weights()
     head = Head((Dense(kernel, bias, "relu"), Dense(last_kernel, last_bias, "softmax")))
-    return Trained(head, {"classifier": result})
+    return TrainedHead(head, {"classifier": result})
 
 
 @cache

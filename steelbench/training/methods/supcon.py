@@ -15,14 +15,14 @@ from steelbench.methods import Softmax, Supcon
 from steelbench.models.head import Dense, Head, Scaling
 from steelbench.models.losses import NPairsLoss, SupConLoss
 from steelbench.training.loop.embedding_stage import fit_embedding, refuse_lonely
-from steelbench.training.loop.fit import FitPlan, fit
+from steelbench.training.loop.fit import FitContext, fit
 from steelbench.training.loop.optimizer import adam
 from steelbench.training.loop.reusable_model import ready, start
 from steelbench.training.loop.samplers import Batches, Rows, balanced_batches, validation_batches
 from steelbench.training.methods.finetune import _judge
-from steelbench.training.methods.image_training import Bench, compute
+from steelbench.training.methods.image_training import ImageTrainingSet, compute
 from steelbench.training.methods.softmax import train_softmax
-from steelbench.training.methods.trained_head import Trained, refuse_nan
+from steelbench.training.methods.trained_head import TrainedHead, refuse_nan
 
 Array = NDArray[np.float32]
 
@@ -33,9 +33,9 @@ def train_supcon(
     num_classes: int,
     split: Split,
     settings: Supcon,
-    plan: FitPlan,
+    plan: FitContext,
     views: Array | None = None,
-) -> Trained:
+) -> TrainedHead:
     """Stage 1: an adapter, a trainable layer on the frozen features, learns with a projection head and the loss.
 
     Stage 2: the projection head is dropped, the adapter no longer learns, and a classifier is trained on it.
@@ -63,7 +63,7 @@ def train_supcon(
     second = train_softmax(
         adapter(features), labels, num_classes, split, classifier_settings(settings), plan.of("classifier")
     )
-    return Trained(Head((adapter, *second.head.layers), embedding=0), {"contrastive": stage, **second.fits})
+    return TrainedHead(Head((adapter, *second.head.layers), embedding=0), {"contrastive": stage, **second.fits})
 
 
 def classifier_settings(settings: Supcon) -> Softmax:
@@ -118,7 +118,7 @@ def _contrastive_model(dim: int, settings: Supcon, steps: int) -> keras.Model:
     return ready(model)
 
 
-def train_supcon_on_images(bench: Bench, split: Split, settings: Supcon, plan: FitPlan) -> Trained:
+def train_supcon_on_images(bench: ImageTrainingSet, split: Split, settings: Supcon, plan: FitContext) -> TrainedHead:
     """Stage 1 trains the encoder and a projection head with the loss, stage 2 a classifier on the frozen encoder.
 
     Arguments as for `train_finetune`.
@@ -150,4 +150,4 @@ def train_supcon_on_images(bench: Bench, split: Split, settings: Supcon, plan: F
     features = compute(learning, source)
     second: Softmax = classifier_settings(settings)
     trained = train_softmax(features, bench.labels, bench.num_classes, split, second, plan.of("classifier"))
-    return Trained(trained.head, {"contrastive": stage, **trained.fits}, encoder=encoder, features=features)
+    return TrainedHead(trained.head, {"contrastive": stage, **trained.fits}, encoder=encoder, features=features)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.models.head import Head
-from steelbench.training.loop.fit import Fit
+from steelbench.training.loop.fit import FitResult
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedHead:
     """A head with what its training left.
 
     Attributes:
@@ -31,7 +31,7 @@ class Trained:
     """
 
     head: Head
-    fits: dict[str, Fit] = field(default_factory=dict)
+    fits: dict[str, FitResult] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     encoder: keras.Model | None = None
     features: Array | None = None

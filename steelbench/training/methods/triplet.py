@@ -14,11 +14,11 @@ from steelbench.methods import Triplet
 from steelbench.models.head import Dense, Head, Scaling, Unit
 from steelbench.models.losses import ContrastiveLoss, TripletLoss
 from steelbench.training.loop.embedding_stage import fit_embedding
-from steelbench.training.loop.fit import FitPlan
+from steelbench.training.loop.fit import FitContext
 from steelbench.training.loop.optimizer import adam
 from steelbench.training.loop.reusable_model import ready, start
 from steelbench.training.loop.samplers import Batches, Rows, pair_batches, pk_batches, validation_batches
-from steelbench.training.methods.trained_head import Trained, best_on_validation, refuse_nan
+from steelbench.training.methods.trained_head import TrainedHead, best_on_validation, refuse_nan
 
 Array = NDArray[np.float32]
 # Of the cosines to the class centroids, to choose from on validation.
@@ -26,8 +26,8 @@ SCALES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 
 
 def train_triplet(
-    features: Array, labels: Rows, num_classes: int, split: Split, settings: Triplet, plan: FitPlan
-) -> Trained:
+    features: Array, labels: Rows, num_classes: int, split: Split, settings: Triplet, plan: FitContext
+) -> TrainedHead:
     """Train a fully connected embedding with triplets; softmax of the cosines to the class centroids classifies.
 
     Anchor, positive and negative, or both images of a pair, go through one and the same layer: that is the Siamese
@@ -56,7 +56,7 @@ def train_triplet(
         for scale in SCALES
     }
     scale = best_on_validation(heads, features, labels, split, num_classes)
-    return Trained(heads[scale], {"embedding": done}, {"scale": scale})
+    return TrainedHead(heads[scale], {"embedding": done}, {"scale": scale})
 
 
 def triplet_batches(labels: Rows, held_out: Rows, settings: Triplet, seed: int) -> Batches:

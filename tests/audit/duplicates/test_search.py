@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from steelbench.audit.duplicates.orientations import COMPOSE, INVERSE, TURNS, turn_image, turn_points
-from steelbench.audit.duplicates.search import Picture, find_pairs
+from steelbench.audit.duplicates.search import ImageToSearch, find_pairs
 from steelbench.data.demo import write_demo
 from steelbench.data.groups import Pair, group_files
 from steelbench.data.images import read_image
@@ -35,7 +35,9 @@ def jpeg(pixels, quality):
 def pictures(images, labels=None):
     """Pictures of a dict of names to pixels."""
     return [
-        Picture(name, (labels or {}).get(name, "steel"), f"{image.shape}{image.tobytes()}", lambda image=image: image)
+        ImageToSearch(
+            name, (labels or {}).get(name, "steel"), f"{image.shape}{image.tobytes()}", lambda image=image: image
+        )
         for name, image in images.items()
     ]
 
@@ -195,7 +197,9 @@ def found_in(folder):
     _, dataset = read_dataset(str(folder))
     images = inspect_dataset(dataset).images
     return find_pairs(
-        Picture(i.sample.path, i.sample.label, i.pixels_digest, lambda i=i: read_image(dataset.root / i.sample.path))
+        ImageToSearch(
+            i.sample.path, i.sample.label, i.pixels_digest, lambda i=i: read_image(dataset.root / i.sample.path)
+        )
         for i in images
     )
 

@@ -14,7 +14,7 @@ import pytest
 
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Softmax
-from steelbench.training.loop.fit import COLUMNS, Epoch, FitPlan, fit, write_history
+from steelbench.training.loop.fit import COLUMNS, Epoch, FitContext, fit, write_history
 from steelbench.training.loop.input_pipeline import stream
 from steelbench.training.loop.optimizer import adam
 from steelbench.training.loop.samplers import Batches, order_of, plain_batches
@@ -55,7 +55,7 @@ def train(settings, plan=None, seed=0, rows=None, new=False):
     model, values = (build(*arguments), []) if new else built(*arguments)
     for variable, value in values:
         variable.assign(value)
-    return fit(model, x, y, data(60, seed=1), settings, plan or FitPlan(seed=seed)), model
+    return fit(model, x, y, data(60, seed=1), settings, plan or FitContext(seed=seed)), model
 
 
 @cache
@@ -94,7 +94,7 @@ class Scripted:
 def run_script(script, **plan):
     model = Scripted(script)
     rows = np.zeros((4, 2), np.float32), np.zeros(4, np.int64)
-    return fit(model, *rows, rows, Softmax(epochs=len(script)), FitPlan(**plan)), model
+    return fit(model, *rows, rows, Softmax(epochs=len(script)), FitContext(**plan)), model
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,9 @@ def test_weight_under_a_constant_gradient_moves_by_the_sum_of_the_rates(schedule
     model.optimizer.build(model.trainable_variables)
     weights = []
 
-    done = fit(model, x, y, (x, y), settings, FitPlan(progress=lambda _: weights.append(model.get_weights()[0][0, 0])))
+    done = fit(
+        model, x, y, (x, y), settings, FitContext(progress=lambda _: weights.append(model.get_weights()[0][0, 0]))
+    )
 
     # Adam's step is its rate where the gradient is always 1.
     rates = [rate_at(settings, step, steps) for step in range(18)]
@@ -216,7 +218,7 @@ def killed_after(epoch, folder, settings=SETTINGS, save_seconds=0.0, **how):
             raise Killed
 
     with pytest.raises(Killed):
-        train(settings, FitPlan(state=folder, save_seconds=save_seconds, progress=progress), **how)
+        train(settings, FitContext(state=folder, save_seconds=save_seconds, progress=progress), **how)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "exponential", "warmup_cosine"])
@@ -226,7 +228,7 @@ def test_killed_fit_goes_on_as_if_nothing_had_happened(tmp_path, epoch, schedule
     killed_after(epoch, tmp_path, settings)
     seen = []
 
-    resumed, model = train(settings, FitPlan(state=tmp_path, save_seconds=0, progress=seen.append))
+    resumed, model = train(settings, FitContext(state=tmp_path, save_seconds=0, progress=seen.append))
     whole, expected = uninterrupted(settings)
 
     assert seen == list(range(epoch + 1, 6))
@@ -237,7 +239,7 @@ def test_killed_fit_goes_on_as_if_nothing_had_happened(tmp_path, epoch, schedule
 def test_killed_twice_and_gone_on_with_new_models(tmp_path):
     killed_after(2, tmp_path, new=True)
     killed_after(3, tmp_path)
-    resumed, model = train(SETTINGS, FitPlan(state=tmp_path), new=True)
+    resumed, model = train(SETTINGS, FitContext(state=tmp_path), new=True)
     whole, expected = uninterrupted(SETTINGS)
 
     assert resumed == whole
@@ -258,7 +260,7 @@ def test_checkpoint_of_another_fit_is_not_gone_on_from(tmp_path, changed):
     killed_after(3, tmp_path)
     changed = {"settings": SETTINGS, **changed}
 
-    resumed, _ = train(plan=FitPlan(state=tmp_path), **changed)
+    resumed, _ = train(plan=FitContext(state=tmp_path), **changed)
 
     assert resumed == train(**changed)[0]
 
@@ -266,7 +268,7 @@ def test_checkpoint_of_another_fit_is_not_gone_on_from(tmp_path, changed):
 def test_checkpoint_of_another_seed_is_not_gone_on_from(tmp_path):
     killed_after(3, tmp_path)
 
-    assert train(SETTINGS, FitPlan(seed=1, state=tmp_path))[0] == train(SETTINGS, FitPlan(seed=1))[0]
+    assert train(SETTINGS, FitContext(seed=1, state=tmp_path))[0] == train(SETTINGS, FitContext(seed=1))[0]
 
 
 @pytest.mark.parametrize("keep", [0, 10, 0.5, "flipped"])
@@ -280,7 +282,7 @@ def test_damaged_checkpoint_means_a_new_start(tmp_path, keep):
     else:
         path.write_bytes(content[: int(keep * len(content)) if keep == 0.5 else keep])
 
-    assert train(SETTINGS, FitPlan(state=tmp_path))[0] == uninterrupted(SETTINGS)[0]
+    assert train(SETTINGS, FitContext(state=tmp_path))[0] == uninterrupted(SETTINGS)[0]
 
 
 def test_checkpoint_is_written_seldom_and_whole(tmp_path):
@@ -302,10 +304,10 @@ def test_loss_that_is_no_number_ends_the_fit(epoch):
 
 def test_tensorboard_files_are_written_on_request_only(tmp_path):
     pytest.importorskip("tensorboard")
-    train(SETTINGS, FitPlan(state=tmp_path / "state"))
+    train(SETTINGS, FitContext(state=tmp_path / "state"))
     assert not list(tmp_path.rglob("events.*"))
 
-    train(SETTINGS, FitPlan(tensorboard=tmp_path / "board"))
+    train(SETTINGS, FitContext(tensorboard=tmp_path / "board"))
 
     folders = {path.parent.name for path in (tmp_path / "board").rglob("events.*")}
     assert folders == {"train", "validation"}
@@ -365,7 +367,7 @@ def judged(script, state=None, progress=lambda done: None):
     x, y = data(24)
     model = build(SETTINGS, 2)
     said = iter(script)
-    plan = FitPlan(seed=1, state=state, stage="embedding", save_seconds=0, progress=progress)
+    plan = FitContext(seed=1, state=state, stage="embedding", save_seconds=0, progress=progress)
     settings = SETTINGS.model_copy(update={"epochs": len(script)})
     batches = Batches(lambda epoch: [np.arange(8), np.arange(8, 24)], [np.arange(24)])
     return fit(model, x, y, (x, y), settings, plan, batches, lambda: next(said)), model

@@ -12,10 +12,10 @@ from steelbench.experiment import Finetune, Supcon
 from steelbench.models.encoder import build_encoder, rebuild
 from steelbench.models.pretrained import calibrate
 from steelbench.models.surgery import choose_learning, cut
-from steelbench.training.loop.fit import FitPlan
+from steelbench.training.loop.fit import FitContext
 from steelbench.training.methods import finetune, supcon
 from steelbench.training.methods import image_training as module
-from steelbench.training.methods.image_training import Bench, compute
+from steelbench.training.methods.image_training import ImageTrainingSet, compute
 
 SIZE = 32
 SPLIT = Split(np.arange(0, 36), np.arange(36, 48), np.arange(48, 60))
@@ -62,7 +62,10 @@ def bench(monkeypatch):
     encoder = network()
     calibrate(encoder, pixels[:32].astype(np.float32))
     encoder.trainable = False
-    return Bench(encoder=encoder, pretrained=True, pixels=pixels, digest="d", labels=labels, num_classes=3)
+    return ImageTrainingSet(encoder=encoder, pretrained=True, pixels=pixels, digest="d", labels=labels, num_classes=3)
+
+
+TRAIN = {"finetune": finetune.train_finetune, "supcon": supcon.train_supcon_on_images}
 
 
 def weights_of(model):
@@ -74,7 +77,7 @@ def changed(before, after):
 
 
 def test_last_layers_learn_and_the_others_stay(bench):
-    trained = finetune.train_finetune(bench, SPLIT, FINETUNE, FitPlan())
+    trained = finetune.train_finetune(bench, SPLIT, FINETUNE, FitContext())
     before, after = weights_of(bench.encoder), weights_of(trained.encoder)
 
     # The last four layers with weights are two convolutions and two normalisations, which stay.
@@ -83,15 +86,15 @@ def test_last_layers_learn_and_the_others_stay(bench):
 
 def test_the_shared_encoder_is_never_touched(bench):
     before = weights_of(bench.encoder)
-    finetune.train_finetune(bench, SPLIT, FINETUNE, FitPlan())
-    supcon.train_supcon_on_images(bench, SPLIT, SUPCON, FitPlan())
+    finetune.train_finetune(bench, SPLIT, FINETUNE, FitContext())
+    supcon.train_supcon_on_images(bench, SPLIT, SUPCON, FitContext())
 
     assert not changed(before, weights_of(bench.encoder))
 
 
 @pytest.mark.parametrize(("method", "settings"), [("finetune", FINETUNE), ("supcon", SUPCON)])
 def test_features_are_those_of_the_encoder_it_leaves(bench, method, settings):
-    trained = getattr(finetune, f"train_{method}")(bench, SPLIT, settings, FitPlan())
+    trained = TRAIN[method](bench, SPLIT, settings, FitContext())
     features = trained.encoder(bench.pixels.astype(np.float32), training=False)
 
     np.testing.assert_allclose(trained.features, features, atol=1e-4)
@@ -106,7 +109,7 @@ def test_second_stage_leaves_the_encoder_bit_for_bit(bench, monkeypatch):
         return real(features, *rest)
 
     monkeypatch.setattr(supcon, "train_softmax", spy)
-    trained = supcon.train_supcon_on_images(bench, SPLIT, SUPCON, FitPlan())
+    trained = supcon.train_supcon_on_images(bench, SPLIT, SUPCON, FitContext())
 
     assert np.array_equal(seen["features"], trained.features)
     assert list(trained.fits) == ["contrastive", "classifier"]
@@ -115,15 +118,15 @@ def test_second_stage_leaves_the_encoder_bit_for_bit(bench, monkeypatch):
 @pytest.mark.parametrize("preset", ["none", "light"])
 @pytest.mark.parametrize(("method", "settings"), [("finetune", FINETUNE), ("supcon", SUPCON)])
 def test_an_interrupted_run_ends_as_one_that_was_not(bench, method, settings, preset, tmp_path):
-    train, bench = getattr(finetune, f"train_{method}"), dataclasses.replace(bench, preset=preset)
-    whole = train(bench, SPLIT, settings, FitPlan(seed=2))
+    train, bench = TRAIN[method], dataclasses.replace(bench, preset=preset)
+    whole = train(bench, SPLIT, settings, FitContext(seed=2))
 
     def kill(done):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(bench, SPLIT, settings, FitPlan(seed=2, state=tmp_path, save_seconds=0, progress=kill))
-    again = train(bench, SPLIT, settings, FitPlan(seed=2, state=tmp_path, save_seconds=0))
+        train(bench, SPLIT, settings, FitContext(seed=2, state=tmp_path, save_seconds=0, progress=kill))
+    again = train(bench, SPLIT, settings, FitContext(seed=2, state=tmp_path, save_seconds=0))
 
     assert again.fits == whole.fits
     assert np.array_equal(again.features, whole.features)
@@ -132,7 +135,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(bench, method, settings, pr
 def test_augmented_images_are_seen_in_training_alone(bench, monkeypatch):
     seen = []
     monkeypatch.setattr(module, "augment", lambda preset, images, seed: seen.append((len(images), seed)) or images)
-    finetune.train_finetune(dataclasses.replace(bench, preset="light"), SPLIT, FINETUNE, FitPlan(seed=7))
+    finetune.train_finetune(dataclasses.replace(bench, preset="light"), SPLIT, FINETUNE, FitContext(seed=7))
 
     # Two epochs of three batches; validation and test images stay as they are.
     assert sorted(seen) == [(12, (7, number)) for number in range(6)]
@@ -149,7 +152,7 @@ def test_each_view_of_a_batch_is_another_picture_of_the_same_images(bench, monke
 
     monkeypatch.setattr(supcon, "fit", spy)
     settings = SUPCON.model_copy(update={"views": 2, "epochs": 1})
-    supcon.train_supcon_on_images(dataclasses.replace(bench, preset="light"), SPLIT, settings, FitPlan())
+    supcon.train_supcon_on_images(dataclasses.replace(bench, preset="light"), SPLIT, settings, FitContext())
 
     [(pixels, labels)] = seen
     (one, other), (left, right) = np.split(pixels, 2), np.split(labels, 2)
@@ -160,7 +163,7 @@ def test_each_view_of_a_batch_is_another_picture_of_the_same_images(bench, monke
 def test_random_weights_train_their_normalisation_and_learn(bench):
     fresh = dataclasses.replace(bench, pretrained=False)
     settings = Finetune(epochs=6, batch_size=12, learning_rate=1e-3, head_factor=1)
-    trained = finetune.train_finetune(fresh, SPLIT, settings, FitPlan())
+    trained = finetune.train_finetune(fresh, SPLIT, settings, FitContext())
     before, after = weights_of(bench.encoder), weights_of(trained.encoder)
 
     assert any(name.lower().endswith("bn") for name in changed(before, after))
@@ -170,7 +173,7 @@ def test_random_weights_train_their_normalisation_and_learn(bench):
 
 def test_head_alone_comes_first_on_request(bench):
     settings = FINETUNE.model_copy(update={"head_epochs": 3})
-    trained = finetune.train_finetune(bench, SPLIT, settings, FitPlan())
+    trained = finetune.train_finetune(bench, SPLIT, settings, FitContext())
 
     assert [len(done.history) for done in trained.fits.values()] == [3, 2]
 

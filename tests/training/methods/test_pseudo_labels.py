@@ -20,7 +20,7 @@ from steelbench.runs.fingerprint import identity
 from steelbench.runs.jobs import Unlabelled
 from steelbench.runs.preparation import prepare
 from steelbench.runs.unlabelled import read_unlabelled, usable
-from steelbench.training.loop.fit import FitPlan
+from steelbench.training.loop.fit import FitContext
 from steelbench.training.methods.knn import train_knn
 from steelbench.training.methods.pseudo_labels import Pool, train_twice
 from steelbench.training.methods.softmax import train_softmax
@@ -65,7 +65,7 @@ def pool(probabilities, usable=True, confidence=0.8):
 
 def teach(train, found, plan=None):
     features = np.tile(np.float32([0.5, 0.5]), (8, 1))
-    return train_twice(train, features, np.arange(8) % 2, 2, SPLIT, "settings", plan or FitPlan(seed=3), found)
+    return train_twice(train, features, np.arange(8) % 2, 2, SPLIT, "settings", plan or FitContext(seed=3), found)
 
 
 def test_images_named_with_confidence_join_the_training_images_and_no_other_part(played):
@@ -114,7 +114,7 @@ def test_where_nothing_joins_the_first_head_is_the_result(played, found):
 def test_the_two_trainings_have_one_seed_and_checkpoints_of_their_own(played, tmp_path):
     train, given = played
 
-    teach(train, pool([[1, 0]]), FitPlan(seed=3, state=tmp_path))
+    teach(train, pool([[1, 0]]), FitContext(seed=3, state=tmp_path))
 
     first, second = (call[3] for call in given)
     assert first.seed == second.seed == 3 and second.state == tmp_path
@@ -127,12 +127,12 @@ def test_the_two_trainings_have_one_seed_and_checkpoints_of_their_own(played, tm
 def test_training_twice_goes_on_from_checkpoints_to_the_same_head(tmp_path):
     features, labels, split, more = clusters()
     settings, found = Softmax(epochs=3, hidden=8, batch_size=16), pool_of(more)
-    plan = FitPlan(seed=1, state=tmp_path, save_seconds=0)
+    plan = FitContext(seed=1, state=tmp_path, save_seconds=0)
 
     def once():
         return train_twice(train_softmax, features, labels, 3, split, settings, plan, found)
 
-    alone = train_twice(train_softmax, features, labels, 3, split, settings, FitPlan(seed=1), found)
+    alone = train_twice(train_softmax, features, labels, 3, split, settings, FitContext(seed=1), found)
     fresh, again = once(), once()
 
     for one in (fresh, again):
@@ -163,7 +163,7 @@ def test_many_images_without_labels_help_where_few_have_one():
     gains = []
     for seed in range(4):
         features, labels, split, more = clusters(seed, labelled=24, apart=0.4, dim=40)
-        common = (features, labels, 3, split, Knn(), FitPlan())
+        common = (features, labels, 3, split, Knn(), FitContext())
         few, both = train_knn(*common), train_twice(train_knn, *common, pool_of(more))
         gains.append(accuracy(both, features, labels, split) - accuracy(few, features, labels, split))
 
@@ -178,7 +178,7 @@ def test_every_method_on_frozen_features_trains_twice(method, tmp_path):
 
     trained = train_twice(
         getattr(importlib.import_module(module), function), features, labels, 3, split, row.settings(**fields),
-        FitPlan(seed=1, state=tmp_path), pool_of(more, 0.6),
+        FitContext(seed=1, state=tmp_path), pool_of(more, 0.6),
     )  # fmt: skip
 
     assert accuracy(trained, features, labels, split) > 0.9

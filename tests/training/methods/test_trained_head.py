@@ -11,7 +11,7 @@ from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Linear, Softmax
 from steelbench.models.head import Scaling
-from steelbench.training.loop.fit import FitPlan
+from steelbench.training.loop.fit import FitContext
 from steelbench.training.methods import softmax as softmax_method
 from steelbench.training.methods.linear import train_linear
 from steelbench.training.methods.softmax import train_softmax
@@ -33,11 +33,11 @@ def split_of(n, seed=0):
 
 
 def softmax(features, labels, seed=0, settings=SETTINGS, classes=3):
-    return train_softmax(features, labels, classes, split_of(len(labels)), settings, FitPlan(seed=seed))
+    return train_softmax(features, labels, classes, split_of(len(labels)), settings, FitContext(seed=seed))
 
 
 def linear(features, labels, settings=None, classes=3, split=None):
-    return train_linear(features, labels, classes, split or split_of(len(labels)), settings or Linear(), FitPlan())
+    return train_linear(features, labels, classes, split or split_of(len(labels)), settings or Linear(), FitContext())
 
 
 def accuracy(trained, features, labels, rows):
@@ -95,7 +95,7 @@ def test_softmax_is_the_same_after_a_run_that_failed():
             raise StopError
 
     with pytest.raises(StopError):
-        train_softmax(features, labels, 3, split_of(120), SETTINGS, FitPlan(seed=7, progress=stop))
+        train_softmax(features, labels, 3, split_of(120), SETTINGS, FitContext(seed=7, progress=stop))
 
     assert equal(softmax(features, labels), alone)
 
@@ -202,7 +202,7 @@ def test_class_that_no_training_image_has_is_never_sure(train, classes, absent):
     split = Split(split.train[labels[split.train] != absent], split.validation, split.test)
     function, settings = (train_softmax, SETTINGS) if train is softmax else (train_linear, Linear())
 
-    trained = function(features, labels, classes, split, settings, FitPlan())
+    trained = function(features, labels, classes, split, settings, FitContext())
     probabilities = trained.head(features)
 
     assert probabilities.shape == (120, classes)

@@ -10,7 +10,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.experiment import Arcface, Knn, Supcon, Triplet
 from steelbench.models.head import Unit
 from steelbench.training.loop import embedding_stage
-from steelbench.training.loop.fit import FitPlan
+from steelbench.training.loop.fit import FitContext
 from steelbench.training.methods import arcface, supcon, triplet
 from steelbench.training.methods.knn import train_knn
 
@@ -47,7 +47,7 @@ def split_of(n, seed=0):
 
 def train(method, features, labels, plan=None, **more):
     settings = SETTINGS[method].model_copy(update=more)
-    return TRAIN[method](features, labels, int(labels.max()) + 1, split_of(len(labels)), settings, plan or FitPlan())
+    return TRAIN[method](features, labels, int(labels.max()) + 1, split_of(len(labels)), settings, plan or FitContext())
 
 
 def arrays(head):
@@ -68,9 +68,9 @@ def test_separable_features_are_learnt(method):
 @pytest.mark.parametrize("method", TRAIN)
 def test_the_same_seed_gives_the_same_head_alone_and_after_others(method):
     features, labels = clusters(spread=1.5)
-    alone = train(method, features, labels, FitPlan(seed=3))
-    train(method, features[::-1].copy(), labels, FitPlan(seed=1))
-    after = train(method, features, labels, FitPlan(seed=3))
+    alone = train(method, features, labels, FitContext(seed=3))
+    train(method, features[::-1].copy(), labels, FitContext(seed=1))
+    after = train(method, features, labels, FitContext(seed=3))
 
     assert all(np.array_equal(a, b) for a, b in zip(arrays(alone.head), arrays(after.head), strict=True))
     assert alone.fits == after.fits
@@ -102,7 +102,7 @@ def test_features_that_are_no_numbers_are_refused(method):
 @pytest.mark.parametrize("method", EMBEDDED)
 def test_an_interrupted_run_ends_as_one_that_was_not(method, tmp_path):
     features, labels = clusters(spread=1.5)
-    whole = train(method, features, labels, FitPlan(seed=2))
+    whole = train(method, features, labels, FitContext(seed=2))
     stages = list(whole.fits)
     for stop_at in range(1, 4):
 
@@ -111,8 +111,8 @@ def test_an_interrupted_run_ends_as_one_that_was_not(method, tmp_path):
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            train(method, features, labels, FitPlan(seed=2, state=tmp_path, save_seconds=0, progress=kill))
-        again = train(method, features, labels, FitPlan(seed=2, state=tmp_path, save_seconds=0))
+            train(method, features, labels, FitContext(seed=2, state=tmp_path, save_seconds=0, progress=kill))
+        again = train(method, features, labels, FitContext(seed=2, state=tmp_path, save_seconds=0))
         for path in tmp_path.iterdir():
             path.unlink()
 
@@ -298,7 +298,7 @@ def test_collapse_stops_the_run():
         return np.ones((len(samples), 8), np.float32)
 
     with pytest.raises(SteelbenchError, match="collapsed"):
-        embedding_stage.fit_embedding(model, same_for_all, features, labels, split, settings, FitPlan(), batches)
+        embedding_stage.fit_embedding(model, same_for_all, features, labels, split, settings, FitContext(), batches)
 
 
 def test_a_loss_that_is_no_number_stops_the_run():
@@ -350,7 +350,7 @@ def test_the_contrastive_stage_learns_from_the_views_alone(monkeypatch):
     monkeypatch.setattr(embedding_stage, "fit", spy)
     settings, split = SETTINGS["supcon"].model_copy(update={"views": 2}), split_of(len(labels))
     views = np.stack([features + 1, features - 2])
-    supcon.train_supcon(features, labels, 3, split, settings, FitPlan(), views)
+    supcon.train_supcon(features, labels, 3, split, settings, FitContext(), views)
 
     # Standardising is one stretch and shift for each feature: the two views stay 3 apart, in its unit.
     first, second = np.split(seen["x"], 2)
