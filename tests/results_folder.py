@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from steelbench.files import write_json
-from steelbench.records import ClassScore, Notice, Row, RunRecord, StageRecord, Summary, Verification
+from steelbench.records import ClassScore, Comparison, Notice, Row, RunRecord, StageRecord, Summary, Verification
 
 CLASSES = ["crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches"]
 BACKBONES = {"efficientnet_b0": 0.994, "mobilenet_v2": 0.989, "vgg19": 0.978, "xception": 0.955}
@@ -104,7 +104,7 @@ def judged(record, tied=1, **more):
         "resampled_t": {},
         "left_out": [],
     }
-    return record.model_copy(update={"rows": rows, "judgement": judgement | more})
+    return record.model_copy(update={"rows": rows, "judgement": Comparison(**(judgement | more))})
 
 
 def failed_row(backbone="inception_v3", reason="ResourceExhausted: out of memory at batch 32 (16 MB free)"):

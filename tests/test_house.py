@@ -28,6 +28,7 @@ LAYERS = (
     ("errors",),
     ("files", "machine"),
     ("records",),
+    ("notices",),
     ("methods",),
     ("experiment",),
     ("data", "evaluation"),

@@ -126,7 +126,7 @@ def summarise(audit: AuditResult) -> dict[str, Any]:
         "doubtful_images": audit.doubtful,
         "unreadable": [{"file": file, "reason": reason} for file, reason in audit.inspection.skipped],
         "left_out": dict(audit.left_out),
-        "warnings": list(audit.inspection.warnings),
+        "warnings": [notice.text for notice in audit.inspection.notices],
         "label_check": asdict(audit.label_check) if audit.label_check else None,
         "suspicious_labels": [asdict(doubt) for doubt in audit.suspicious],
         "seconds": {"pairs": audit.seconds},

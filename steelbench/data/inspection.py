@@ -12,6 +12,8 @@ from steelbench.data.images import UnreadableImageError, decode, read_bytes
 from steelbench.data.parallel import ordered_map
 from steelbench.data.samples import Dataset, Sample
 from steelbench.errors import SteelbenchError
+from steelbench.notices import notice
+from steelbench.records import Notice
 
 MAX_UNREADABLE = 0.05
 MIN_PER_CLASS = 3
@@ -38,7 +40,7 @@ class Inspection:
     skipped: tuple[tuple[str, str], ...]
     classes: tuple[str, ...]
     digest: str
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -90,7 +92,7 @@ def inspect_dataset(
         digest.update("\0".join((s.path, s.label, s.split, s.group, image.bytes_digest)).encode() + b"\n")
     digest.update(str(bit_depth).encode())
     return Inspection(
-        tuple(images), tuple(skipped), tuple(sorted(counts)), digest.hexdigest(), tuple(_doubts(images, bit_depth))
+        tuple(images), tuple(skipped), tuple(sorted(counts)), digest.hexdigest(), tuple(_notices(images, bit_depth))
     )
 
 
@@ -118,10 +120,7 @@ def _refuse_classes(dataset: Dataset, counts: Counter[str]) -> None:
         )
 
 
-def _doubts(images: list[Inspected], bit_depth: int | None) -> Iterator[str]:
+def _notices(images: list[Inspected], bit_depth: int | None) -> Iterator[Notice]:
     deep = [image for image in images if image.bits == 16]
     if deep and bit_depth is None and max(image.largest for image in deep) <= 4095:
-        yield (
-            f"No value of the {len(deep)} 16-bit images exceeds 4095, as in 12-bit data; read as 16 bit they are "
-            "almost black. If the camera gives 12 bits, run again with --bit-depth 12."
-        )
+        yield notice("SB102", count=len(deep))

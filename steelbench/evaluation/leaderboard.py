@@ -11,11 +11,21 @@ from typing import Any
 import numpy as np
 
 from steelbench.evaluation.metrics import naive_accuracy, row_scores
-from steelbench.evaluation.notices import doubts
+from steelbench.evaluation.notices import result_notices
 from steelbench.evaluation.predictions import RowPredictions, gather, read_groups
 from steelbench.evaluation.ranking import judge
 from steelbench.files import whole_file, write_json
-from steelbench.records import Notice, Row, RunRecord, Summary, read_record
+from steelbench.records import (
+    Comparison,
+    DatasetSummary,
+    Notice,
+    Row,
+    RowDetail,
+    RunRecord,
+    SplitSummary,
+    Summary,
+    read_record,
+)
 
 COLUMNS = (
     "backbone", "method", "variant", "weights", "status", "reason", "accuracy", "accuracy_low", "accuracy_high",
@@ -29,8 +39,8 @@ SHARED = ("load", "features")
 
 def assemble(
     results: Path,
-    dataset: dict[str, Any],
-    split: dict[str, Any],
+    dataset: DatasetSummary,
+    split: SplitSummary,
     failures: dict[str, str],
     notices: Sequence[Notice],
     weights: dict[str, str],
@@ -42,8 +52,8 @@ def assemble(
 
     Args:
         results: the results folder.
-        dataset: as in `Summary`.
-        split: as in `Summary`.
+        dataset: the images.
+        split: how they were divided.
         failures: reason by run name, for runs that failed just now.
         notices: what came up before and while training.
         weights: kind of weights by backbone, for rows of which every run failed.
@@ -52,13 +62,13 @@ def assemble(
         SteelbenchError: if a record, a `predictions.csv` or `groups.csv` is damaged.
     """
     groups = read_groups(results)
-    rows, answers = _read_rows(results, split["seeds"] * split["folds"], groups, failures)
+    rows, answers = _read_rows(results, split.seeds * split.folds, groups, failures)
     named = {row.name for row in rows}
     rows += [_lost_row(name, lost, weights) for name, lost in _by_row(failures).items() if name not in named]
     rows.sort(key=lambda row: (row.status == "failed", -(row.accuracy or 0.0), -(row.macro_f1 or 0.0), row.name))
     rows, judgement = judge(rows, answers, groups)
-    warnings = [*notices, *doubts(rows, split)]
-    summary = Summary(dataset=dataset, split=split, rows=rows, warnings=warnings, judgement=judgement)
+    warnings = [*notices, *result_notices(rows, split)]
+    summary = Summary(dataset=dataset, split=split, rows=rows, warnings=warnings, judgement=Comparison(**judgement))
     write_json(results / "results.json", summary)
     _write_csv(results / "leaderboard.csv", rows)
     return summary
@@ -123,11 +133,12 @@ def _what_ran(records: list[RunRecord]) -> dict[str, Any]:
     first = min(records, key=lambda record: (record.seed, record.fold))
     return {
         "name": first.name, "backbone": first.backbone, "method": first.method, "variant": first.variant,
-        "weights": first.weights.get("kind", ""), "engine": first.engine, "precision": first.precision,
+        "untrained": first.weights.kind == "random" and first.settings.get("trainable") != "all",
+        "weights": first.weights.kind, "engine": first.engine, "precision": first.precision,
         "params": first.params, "image_size": first.image_size or None, "model": first.model,
         "model_bytes": first.model_bytes, "verification": first.verification,
         "runs": [record.run_name for record in records], "seconds": _seconds(records),
-        "detail": {"seconds": _steps(records), "weights": first.weights, "notes": first.notes},
+        "detail": RowDetail(seconds=_steps(records), weights=first.weights, notes=first.notes),
     }  # fmt: skip
 
 

@@ -1,11 +1,12 @@
-"""What a reader must know before believing a number, found in the numbers themselves."""
+"""The rules of the notices that the results themselves give rise to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from steelbench.records import Notice, Row
+from steelbench.evaluation.statistics.intervals import proportion_interval
+from steelbench.notices import notice
+from steelbench.records import Notice, Row, SplitSummary
 
 # Features of different images differ by .4 and more (relative); below this something upstream is wrong.
 LEAST_SPREAD = 0.25
@@ -15,85 +16,88 @@ FEWEST = 10
 # Points by which training may lie above the majority rate, or below validation, by chance alone.
 NEAR = 0.02
 FAR = 0.05
+# To show that an accuracy is above the majority rate, no one collects more independent images than this.
+MOST_IMAGES = 1_000_000
 
 
-def doubts(rows: Sequence[Row], split: dict[str, Any]) -> Iterator[Notice]:
-    """Every doubt about the rows.
+def result_notices(rows: Sequence[Row], split: SplitSummary) -> Iterator[Notice]:
+    """Yield every notice that the rows give rise to.
 
     Args:
-        rows: of the leaderboard.
-        split: as in `Summary`.
+        rows: of the leaderboard, best first.
+        split: how the images were divided.
     """
     majority = next((row for row in rows if row.method == "majority"), None)
     untrained = sorted({row.backbone for row in rows if row.weights == "random"})
     if untrained:
-        yield Notice(
-            level="serious",
-            text=f"{', '.join(untrained)}: the weights are random. These networks never saw a picture before; the "
-            "numbers say nothing about the backbones as people use them. With the files that `steelbench weights list` "
-            "names in --weights-dir, run again with --weights imagenet.",
-        )
+        yield notice("SB301", names=", ".join(untrained))
     done = [row for row in rows if row.status == "done" and row.method != "majority"]
     for row in done:
-        yield from _about(row, majority, int(split.get("validation") or 0))
+        # An untrained network that learns nothing is no news.
+        if row.weights != "random":
+            yield from _against_majority(row, majority)
+        yield from _about_training(row, split.validation)
+        yield from _about_features(row)
     if done:
         yield from _about_test_set(done[0], split)
 
 
-def _about(row: Row, majority: Row | None, n_validation: int) -> Iterator[Notice]:
+def _against_majority(row: Row, majority: Row | None) -> Iterator[Notice]:
+    """Compare a row with always naming the largest class; a baseline gets no advice on its training."""
+    advise = row.backbone != "none"
     rate = majority.accuracy if majority else None
     if rate is not None and row.accuracy is not None and row.accuracy_low is not None and row.accuracy_low <= rate:
-        yield Notice(
-            level="serious",
-            row=row.name,
-            text=f"accuracy {row.accuracy:.1%} is not above the majority class ({rate:.1%}): it has learned "
-            "nothing. Wrong pixel range, learning rate or labels are the usual causes.",
-        )
+        if row.accuracy <= rate:
+            yield notice("SB401", row.name, advise=advise, accuracy=row.accuracy, majority=rate)
+        else:
+            high = row.accuracy if row.accuracy_high is None else row.accuracy_high
+            yield notice(
+                "SB402", row.name, accuracy=row.accuracy, low=row.accuracy_low, high=high, majority=rate,
+                needed=_images_needed(row.accuracy, rate),
+            )  # fmt: skip
     trained = majority.train_accuracy if majority else None
     if trained is not None and row.train_accuracy is not None and row.train_accuracy <= trained + NEAR:
-        yield Notice(
-            level="serious",
-            row=row.name,
-            text=f"training accuracy never rose: {row.train_accuracy:.1%}, the majority class alone gives "
-            f"{trained:.1%}. It cannot even repeat what it was shown; look at pixel range, learning rate and labels.",
-        )
-    if row.train_accuracy is not None and row.validation_accuracy is not None:
-        gap = row.validation_accuracy - row.train_accuracy
-        # Three standard errors of as many images as validate.
-        chance = 3 * (row.train_accuracy * (1 - row.train_accuracy) / n_validation) ** 0.5 if n_validation else 0.0
-        if gap > max(FAR, chance):
-            yield Notice(
-                level="caution",
-                row=row.name,
-                text=f"validation ({row.validation_accuracy:.1%}) lies {100 * gap:.1f} points above training "
-                f"({row.train_accuracy:.1%}): the validation images are easier, or share something with the choice.",
-            )
-    health = row.detail.get("notes", {}).get("features") if isinstance(row.detail.get("notes"), dict) else None
-    if isinstance(health, dict) and isinstance(health.get("spread"), float) and health["spread"] < LEAST_SPREAD:
-        yield Notice(
-            level="serious",
-            row=row.name,
-            text=f"its features hardly change from image to image (spread {health['spread']:.3f}, usual are 0.4 and "
-            f"more; {health.get('constant', 0):.0%} are constant). Pixels in 0..1 instead of 0..255 do this.",
-        )
+        yield notice("SB403", row.name, advise=advise, accuracy=row.train_accuracy, majority=trained)
 
 
-def _about_test_set(row: Row, split: dict[str, Any]) -> Iterator[Notice]:
+def _images_needed(accuracy: float, rate: float) -> str:
+    """Say how many independent test images would show this accuracy to be above the rate."""
+    low, high = 1, MOST_IMAGES
+    if proportion_interval(accuracy, high).low <= rate:
+        return ""
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if proportion_interval(accuracy, middle).low > rate else (middle + 1, high)
+    return f" About {high} independent test images would show it."
+
+
+def _about_training(row: Row, n_validation: int) -> Iterator[Notice]:
+    if row.train_accuracy is None or row.validation_accuracy is None:
+        return
+    gap = row.validation_accuracy - row.train_accuracy
+    # Three standard errors of as many images as validate.
+    chance = 3 * (row.train_accuracy * (1 - row.train_accuracy) / n_validation) ** 0.5 if n_validation else 0.0
+    if gap > max(FAR, chance):
+        yield notice(
+            "SB404", row.name, validation=row.validation_accuracy, points=100 * gap, train=row.train_accuracy
+        )  # fmt: skip
+
+
+def _about_features(row: Row) -> Iterator[Notice]:
+    health = row.detail.notes.features if row.detail.notes else None
+    if health is not None and health.spread < LEAST_SPREAD:
+        yield notice("SB306", row.name, spread=health.spread, constant=health.constant)
+
+
+def _about_test_set(row: Row, split: SplitSummary) -> Iterator[Notice]:
     if row.accuracy_low is not None and row.accuracy_high is not None and row.accuracy_high - row.accuracy_low > WIDEST:
-        told = f", which tell as much as {row.n_effective:.0f} independent ones" if row.n_effective else ""
-        yield Notice(
-            level="caution",
-            text=f"The test set is too small for fine claims: {row.n_test} images{told}; the 95 % interval of the best "
-            f"row is {100 * (row.accuracy_high - row.accuracy_low):.0f} points wide.",
-        )
+        worth = f", which tell as much as {row.n_effective:.0f} independent ones" if row.n_effective else ""
+        yield notice("SB501", images=row.n_test, worth=worth, points=100 * (row.accuracy_high - row.accuracy_low))
     # Each seed tests the same images again, or as many others: what counts is one seed's.
-    seeds = max(1, int(split.get("seeds", 1)))
-    images = {found.name: found.support // seeds for found in row.per_class}
+    images = {found.name: found.support // max(1, split.seeds) for found in row.per_class}
     gone = [f"'{name}'" for name, count in images.items() if count == 0]
     few = [f"'{name}' ({count})" for name, count in images.items() if 0 < count < FEWEST]
     if gone:
-        yield Notice(level="serious", text=f"No test image of {', '.join(gone)}: nothing is known about the recall.")
+        yield notice("SB502", names=", ".join(gone))
     if few:
-        yield Notice(
-            level="caution", text=f"Fewer than {FEWEST} test images of {', '.join(few)}; the recall there is a guess."
-        )
+        yield notice("SB503", names=", ".join(few))

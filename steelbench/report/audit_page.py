@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from steelbench.files import write_text
 from steelbench.report import formatting
+from steelbench.report.formatting import count
+from steelbench.report.page_template import data_uri, render
 
 if TYPE_CHECKING:
     from steelbench.audit.findings import AuditResult
@@ -40,30 +41,19 @@ def write_audit_page(
     Returns:
         The page.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     from steelbench.report.figures.brightness import brightness
     from steelbench.report.figures.style import house_style, save
 
     with house_style():
         save(brightness(audit.brightness), out / "brightness.png")
-    # Every name on the page comes from somebody's files: escape whatever the template's suffix is.
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": formatting.percent, "number": formatting.number, "jpeg": _jpeg}
     page = out / "audit.html"
     context = _context(audit) | {
         "pairs": pairs,
         "pictures": pictures,
-        "brightness": _uri("png", (out / "brightness.png").read_bytes()),
+        "brightness": data_uri("png", (out / "brightness.png").read_bytes()),
     }
     # A file name may hold half a surrogate pair; it must not stop the page.
-    text = environment.get_template("audit.html.j2").render(context)
+    text = render("audit.html.j2", context)
     write_text(page, text.encode("utf-8", "replace").decode("utf-8"))
     return page
 
@@ -85,7 +75,7 @@ def _context(audit: AuditResult) -> dict[str, Any]:
         "largest": max(counts.values()),
         "smallest": min(counts, key=lambda label: (counts[label], label)),
         "ratio": max(counts.values()) / min(counts.values()),
-        "kinds": [(KINDS[kind], count) for kind, count in Counter(pair.kind for pair in audit.pairs).most_common()],
+        "kinds": [(KINDS[kind], number) for kind, number in Counter(pair.kind for pair in audit.pairs).most_common()],
         "across": sum(not pair.same_label for pair in audit.pairs),
         "in_groups": sum(size for size in sizes.values() if size > 1),
         "shared_groups": sum(size > 1 for size in sizes.values()),
@@ -110,7 +100,7 @@ def summary_sentences(audit: AuditResult) -> list[str]:
     return [
         f"Under a random split, {formatting.join(leaks)} would share pixels with a training image.",
         f"{involved} of {len(audit.groups)} images ({share}) share pixels with another one; they form "
-        f"{_count(sum(size > 1 for size in sizes.values()), 'group')}, which must stay on one side of a split.",
+        f"{count(sum(size > 1 for size in sizes.values()), 'group')}, which must stay on one side of a split.",
     ]
 
 
@@ -129,23 +119,23 @@ def label_sentence(audit: AuditResult) -> str:
         " The backbone is untrained (random weights), so this is a hint at best." if check.weights == "random" else ""
     )
     return (
-        f"{flagged} of {_count(check.images, 'label')} {'looks' if flagged == 1 else 'look'} wrong to a classifier on "
+        f"{flagged} of {count(check.images, 'label')} {'looks' if flagged == 1 else 'look'} wrong to a classifier on "
         f"{check.backbone} features that has seen neither the image nor one that shares pixels with it; "
         f"{len(audit.suspicious) - flagged} more images it would label otherwise, but they may just be hard.{hint}"
     )
 
 
 def _notices(audit: AuditResult) -> list[tuple[str, str]]:
-    notices = [("caution", warning) for warning in audit.inspection.warnings]
+    notices: list[tuple[str, str]] = [(notice.level, notice.text) for notice in audit.inspection.notices]
     if audit.leaks and max(audit.leaks.values()) >= 0.02:
         text = "A random split of this data would partly measure memory; use --split grouped instead."
         notices.append(("serious", text))
     if audit.conflicts:
         verb = "carries" if len(audit.conflicts) == 1 else "carry"
-        text = f"{_count(len(audit.conflicts), 'picture')} {verb} two labels."
+        text = f"{count(len(audit.conflicts), 'picture')} {verb} two labels."
         notices.append(("serious", text))
     if flagged := sum(doubt.flagged for doubt in audit.suspicious):
-        text = f"{_count(flagged, 'label')} {'looks' if flagged == 1 else 'look'} wrong; the pictures are below."
+        text = f"{count(flagged, 'label')} {'looks' if flagged == 1 else 'look'} wrong; the pictures are below."
         notices.append(("caution", text))
     for shortcut in (shortcut for shortcut in audit.shortcuts if shortcut.notable):
         text = (
@@ -154,15 +144,3 @@ def _notices(audit: AuditResult) -> list[tuple[str, str]]:
         )
         notices.append(("caution" if shortcut.outside else "note", " ".join((text, *shortcut.facts[:2]))))
     return notices
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _jpeg(data: bytes) -> str:
-    return _uri("jpeg", data)
-
-
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from steelbench.records import Row, Summary
-from steelbench.report.formatting import interval, join, p_value, percent, points, row_label
-from steelbench.report.load import is_majority
+from steelbench.records import Comparison, Row, Summary
+from steelbench.report.formatting import (
+    count,
+    interval,
+    is_majority,
+    is_untrained,
+    join,
+    method_label,
+    p_value,
+    percent,
+    points,
+    row_label,
+)
 
 # With fewer independent images than this share of all, the reader must know their number.
 NOTABLE = 0.95
@@ -20,30 +29,34 @@ def standings(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def conclusion(summary: Summary) -> str:
-    """What the rows show, in one sentence, and what takes from it in others.
+    """Return what the rows show in one sentence, and what takes from it in others.
 
     A row is called best only if every other one is shown to be worse (`Summary.judgement`); that two intervals
-    overlap, or do not, decides nothing.
+    overlap, or do not, decides nothing. Rows whose backbone is untrained are counted, and never named.
     """
     models = [row for row in summary.rows if not is_majority(row)]
     done = [row for row in models if row.status == "done" and row.accuracy is not None]
     failed = len(models) - len(done)
-    failures = f" {_count(failed, 'row')} failed." if failed else ""
+    failures = f" {count(failed, 'row')} failed." if failed else ""
+    ranked = [row for row in done if not is_untrained(row)]
+    untrained = _untrained([row for row in done if is_untrained(row)])
     if not done:
         return "No experiment finished, so there is nothing to conclude." + failures
-    judgement = summary.judgement
-    best = next((row for row in done if row.name == judgement.get("best")), None)
-    best = best or max(done, key=lambda row: row.accuracy or 0.0)
-    doubts = (_not_compared(judgement), _against_majority(best, summary), _untrained(best), failures)
-    return _verdict(best, [row for row in done if row is not best], judgement) + "".join(doubts)
+    if not ranked:
+        return "Nothing can be ranked." + untrained + failures
+    comparison = summary.judgement
+    best = next((row for row in ranked if row.name == comparison.best), None)
+    best = best or max(ranked, key=lambda row: row.accuracy or 0.0)
+    cautions = (_not_compared(comparison), _against_majority(best, summary), untrained, failures)
+    return _verdict(best, [row for row in ranked if row is not best], comparison) + "".join(cautions)
 
 
-def _verdict(best: Row, rivals: Sequence[Row], judgement: dict[str, Any]) -> str:
+def _verdict(best: Row, rivals: Sequence[Row], comparison: Comparison) -> str:
     score = " ".join(filter(None, (percent(best.accuracy), interval(best)))) + _images(best)
-    label, could = row_label(best), _could_have_shown(judgement)
+    label, could = row_label(best), _could_have_shown(comparison)
     if not rivals:
         return f"{label} reaches {score}; it is the only finished row, so nothing is compared{could}."
-    if not judgement:
+    if comparison.best is None:
         return f"Highest: {label}, {score}; these records do not say whether the other rows are worse."
     compared = [row for row in rivals if row.tied is not None]
     tied = [row for row in compared if row.tied]
@@ -52,8 +65,9 @@ def _verdict(best: Row, rivals: Sequence[Row], judgement: dict[str, Any]) -> str
     if not tied:
         others = "the other row is" if len(compared) == 1 else f"each of the {len(compared)} other rows is"
         worst = p_value(max(row.p_value or 0.0 for row in compared))
-        return f"Best: {label}, {score}; {others} shown to be worse ({worst}){_retrained(compared, judgement)}{could}."
-    return f"No winner: {label}, {score}, is not shown to be better than {_named(tied, compared)}{could}."
+        return f"Best: {label}, {score}; {others} shown to be worse ({worst}){_retrained(compared, comparison)}{could}."
+    beaten = _beaten_baselines(compared)
+    return f"No winner: {label}, {score}, is not shown to be better than {_named(tied, compared)}{beaten}{could}."
 
 
 def _images(best: Row) -> str:
@@ -73,8 +87,13 @@ def _named(tied: Sequence[Row], compared: Sequence[Row]) -> str:
     return many + (f", {join(baselines)} among them" if baselines else "")
 
 
-def _could_have_shown(judgement: dict[str, Any]) -> str:
-    smallest = judgement.get("smallest_difference")
+def _beaten_baselines(compared: Sequence[Row]) -> str:
+    names = [method_label(row) for row in compared if row.backbone == "none" and row.tied is False]
+    return f"; {join(names)} is shown to be worse" if names else ""
+
+
+def _could_have_shown(comparison: Comparison) -> str:
+    smallest = comparison.smallest_difference
     if smallest is None:
         return ""
     if smallest >= 1:
@@ -82,9 +101,9 @@ def _could_have_shown(judgement: dict[str, Any]) -> str:
     return f"; this test set reliably shows only differences of {points(smallest)} or more"
 
 
-def _retrained(worse: Sequence[Row], judgement: dict[str, Any]) -> str:
+def _retrained(worse: Sequence[Row], comparison: Comparison) -> str:
     """The rows that are worse on these images, but not in every training: chance in the training is chance, too."""
-    p_values, level = judgement.get("resampled_t", {}), judgement.get("level", 0.05)
+    p_values, level = comparison.resampled_t, comparison.level
     open_ = [row for row in worse if p_values.get(row.name, 0.0) > level]
     if not open_:
         return ""
@@ -92,11 +111,11 @@ def _retrained(worse: Sequence[Row], judgement: dict[str, Any]) -> str:
     return f", but trained on other images {named} might not be"
 
 
-def _not_compared(judgement: dict[str, Any]) -> str:
-    others = len(judgement.get("left_out", ()))
+def _not_compared(comparison: Comparison) -> str:
+    others = len(comparison.left_out)
     if not others:
         return ""
-    return f" {_count(others, 'row')} {'was' if others == 1 else 'were'} tested on other images and cannot be compared."
+    return f" {count(others, 'row')} {'was' if others == 1 else 'were'} tested on other images and cannot be compared."
 
 
 def _against_majority(best: Row, summary: Summary) -> str:
@@ -107,11 +126,11 @@ def _against_majority(best: Row, summary: Summary) -> str:
     return f" It is not shown to beat always naming the largest class ({percent(majority.accuracy)})."
 
 
-def _untrained(best: Row) -> str:
-    if best.weights != "random" or best.backbone == "none":
+def _untrained(rows: Sequence[Row]) -> str:
+    names = list(dict.fromkeys(row.backbone for row in rows))
+    if not names:
         return ""
-    return " Its backbone is untrained (random weights): this number says nothing about transfer learning."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return (
+        f" {count(len(names), 'network')} ran untrained and {'is' if len(names) == 1 else 'are'} not ranked; "
+        "`steelbench weights list` says how to get the weights."
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from steelbench.records import Row
@@ -12,6 +12,16 @@ from steelbench.records import Row
 NOTHING = "–"
 # Rows without a network have the backbone `none`; this says what their methods are.
 BASELINES = {"majority": "majority class", "hog": "HOG + linear SVM"}
+
+
+def is_majority(row: Row) -> bool:
+    """Return whether this is the row of the majority class, which is no model."""
+    return row.backbone == "none" and row.method == "majority"
+
+
+def is_untrained(row: Row) -> bool:
+    """Return whether a row's backbone has random weights that nothing trained."""
+    return row.weights == "random" if row.untrained is None else row.untrained
 
 
 def backbone_label(row: Row) -> str:
@@ -80,7 +90,7 @@ def _points(share: float) -> str:
     return f"{min(100 * share, 99.99):.2f}" if text == "100.0" and share < 1 else text
 
 
-def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Each leaf of a nested dict as (`outer.inner`, text)."""
     for key, inner in value.items():
         if isinstance(inner, dict) and inner:
@@ -88,6 +98,11 @@ def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
         else:
             text = inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)
             yield f"{prefix}{key}", NOTHING if inner is None or text == "" else text
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 group`, `3 groups`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def join(parts: Sequence[str]) -> str:

@@ -7,10 +7,13 @@ import json
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from steelbench.errors import SteelbenchError
 from steelbench.records import Row, RunRecord, Summary, read_record
+from steelbench.report.formatting import is_majority, is_untrained
 
 if TYPE_CHECKING:
     from steelbench.report.figures.embeddings import Sheet
@@ -37,27 +40,31 @@ class Records:
     """A results folder. What is None could not be read, and the page says so."""
 
     summary: Summary
-    config: dict[str, Any] | None
-    environment: dict[str, Any] | None
+    config: dict[str, JsonValue] | None
+    environment: dict[str, JsonValue] | None
     skipped: list[tuple[str, str]] | None
     histories: list[History]
     sheets: list[Sheet] = field(default_factory=list)
 
     @property
     def models(self) -> list[Row]:
-        """The finished rows that have an accuracy, best first, without the majority class."""
-        done = [row for row in self.summary.rows if row.accuracy is not None]
-        return [row for row in done if row.status == "done" and not is_majority(row)]
+        """The finished rows that are ranked, best first: no majority class, no untrained backbone."""
+        return [row for row in self._finished if not is_untrained(row)]
+
+    @property
+    def untrained(self) -> list[Row]:
+        """The finished rows whose backbone has random weights; they are shown, and never ranked."""
+        return [row for row in self._finished if is_untrained(row)]
+
+    @property
+    def _finished(self) -> list[Row]:
+        done = [row for row in self.summary.rows if row.status == "done" and row.accuracy is not None]
+        return [row for row in done if not is_majority(row)]
 
     @property
     def majority(self) -> Row | None:
         """The row of the majority class."""
         return next((row for row in self.summary.rows if is_majority(row) and row.accuracy is not None), None)
-
-
-def is_majority(row: Row) -> bool:
-    """Whether this is the row of the majority class, which is no model."""
-    return row.backbone == "none" and row.method == "majority"
 
 
 def load(results: Path) -> Records:
@@ -80,7 +87,7 @@ def load(results: Path) -> Records:
     return replace(records, sheets=read_sheets(results, records.models))
 
 
-def _read_object(path: Path) -> dict[str, Any] | None:
+def _read_object(path: Path) -> dict[str, JsonValue] | None:
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError):

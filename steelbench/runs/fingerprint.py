@@ -86,9 +86,9 @@ def _difference(record: RunRecord, parts: dict[str, Any]) -> str:
     for key, value in parts["settings"].items():
         if record.settings.get(key) != value:
             return f"{key}={record.settings.get(key)}, this experiment asks for {key}={value}"
-    pairs = [("weights", _words(record.weights), _words(parts["weights"]))]
+    pairs = [("weights", _words(record.weights.model_dump()), _words(parts["weights"]))]
     pairs += [(key, str(getattr(record, key)), str(parts[key])) for key in ALIKE]
-    pairs.append(("confidence of pseudo-labels", _confidence(record.notes), _confidence(parts)))
+    pairs.append(("confidence of pseudo-labels", _confidence(record.notes.model_dump()), _confidence(parts)))
     for key, old, new in pairs:
         if old != new:
             return f"{key} {old}, this experiment asks for {new}"

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from steelbench.audit.findings import write_audit
 from steelbench.errors import SteelbenchError
@@ -16,7 +15,8 @@ from steelbench.experiment import Experiment, RunOptions
 from steelbench.files import cache_folder, write_json
 from steelbench.machine import environment
 from steelbench.models.backbones import parts_of
-from steelbench.records import Notice
+from steelbench.notices import notice
+from steelbench.records import DatasetSummary, Notice, SplitSummary
 from steelbench.runs.fingerprint import fingerprint, unfinished
 from steelbench.runs.forecast import Forecast, forecast
 from steelbench.runs.jobs import Event, Job, make_jobs
@@ -32,8 +32,8 @@ from steelbench.training.baselines.majority import run_majority
 class Outcome:
     """What the leaderboard needs beside the run records: `dataset` and `split` as in `Summary`, failures, notices."""
 
-    dataset: dict[str, Any]
-    split: dict[str, Any]
+    dataset: DatasetSummary
+    split: SplitSummary
     failures: dict[str, str] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
     weights: dict[str, str] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def preview(
     todo = unfinished(ready.everything, options, ready.origins, ready.config)
     jobs = _jobs(ready, todo)
     with tempfile.TemporaryDirectory() as folder:
-        found = forecast(jobs, Path(folder), _listen(progress, Outcome({}, {})))
+        found = forecast(jobs, Path(folder), _listen(progress, []))
     return found, {"to do": len(todo), "in all": len(ready.everything)}
 
 
@@ -98,7 +98,7 @@ def _locked(options: RunOptions, ready: RunInputs, progress: Progress) -> Outcom
     )
     run_majority(options.results, inspection, ready.division.splits)
     _run_hog(ready, outcome)
-    outcome.failures |= run_jobs(jobs, options.results, _listen(progress, outcome))
+    outcome.failures |= run_jobs(jobs, options.results, _listen(progress, outcome.notices))
     if not any((options.results / "unfinished").glob("*.log")):
         shutil.rmtree(options.results / "unfinished", ignore_errors=True)
     return outcome
@@ -116,19 +116,12 @@ def _doubts(ready: RunInputs) -> Iterator[Notice]:
     for name, kind in ready.weights.items():
         fresh = [part for part in parts_of(name) if ready.origins[part].kind == "random"]
         if kind == "mixed" and fresh:
-            text = f"{name}: the weights of {', '.join(fresh)} are random, so a part of its features was never trained."
-            yield Notice(level="serious", text=text)
+            yield notice("SB302", name=name, parts=", ".join(fresh))
     if ready.found:
-        text = (
-            f"Pseudo-labels: heads trained by this command learn from up to {len(ready.found.images)} images without "
-            f"labels, too, named with a probability of {ready.options.confidence:g} at least. None of them shares "
-            "pixels with a validation or test image, as far as the audit can see."
-        )
-        yield Notice(level="note", text=text)
+        yield notice("SB105", count=len(ready.found.images), confidence=ready.options.confidence)
     if ready.found and ready.found.skipped:
         path, reason = ready.found.skipped[0]
-        text = f"{len(ready.found.skipped)} unreadable images without labels; the first is {path}: {reason}."
-        yield Notice(level="caution", text=text)
+        yield notice("SB104", count=len(ready.found.skipped), path=path, reason=reason)
 
 
 def _write_audit(folder: Path, ready: RunInputs) -> None:
@@ -151,11 +144,11 @@ def _run_hog(ready: RunInputs, outcome: Outcome) -> None:
         outcome.failures |= {f"none-hog-s{seed}-f{fold}": str(error) for seed, fold in splits}
 
 
-def _listen(progress: Progress, outcome: Outcome) -> Callable[[Job, Event], None]:
+def _listen(progress: Progress, notices: list[Notice]) -> Callable[[Job, Event], None]:
     def listen(job: Job, event: Event) -> None:
         if event.kind == "progress":
             progress(event.step, job.backbone, event.done, event.total)
         if event.kind == "note":
-            outcome.notices.append(Notice(level="caution", text=event.text))
+            notices.append(Notice(level="caution", text=event.text))
 
     return listen

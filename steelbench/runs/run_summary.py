@@ -15,65 +15,54 @@ from steelbench.data.samples import Dataset
 from steelbench.data.split_plan import SplitPlan
 from steelbench.experiment import RunOptions
 from steelbench.files import whole_file
-from steelbench.records import Notice
+from steelbench.notices import notice
+from steelbench.records import DatasetSummary, Notice, SplitSummary
 
 
 def describe_data(
     options: RunOptions, dataset: Dataset, inspection: Inspection, config: dict[str, Any]
-) -> dict[str, Any]:
-    """`Summary.dataset`."""
-    return {
-        "name": "demo" if options.data == "demo" else dataset.root.name,
-        "reader": config["reader"],
-        "images": len(inspection.images),
-        "classes": inspection.counts,
-        "skipped": len(inspection.skipped),
-        "left_out": dataset.left_out,
-        "digest": inspection.digest,
-    }
+) -> DatasetSummary:
+    """Return the images of a run for `results.json`."""
+    return DatasetSummary(
+        name="demo" if options.data == "demo" else dataset.root.name,
+        reader=config["reader"],
+        images=len(inspection.images),
+        classes=inspection.counts,
+        skipped=len(inspection.skipped),
+        left_out=dataset.left_out,
+        digest=inspection.digest,
+    )
 
 
-def describe_split(options: RunOptions, division: SplitPlan, audit_seconds: float) -> dict[str, Any]:
-    """`Summary.split`; the numbers of images are those of seed 0, fold 0.
+def describe_split(options: RunOptions, division: SplitPlan, audit_seconds: float) -> SplitSummary:
+    """Return the split for `results.json`; the numbers of images are those of seed 0, fold 0.
 
     The audit's seconds are those of this command; on data that was audited before they are few.
     """
     first = division.splits[0, 0]
-    return {
-        "kind": options.split,
-        "folds": options.folds,
-        "seeds": options.seeds,
-        "groups": division.groups,
-        "leaking": division.leaking,
-        "naive_leaking": division.naive_leaking if division.naive else None,
-        "audit_seconds": audit_seconds,
-        "train": len(first.train),
-        "validation": len(first.validation),
-        "test": len(first.test),
-    }
+    return SplitSummary(
+        kind=options.split,
+        folds=options.folds,
+        seeds=options.seeds,
+        groups=division.groups,
+        leaking=division.leaking,
+        naive_leaking=division.naive_leaking if division.naive else None,
+        audit_seconds=audit_seconds,
+        train=len(first.train),
+        validation=len(first.validation),
+        test=len(first.test),
+    )
 
 
 def first_notices(inspection: Inspection, division: SplitPlan, shortcuts: Sequence[Shortcut] = ()) -> list[Notice]:
-    """What must be said of the images and the splits."""
-    notices = [Notice(level="caution", text=text) for text in inspection.warnings]
+    """Return the notices on images and splits that are known before training."""
+    notices = list(inspection.notices)
     notices += [_shortcut_notice(shortcut) for shortcut in shortcuts if shortcut.notable and shortcut.outside]
     if division.leaking:
-        notices.append(
-            Notice(
-                level="serious",
-                text=f"The test set leaks: {division.leaking:.1%} of the test images share pixels, or a group, with a "
-                "training image. The accuracies below are too high; use --split grouped, or mend the split that the "
-                "data brings.",
-            )
-        )
+        notices.append(notice("SB201", share=division.leaking))
     notices += _missing_classes(inspection, division)
     if inspection.skipped:
-        notices.append(
-            Notice(
-                level="caution",
-                text=f"{len(inspection.skipped)} unreadable images were skipped; skipped_images.csv says why.",
-            )
-        )
+        notices.append(notice("SB101", count=len(inspection.skipped)))
     return notices
 
 
@@ -84,23 +73,17 @@ def _missing_classes(inspection: Inspection, division: SplitPlan) -> list[Notice
         for part in ("training", "validation", "test"):
             rows = split.train if part == "training" else getattr(split, part)
             gone.setdefault(part, set()).update(set(inspection.classes) - set(labels[rows]))
-    return [
-        Notice(
-            level="serious",
-            text=f"Some split has no {part} image of {', '.join(sorted(names))}; too few images or groups of images "
-            "share nothing. Add some, or remove the class.",
-        )
-        for part, names in gone.items()
-        if names
-    ]
+    return [notice("SB202", part=part, names=", ".join(sorted(names))) for part, names in gone.items() if names]
 
 
 def _shortcut_notice(shortcut: Shortcut) -> Notice:
     facts = f" {' '.join(shortcut.facts)}" if shortcut.facts else ""
-    return Notice(
-        level="caution",
-        text=f"A shortcut: {shortcut.attribute} alone names the class of {shortcut.accuracy:.1%} of the images (the "
-        f"largest class: {shortcut.majority:.1%}). A network can learn that instead of the defect.{facts}",
+    return notice(
+        "SB103",
+        attribute=shortcut.attribute,
+        accuracy=shortcut.accuracy,
+        majority=shortcut.majority,
+        facts=facts,
     )
 
 

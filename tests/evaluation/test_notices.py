@@ -1,103 +1,134 @@
-"""What the numbers themselves give away."""
+"""Which notices the results themselves give rise to."""
+
+import re
+from pathlib import Path
 
 import pytest
 
-from steelbench.evaluation.notices import doubts
-from steelbench.records import ClassScore, Row
+from steelbench.errors import SteelbenchError
+from steelbench.evaluation.notices import result_notices
+from steelbench.evaluation.statistics.intervals import proportion_interval
+from steelbench.notices import NOTICES, as_markdown, known_codes, notice
+from steelbench.records import ClassScore, Row, SplitSummary
 
 
 def row(name="vgg19", accuracy=0.9, low=0.85, weights="imagenet", status="done", **more):
-    backbone, method = name, "majority" if name == "none" else "softmax"
+    backbone, method = name, {"none": "majority", "hog": "hog"}.get(name, "softmax")
     return Row(
-        name=f"{backbone}-{method}", backbone=backbone, method=method, weights=weights, status=status,
-        accuracy=accuracy, accuracy_low=low, accuracy_high=max(accuracy, low + 0.09), **more,
+        name=f"{backbone}-{method}", backbone="none" if name == "hog" else backbone, method=method, weights=weights,
+        status=status, accuracy=accuracy, accuracy_low=low, accuracy_high=max(accuracy, low + 0.09), **more,
     )  # fmt: skip
 
 
 MAJORITY = row("none", 0.25, 0.2, "none")
 
 
-def test_good_rows_raise_no_doubt():
-    assert list(doubts([row(), MAJORITY], {})) == []
+def found(*rows, split=None):
+    return list(result_notices([*rows, MAJORITY], split or SplitSummary()))
 
 
-@pytest.mark.parametrize(("low", "doubted"), [(0.24, True), (0.25, True), (0.26, False)])
-def test_a_row_whose_interval_reaches_the_majority_has_learned_nothing(low, doubted):
-    found = list(doubts([row(accuracy=0.3, low=low), MAJORITY], {}))
+def codes(*rows, split=None):
+    return [notice.code for notice in found(*rows, split=split)]
 
-    assert [notice.row for notice in found] == ["vgg19-softmax"] * doubted
-    assert all(notice.level == "serious" and "25.0%" in notice.text for notice in found)
+
+def test_good_rows_raise_no_notice():
+    assert found(row()) == []
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "low", "code"),
+    [(0.3, 0.24, ["SB402"]), (0.3, 0.25, ["SB402"]), (0.3, 0.26, []), (0.25, 0.2, ["SB401"]), (0.2, 0.1, ["SB401"])],
+)
+def test_a_row_is_held_against_the_majority_class(accuracy, low, code):
+    notices = found(row(accuracy=accuracy, low=low))
+
+    assert [notice.code for notice in notices] == code
+    assert all(notice.row == "vgg19-softmax" and "25.0%" in notice.text for notice in notices)
+
+
+def test_not_shown_to_be_above_is_not_called_learned_nothing_and_says_what_would_show_it():
+    # 77.0 % on 72 independent images against a majority of 70.8 %.
+    low, high = proportion_interval(0.77, 72).low, proportion_interval(0.77, 72).high
+    hog = row("hog", 0.77, low, "none").model_copy(update={"accuracy_high": high})
+    majority = row("none", 0.708, 0.6, "none")
+
+    (told,) = [notice for notice in result_notices([hog, majority], SplitSummary()) if notice.code == "SB402"]
+
+    assert "is not shown to be above" in told.text and "learned nothing" not in told.text
+    assert "learning rate" not in told.text
+    needed = int(re.search(r"About (\d+) independent", told.text)[1])
+    assert proportion_interval(0.77, needed).low > 0.708 >= proportion_interval(0.77, needed - 1).low
+
+
+def test_a_baseline_is_not_told_to_check_its_learning_rate():
+    (told,) = [notice for notice in found(row("hog", 0.2, 0.1, "none")) if notice.code == "SB401"]
+
+    assert "learned nothing" in told.text and "learning rate" not in told.text
 
 
 def test_failed_rows_and_folders_without_a_majority_are_not_held_against_it():
-    assert list(doubts([row(low=0.0, status="failed"), MAJORITY], {})) == []
-    assert list(doubts([row(accuracy=0.05, low=0.0)], {})) == []
+    assert found(row(low=0.0, status="failed")) == []
+    assert list(result_notices([row(accuracy=0.05, low=0.0)], SplitSummary())) == []
 
 
-def test_random_weights_are_said_once_with_every_backbone():
-    found = list(doubts([row(weights="random"), row("xception", weights="random"), row("resnet50"), MAJORITY], {}))
+def test_untrained_networks_get_one_quiet_notice():
+    notices = found(row(weights="random", accuracy=0.2, low=0.1), row("xception", weights="random"), row("resnet50"))
 
-    assert len(found) == 1 and found[0].level == "serious"
-    assert "vgg19, xception:" in found[0].text and "resnet50" not in found[0].text
-
-
-def texts(*rows, split=None):
-    return [notice.text for notice in doubts([*rows, MAJORITY], split or {})]
+    assert [(notice.code, notice.level) for notice in notices] == [("SB301", "note")]
+    assert "vgg19, xception" in notices[0].text and "resnet50" not in notices[0].text
 
 
 def test_efficientnet_on_pixels_divided_by_255_is_the_majority_class():
     # The published 72.59 % of EfficientNetB0 on Severstal: 1030 of 1419, exactly the largest class.
     largest = row("none", 0.7259, 0.702, "none", train_accuracy=0.7259)
     stuck = row("efficientnet_b0", 0.7259, 0.702, train_accuracy=0.7259, validation_accuracy=0.7259)
-    found = list(doubts([stuck, largest], {}))
+    notices = list(result_notices([stuck, largest], SplitSummary()))
 
-    assert [notice.level for notice in found] == ["serious", "serious"]
-    assert "not above the majority class (72.6%)" in found[0].text
-    assert "training accuracy never rose" in found[1].text
+    assert [(notice.code, notice.level) for notice in notices] == [("SB401", "serious"), ("SB403", "serious")]
+    assert "(72.6%)" in notices[0].text and "learned nothing" in notices[0].text
+    assert "Training accuracy never rose" in notices[1].text
 
 
 @pytest.mark.parametrize(("train", "stuck"), [(0.25, True), (0.27, True), (0.28, False), (0.99, False)])
 def test_training_accuracy_that_never_rises_is_told(train, stuck):
     largest = row("none", 0.25, 0.2, "none", train_accuracy=0.25)
-    found = [notice for notice in doubts([row(train_accuracy=train), largest], {}) if "never rose" in notice.text]
+    notices = list(result_notices([row(train_accuracy=train), largest], SplitSummary()))
 
-    assert len(found) == stuck
-    assert all(notice.level == "serious" and notice.row == "vgg19-softmax" for notice in found)
+    assert [(notice.code, notice.row) for notice in notices] == [("SB403", "vgg19-softmax")] * stuck
 
 
 @pytest.mark.parametrize(("validation", "strange"), [(0.9, False), (0.94, False), (0.96, True), (0.5, False)])
 def test_validation_far_above_training_is_told(validation, strange):
-    found = texts(row(train_accuracy=0.9, validation_accuracy=validation), split={"validation": 1000})
+    split = SplitSummary(validation=1000)
 
-    assert [("points above training" in text) for text in found] == [True] * strange
+    assert codes(row(train_accuracy=0.9, validation_accuracy=validation), split=split) == ["SB404"] * strange
 
 
 def test_validation_above_training_by_chance_is_not_told():
     # 10 images at .90: a standard error of 9.5 points.
-    assert texts(row(train_accuracy=0.9, validation_accuracy=1.0), split={"validation": 10}) == []
-    assert texts(row(train_accuracy=0.6, validation_accuracy=1.0), split={"validation": 30})
+    assert codes(row(train_accuracy=0.9, validation_accuracy=1.0), split=SplitSummary(validation=10)) == []
+    assert codes(row(train_accuracy=0.6, validation_accuracy=1.0), split=SplitSummary(validation=30)) == ["SB404"]
 
 
 @pytest.mark.parametrize(("spread", "dead"), [(0.02, True), (0.21, True), (0.4, False), (0.95, False)])
 def test_features_that_hardly_change_are_told(spread, dead):
-    detail = {"notes": {"features": {"spread": spread, "constant": 0.3}}}
-    found = texts(row(detail=detail))
+    notices = found(row(detail={"notes": {"features": {"spread": spread, "constant": 0.3}}}))
 
-    assert [("hardly change" in text) for text in found] == [True] * dead
-    assert all("30%" in text and "0..1 instead of 0..255" in text for text in found)
+    assert [notice.code for notice in notices] == ["SB306"] * dead
+    assert all("30%" in notice.text and "0..1 instead of 0..255" in notice.text for notice in notices)
 
 
-@pytest.mark.parametrize("notes", [None, {}, {"features": None}, {"features": {}}, {"features": {"spread": "wide"}}])
-def test_records_without_that_number_raise_no_doubt(notes):
-    assert texts(row(detail={"notes": notes})) == []
+@pytest.mark.parametrize("notes", [None, {}, {"features": None}])
+def test_records_without_that_number_raise_no_notice(notes):
+    assert found(row(detail={"notes": notes})) == []
 
 
 @pytest.mark.parametrize(("low", "high", "small"), [(0.8, 0.95, True), (0.88, 0.93, False)])
 def test_a_test_set_too_small_for_the_claim_is_told(low, high, small):
-    wide = row(low=low, n_test=40, n_effective=31.6).model_copy(update={"accuracy_high": high})
-    found = texts(wide)
+    notices = found(row(low=low, n_test=40, n_effective=31.6).model_copy(update={"accuracy_high": high}))
 
-    assert [("too small" in text and "32 independent" in text) for text in found] == [True] * small
+    assert [notice.code for notice in notices] == ["SB501"] * small
+    assert all("32 independent" in notice.text and "15 points" in notice.text for notice in notices)
 
 
 def test_classes_with_few_or_no_test_images_are_told_once():
@@ -105,8 +136,25 @@ def test_classes_with_few_or_no_test_images_are_told_once():
         return ClassScore(name=name, precision=1, recall=1, f1=1, support=support)
 
     scores = [score("many", 60), score("few", 27), score("one", 3), score("none", 0)]
-    found = list(doubts([row(per_class=scores), row("resnet50", per_class=scores), MAJORITY], {"seeds": 3}))
+    notices = found(row(per_class=scores), row("resnet50", per_class=scores), split=SplitSummary(seeds=3))
 
-    assert [notice.level for notice in found] == ["serious", "caution"]
-    assert "'none'" in found[0].text and "'few' (9), 'one' (1)" in found[1].text
-    assert not any("many" in notice.text for notice in found)
+    assert [notice.code for notice in notices] == ["SB502", "SB503"]
+    assert "'none'" in notices[0].text and "'few' (9), 'one' (1)" in notices[1].text
+    assert not any("many" in notice.text for notice in notices)
+
+
+def test_docs_list_every_notice():
+    docs = Path(__file__).parents[2] / "docs" / "notices.md"
+
+    assert docs.read_text(encoding="utf-8") == as_markdown()
+    assert all(f"## {code} ({kind.level})" in as_markdown() for code, kind in NOTICES.items())
+
+
+def test_values_that_look_like_placeholders_stay_text():
+    assert "'{names}'" in notice("SB502", names="'{names}'").text
+
+
+def test_codes_are_checked():
+    assert known_codes(["sb301", "SB101", "SB301"]) == ["SB101", "SB301"]
+    with pytest.raises(SteelbenchError, match=r"SB310.*SB301"):
+        known_codes(["SB310"])

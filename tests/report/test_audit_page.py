@@ -16,6 +16,7 @@ from steelbench.audit.thumbnails import PairThumbnail
 from steelbench.data.groups import Pair, group_files
 from steelbench.data.inspection import Inspected, Inspection
 from steelbench.data.samples import Sample
+from steelbench.records import Notice
 from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page
 
 EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}"
@@ -40,7 +41,7 @@ def audit():
     return AuditResult(
         name="class_folders",
         root=Path(EVIL),
-        inspection=Inspection(images, ((EVIL, EVIL),), (EVIL,), "0" * 64, (EVIL,)),
+        inspection=Inspection(images, ((EVIL, EVIL),), (EVIL,), "0" * 64, (Notice(level="caution", text=EVIL),)),
         bit_depth=None,
         left_out={EVIL: 3},
         pairs=pairs,

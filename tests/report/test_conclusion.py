@@ -119,14 +119,30 @@ def test_nothing_finished():
     assert conclusion(summary(both)).endswith("nothing to conclude. 2 rows failed.")
 
 
-def test_failures_chance_level_and_untrained_networks_are_said():
-    chance = row("vgg19", 0.2, 0.16, 0.25, weights="random")
-
-    text = conclusion(summary([chance, majority_row(), failed_row()]))
+def test_failures_and_chance_level_are_said():
+    text = conclusion(summary([row("vgg19", 0.2, 0.16, 0.25), majority_row(), failed_row()]))
 
     assert "not shown to beat always naming the largest class (16.7 %)." in text
-    assert "Its backbone is untrained (random weights)" in text
     assert text.endswith(" 1 row failed.")
+
+
+def test_untrained_networks_are_counted_and_never_named_best():
+    untrained = [row(name, 0.99, 0.97, 1.0, weights="random") for name in ("vgg19", "resnet50")]
+
+    text = conclusion(summary([*untrained, FAR, majority_row()]))
+
+    assert text.startswith("xception + linear reaches") and "vgg19" not in text
+    assert text.endswith(" 2 networks ran untrained and are not ranked; `steelbench weights list` says how to get the "
+                         "weights.")  # fmt: skip
+    assert conclusion(summary([*untrained, majority_row()])).startswith(
+        "Nothing can be ranked. 2 networks ran untrained"
+    )
+
+
+def test_a_baseline_that_is_shown_to_be_worse_is_named_beside_tied_rows():
+    text = conclusion(judged(summary([BEST, NEAR, hog_row(0.6), majority_row()]), tied=2))
+
+    assert "is not shown to be better than vgg19 + linear; HOG + linear SVM is shown to be worse; " in text
 
 
 @pytest.mark.parametrize(

@@ -157,14 +157,25 @@ def test_hostile_names_are_text(tmp_path):
     assert (folder / "figures" / "confusion-vgg19-softmax.png").is_file()
 
 
-def test_random_weights_are_said_loudly_and_on_the_row(tmp_path):
-    rows = [model_row("vgg19", "linear", 0.6, weights="random"), model_row("xception", "linear", 0.5)]
+def test_untrained_networks_stand_in_a_block_of_their_own_and_are_not_ranked(tmp_path):
+    rows = [model_row("vgg19", "linear", 0.6, weights="random"), model_row("xception", "linear", 0.5), hog_row(0.4)]
 
-    text, _ = render(tmp_path, summary(rows))
+    text, _ = render(tmp_path, summary([*rows, majority_row()]))
 
-    assert text.index("Untrained networks.") < text.index('id="leaderboard"')
-    assert "1 of 2 rows below ran with random weights" in text
-    assert text.count('<span class="badge">random weights</span>') == 1
+    board, untrained = text[text.index('id="leaderboard"') :].split('id="untrained"')
+    assert "vgg19" not in board and "xception" in board and "HOG" in board
+    assert "vgg19" in untrained and "shows that the program works" in untrained.replace("these rows show", "shows")
+    verdict = text[text.index('class="conclusion"') : text.index("</header>")]
+    assert "xception + linear" in verdict and "vgg19" not in verdict and "1 network ran untrained" in verdict
+    assert (tmp_path / "figures" / "confusion-xception-linear.png").is_file()
+
+
+def test_a_network_that_was_trained_from_random_weights_is_ranked(tmp_path):
+    scratch = model_row("vgg19", "finetune", 0.9, weights="random").model_copy(update={"untrained": False})
+
+    text, _ = render(tmp_path, summary([scratch]))
+
+    assert 'id="untrained"' not in text and "vgg19 + finetune" in text
 
 
 def test_the_tied_rows_are_marked_in_the_table_and_the_others_have_their_p_value(results):
@@ -192,13 +203,11 @@ def test_rows_that_were_not_compared_have_no_mark(tmp_path):
 
 
 def test_a_baseline_without_a_network_is_a_row_like_others(tmp_path):
-    rows = [model_row("vgg19", "linear", 0.95, weights="random"), hog_row(0.9), majority_row()]
+    rows = [model_row("vgg19", "linear", 0.95), hog_row(0.9), majority_row()]
 
     text, _ = render(tmp_path, judged(summary(rows)))
 
     assert "HOG + linear SVM (no network)" in text and "majority class" in text
-    assert "All 1 row" not in text and "1 of 2 rows below ran with random weights" in text
-    assert text.count('<span class="badge">random weights</span>') == 1
     assert {path.stem for path in (tmp_path / "figures").glob("confusion-*")} == {
         "confusion-vgg19-linear", "confusion-none-hog"
     }  # fmt: skip
@@ -208,7 +217,7 @@ def test_a_baseline_without_a_network_is_a_row_like_others(tmp_path):
 def test_the_naive_split_stands_beside_the_grouped_one_and_says_how_much_of_it_leaks(tmp_path):
     rows = [model_row("vgg19", "linear", 0.95).model_copy(update={"naive_accuracy": 0.987}), hog_row()]
     record = judged(summary(rows))
-    record = record.model_copy(update={"split": record.split | {"naive_leaking": 0.382}})
+    record = record.model_copy(update={"split": record.split.model_copy(update={"naive_leaking": 0.382})})
 
     text, _ = render(tmp_path, record)
 

@@ -102,9 +102,8 @@ def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
         if row.confusion and all(len(line) == len(row.confusion) for line in row.confusion):
             figure = confusion(row_label(row), class_names(row), row.confusion)
             yield confusion_stem(row), row_label(row), f"Confusion matrix of {row_label(row)}", figure
-    classes = records.summary.dataset.get("classes")
-    if isinstance(classes, dict) and classes:
-        counts = {str(name): int(count or 0) for name, count in classes.items()}
+    counts = records.summary.dataset.classes
+    if counts:
         alt = f"Images per class, {min(counts.values())} to {max(counts.values())}"
         yield "classes", "Images per class", alt, comparison.images_per_class(counts)
     spent = comparison.seconds(models)

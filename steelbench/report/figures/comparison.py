@@ -112,9 +112,7 @@ def seconds(rows: list[Row]) -> Figure | None:
 
 
 def _steps(row: Row) -> dict[str, float]:
-    given = row.detail.get("seconds")
-    pairs = given.items() if isinstance(given, dict) else []
-    return {str(step): float(value) for step, value in pairs if isinstance(value, int | float) and value > 0}
+    return {step: value for step, value in row.detail.seconds.items() if value > 0}
 
 
 def _spent(steps: dict[str, float], name: str, names: list[str]) -> float:

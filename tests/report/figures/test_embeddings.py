@@ -11,7 +11,7 @@ from results_folder import majority_row, model_row, summary, write_folder
 from steelbench.evaluation.embeddings.embedded import Embedded
 from steelbench.evaluation.embeddings.projection import project
 from steelbench.evaluation.embeddings.retrieval import pair_cosines
-from steelbench.records import Row
+from steelbench.records import Row, RunNotes
 from steelbench.report.figures import style
 from steelbench.report.figures.embeddings import Sheet, distances, read_sheets, tsne
 from steelbench.report.results_page import build_report
@@ -128,7 +128,7 @@ def test_images_of_one_class_have_one_histogram(tmp_path):
 def cells(folder, scores):
     """The line of the table of embeddings, of a record that has these scores."""
     shown = model_row("vgg19", "supcon", 0.9)
-    shown = shown.model_copy(update={"detail": {**shown.detail, "notes": {"embedding": scores}}})
+    shown = shown.model_copy(update={"detail": shown.detail.model_copy(update={"notes": RunNotes(embedding=scores)})})
     page = build_report(write_folder(folder, summary([shown, majority_row()]))).read_text(encoding="utf-8")
     section = page[page.index('id="embeddings"') :].partition("</table>")[0]
     names = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', section)

@@ -1,0 +1,213 @@
+"""The notices: what a reader is told before believing a number, each with a code, a level, a rule and what to do.
+
+`python -m steelbench.notices` prints `docs/notices.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from steelbench.errors import choose
+from steelbench.records import Notice
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoticeKind:
+    """A row of `NOTICES`.
+
+    Attributes:
+        level: serious: the number may mean something else than it seems; caution: read it with care; note: good to
+            know.
+        rule: when it is said.
+        sentence: what is said, with the values in braces.
+        advice: what to do.
+    """
+
+    level: Literal["serious", "caution", "note"]
+    rule: str
+    sentence: str
+    advice: str = ""
+
+
+# 1xx: the images; 2xx: the split; 3xx: networks and features; 4xx: a row; 5xx: the test set.
+NOTICES = {
+    "SB101": NoticeKind(
+        level="caution",
+        rule="an image could not be decoded",
+        sentence="{count} unreadable images were skipped; skipped_images.csv says why.",
+        advice="Repair them or remove them.",
+    ),
+    "SB102": NoticeKind(
+        level="caution",
+        rule="all values of the 16-bit images are below 4096, and --bit-depth was not given",
+        sentence="No value of the {count} 16-bit images exceeds 4095, as in 12-bit data; read as 16 bit they are "
+        "almost black.",
+        advice="If the camera gives 12 bits, run again with --bit-depth 12.",
+    ),
+    "SB103": NoticeKind(
+        level="caution",
+        rule="a property of the files or of brightness names the class much more often than the largest class does",
+        sentence="A shortcut: {attribute} alone names the class of {accuracy:.1%} of the images (the largest class: "
+        "{majority:.1%}). A network can learn that instead of the defect.{facts}",
+        advice="Make all classes alike in it, or test on images where it says nothing.",
+    ),
+    "SB104": NoticeKind(
+        level="caution",
+        rule="an image without a label could not be decoded",
+        sentence="{count} unreadable images without labels; the first is {path}: {reason}.",
+        advice="Repair them or remove them.",
+    ),
+    "SB105": NoticeKind(
+        level="note",
+        rule="--unlabelled names a folder",
+        sentence="Pseudo-labels: heads trained by this command learn from up to {count} images without labels, too, "
+        "named with a probability of {confidence:g} at least. None of them shares pixels with a validation or test "
+        "image, as far as the audit can see.",
+    ),
+    "SB201": NoticeKind(
+        level="serious",
+        rule="a test image shares pixels, or a group, with a training image",
+        sentence="The test set leaks: {share:.1%} of the test images share pixels, or a group, with a training image. "
+        "The accuracies below are too high.",
+        advice="Use --split grouped, or mend the split that the data brings.",
+    ),
+    "SB202": NoticeKind(
+        level="serious",
+        rule="a class has no training, validation or test image in some split",
+        sentence="Some split has no {part} image of {names}; too few images or groups of images share nothing.",
+        advice="Add some, or remove the class.",
+    ),
+    "SB301": NoticeKind(
+        level="note",
+        rule="the weights of a backbone are random",
+        sentence="Untrained: {names}. Random weights show that the program works, and nothing about transfer learning.",
+        advice="`steelbench weights list` names the files; put them into --weights-dir and run again with --weights "
+        "imagenet.",
+    ),
+    "SB302": NoticeKind(
+        level="serious",
+        rule="one part of an ensemble has random weights, another has not",
+        sentence="{name}: the weights of {parts} are random, so a part of its features was never trained.",
+        advice="Leave that part out, or get its weights (`steelbench weights list`).",
+    ),
+    "SB303": NoticeKind(
+        level="serious",
+        rule="a preset of KerasHub cannot be had",
+        sentence="{name} is not here, {fallback} ran in its place: {reason}.",
+    ),
+    "SB304": NoticeKind(
+        level="caution",
+        rule="an engine cannot run a network, or its first batch differs from Keras by more than 0.1 %",
+        sentence="{name}: {problem}; its features were computed by Keras instead.",
+    ),
+    "SB305": NoticeKind(
+        level="caution",
+        rule="--precision is not float32",
+        sentence="{name}: {precision} features have cosine {cosine:.5f} to float32 (first batch).",
+        advice="Run the row that you choose again with --precision float32.",
+    ),
+    "SB306": NoticeKind(
+        level="serious",
+        rule="the features of a row have a spread below 0.25 (usual are 0.4 and more)",
+        sentence="Its features hardly change from image to image (spread {spread:.3f}, usual are 0.4 and more; "
+        "{constant:.0%} are constant).",
+        advice="Pixels in 0..1 instead of 0..255 do this; look at the file that --weights names.",
+    ),
+    "SB401": NoticeKind(
+        level="serious",
+        rule="the accuracy of a row is at most that of the majority class",
+        sentence="Accuracy {accuracy:.1%} is not above always naming the largest class ({majority:.1%}): it has "
+        "learned nothing.",
+        advice="Wrong pixel range, learning rate or labels are the usual causes.",
+    ),
+    "SB402": NoticeKind(
+        level="caution",
+        rule="the accuracy of a row is above that of the majority class, but its interval is not",
+        sentence="Accuracy {accuracy:.1%} [{low:.1%}, {high:.1%}] is not shown to be above always naming the largest "
+        "class ({majority:.1%}).{needed}",
+        advice="Cross-validate (--folds 5) or add test images.",
+    ),
+    "SB403": NoticeKind(
+        level="serious",
+        rule="the training accuracy of a row is within 2 points of the majority class's",
+        sentence="Training accuracy never rose: {accuracy:.1%}, the majority class alone gives {majority:.1%}. It "
+        "cannot even repeat what it was shown.",
+        advice="Look at pixel range, learning rate and labels.",
+    ),
+    "SB404": NoticeKind(
+        level="caution",
+        rule="validation lies above training by more than 5 points and three standard errors",
+        sentence="Validation ({validation:.1%}) lies {points:.1f} points above training ({train:.1%}): the validation "
+        "images are easier, or share something with the choice.",
+    ),
+    "SB501": NoticeKind(
+        level="caution",
+        rule="the interval of the most accurate row is wider than 10 points",
+        sentence="The test set is too small for fine claims: {images} images{worth}; the 95 % interval of the best row "
+        "is {points:.0f} points wide.",
+        advice="Cross-validate (--folds 5) or add images.",
+    ),
+    "SB502": NoticeKind(
+        level="serious",
+        rule="a class has no test image",
+        sentence="No test image of {names}: nothing is known about the recall.",
+        advice="Cross-validate (--folds 5) or add images of the class.",
+    ),
+    "SB503": NoticeKind(
+        level="caution",
+        rule="a class has fewer than 10 test images",
+        sentence="Fewer than 10 test images of {names}; the recall there is a guess.",
+        advice="Cross-validate (--folds 5) or add images of the class.",
+    ),
+}
+
+
+def notice(code: str, row: str = "", *, advise: bool = True, **values: Any) -> Notice:
+    """Make a notice of the table.
+
+    Args:
+        code: a row of `NOTICES`.
+        row: the leaderboard row that it is about; "" for the whole run.
+        advise: whether the advice fits the case.
+        values: for the braces of the sentence.
+    """
+    kind = NOTICES[code]
+    sentence = kind.sentence.format(**values)
+    text = f"{sentence} {kind.advice}" if advise and kind.advice else sentence
+    return Notice(level=kind.level, text=text, row=row, code=code)
+
+
+def known_codes(codes: Iterable[str]) -> list[str]:
+    """Return codes in upper case, sorted, each once.
+
+    Raises:
+        SteelbenchError: for a code that `NOTICES` lacks.
+    """
+    return sorted({choose("notice", code.upper(), NOTICES) for code in codes})
+
+
+def as_markdown() -> str:
+    """Return `docs/notices.md`."""
+    lines = [
+        "# Notices",
+        "",
+        "What the report and the terminal say before you believe a number. Each notice has a code; `--silence CODE`",
+        "of `steelbench run` and `steelbench report` hides it, and the report then says that it was hidden.",
+        "This page is the output of `python -m steelbench.notices`.",
+        "",
+        "*serious*: the number may mean something else than it seems. *caution*: read it with care. *note*: good to",
+        "know.",
+    ]
+    for code, kind in NOTICES.items():
+        sentence = re.sub(r"\{(\w+)[^}]*\}", r"<\1>", kind.sentence)
+        lines += ["", f"## {code} ({kind.level})", "", f"Said when {kind.rule}.", "", f"`{sentence}`"]
+        if kind.advice:
+            lines += ["", f"What to do: {kind.advice}"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

@@ -1,0 +1,57 @@
+"""The page templates: one environment that escapes everything, and pictures as data URIs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steelbench.report import formatting
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """Return a template of `templates/` filled in."""
+    return _environment().get_template(template).render(context)
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """Return a picture as a `data:` address; `kind` is png or jpeg."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+@cache
+def _environment() -> Environment:
+    # Here, because Jinja takes a quarter of a second to import and `steelbench --help` does not need it.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Every name on a page comes from somebody's files: escape whatever the template's suffix is.
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "backbone": formatting.backbone_label,
+        "flatten": formatting.flatten,
+        "interval": formatting.interval,
+        "jpeg": lambda data: data_uri("jpeg", data),
+        "label": formatting.row_label,
+        "limits": formatting.limits,
+        "method": formatting.method_label,
+        "number": formatting.number,
+        "p_value": formatting.p_value,
+        "percent": formatting.percent,
+        "png": lambda path: data_uri("png", path.read_bytes()),
+        "points": formatting.points,
+        "pystring": json.dumps,
+    }
+    environment.tests["majority"] = formatting.is_majority
+    return environment
