@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results"))
     options = parser.parse_args()
     from steelbench.files import write_json
-    from steelbench.machine import describe
+    from steelbench.machine import environment
 
     with tempfile.TemporaryDirectory() as folder:
         alone = [extraction(int(word), Path(folder)) for word in options.extraction.split(",") if word]
@@ -153,7 +153,7 @@ def main() -> None:
             print(f"extraction of {line['x']} images: {line['seconds']:.0f} s, {line['peak_gib']:.3f} GiB", flush=True)
         found = curves([int(word) for word in options.images.split(",") if word], Path(folder))
     options.out.mkdir(parents=True, exist_ok=True)
-    write_json(options.out / "cost_of_growth.json", {"curves": found, "extraction": alone, "machine": describe()})
+    write_json(options.out / "cost_of_growth.json", {"curves": found, "extraction": alone, "machine": environment()})
     draw(found, options.out / "cost_of_growth.png")
     print(json.dumps({curve: [round(p["seconds"], 1) for p in points] for curve, points in found.items()}))
 

@@ -96,11 +96,11 @@ def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
 
 def describe_run(options: argparse.Namespace, record: Any, new: list[str], shown: dict[str, FewShot]) -> dict[str, Any]:
     """What was measured, and how, without a path of this machine."""
-    from steelbench.machine import describe
+    from steelbench.machine import environment
 
     return {
         "command": command_line(options).replace("label_efficiency", "few_shot").replace("--backbones", "--backbone"),
-        "weights": record.weights, "enrolled": new, "machine": describe(),
+        "weights": record.weights, "enrolled": new, "machine": environment(),
         "accuracy": {name: vars(found) for name, found in shown.items()},
     }  # fmt: skip
 

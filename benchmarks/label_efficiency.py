@@ -158,7 +158,7 @@ def describe_run(
     options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, groups: int
 ) -> dict[str, Any]:
     """What the numbers were made from, without a path of this machine."""
-    from steelbench.machine import describe
+    from steelbench.machine import environment
 
     how = ("weights", "image_size", "engine", "precision")
     return {
@@ -169,7 +169,7 @@ def describe_run(
         "split": {"kind": "grouped", "groups": groups, "seeds": options.seeds, "draws": options.draws},
         "classifier": f"logistic regression, C = {C}, on standardised features",
         "backbones": {record.backbone: {name: getattr(record, name) for name in how} for record in records},
-        "machine": describe(),
+        "machine": environment(),
     }  # fmt: skip
 
 

@@ -77,7 +77,7 @@ def main() -> None:
         print(json.dumps(measure(*options.one[:3], float(options.one[3]))))
         return
     from steelbench.files import write_json
-    from steelbench.machine import describe
+    from steelbench.machine import environment
 
     rows = []
     print(f"{'backbone':18}{'engine':10}{'precision':10}{'images/s':>10}{'of best':>9}{'ms alone':>10}")
@@ -100,7 +100,7 @@ def main() -> None:
                 flush=True,
             )
         rows += found
-    write_json(options.out, {"rows": rows, "machine": describe()})
+    write_json(options.out, {"rows": rows, "machine": environment()})
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ def compare(options, folder: Path) -> None:
     """Both sides, one after the other."""
     from steelbench.data.readers import read_dataset
     from steelbench.files import write_json
-    from steelbench.machine import describe
+    from steelbench.machine import environment
 
     _, dataset = read_dataset(options.data)
     count = options.images or len(dataset.samples)
@@ -202,7 +202,7 @@ def compare(options, folder: Path) -> None:
         "images": count, "epochs": options.epochs, "recipe": theirs, "recipe_seconds": total, "steelbench": ours,
         "ratio": {precision: total / side["seconds"] for precision, side in ours.items()},
         "bound_seconds": bounds, "times_bound": {p: ours[p]["seconds"] / bound for p, bound in bounds.items()},
-        "rates": rates, "decode_seconds": decode, "machine": describe(),
+        "rates": rates, "decode_seconds": decode, "machine": environment(),
     }  # fmt: skip
     if options.weights_dir:
         weights = ["--weights", "imagenet", "--weights-dir", options.weights_dir]

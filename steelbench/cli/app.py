@@ -87,7 +87,7 @@ def run(
     engine: Annotated[str | None, run_option("engine", "Library that computes the features", "NAME")] = None,
     precision: Annotated[str | None, run_option("precision", "Arithmetic of the backbone", "NAME")] = None,
     image_size: Annotated[
-        int | None, run_option("image_size", "Side that the backbone sees, in pixels; default its own", "N")
+        int | None, run_option("image_size", "Side that the backbone sees, in pixels", "N", "its own")
     ] = None,
     augment: Annotated[
         str | None, run_option("augment", "Random changes, for methods that train on images", "NAME")
@@ -95,7 +95,7 @@ def run(
     homogenize: Annotated[str | None, run_option("homogenize", "Even out the brightness", "NAME")] = None,
     verify: Annotated[str | None, run_option("verify", "Test images to check the saved model on", "NAME")] = None,
     include_none: Annotated[bool, run_option("include_none", "Severstal: take images without a defect, too")] = False,
-    bit_depth: Annotated[int | None, run_option("bit_depth", "Used bits of 16-bit files, such as 12", "N")] = None,
+    bit_depth: Annotated[int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "16")] = None,
     track: Annotated[str | None, run_option("track", "Log curves while training", "NAME")] = None,
     unlabelled: Annotated[Path | None, run_option("unlabelled", "Images without labels to learn from", "DIR")] = None,
     confidence: Annotated[float | None, run_option("confidence", "Least probability of their labels", "P")] = None,
@@ -160,7 +160,7 @@ def audit(
         Path | None, typer.Option(metavar="DIR", help="Folder for the findings; default results/<data>-audit.")
     ] = None,
     include_none: Annotated[bool, run_option("include_none", "Severstal: take images without a defect, too")] = False,
-    bit_depth: Annotated[int | None, run_option("bit_depth", "Used bits of 16-bit files, such as 12", "N")] = None,
+    bit_depth: Annotated[int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "16")] = None,
 ) -> None:
     """Find images that share pixels, wrong labels and shortcuts.
 
