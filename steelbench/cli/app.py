@@ -104,6 +104,7 @@ def run(
     force: Annotated[bool, run_option("force", "Replace the runs in the results folder")] = False,
 ) -> int:
     """Run experiments; write a report and models."""
+    # Every option by its name; those of `RunOptions` are called like its fields.
     given = locals()
     from steelbench.cli.commands.run import Request, execute, foresee, load_suite, make_experiments
 
