@@ -1,15 +1,15 @@
-"""Embeddings for looking things up: ArcFace against triplets and the plain features.
+"""Compare embeddings for image retrieval: ArcFace, triplet loss, and the backbone's own features.
 
 Run:      python benchmarks/arcface_retrieval.py --data DIR [--seeds 3]
-Demo:     --data demo takes whatever weights are found, random ones if none are; the preset below.
+Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below.
 Source:   Besbes, whale flukes (repository ahmedbesbes/whales-classification): embedding 256 with BatchNorm, ArcFace
-          (s=30, m=0.5) and cross-entropy 1:1; triplets of the hardest images in P x K batches of 16 x 4; Adam with
+          (s=30, m=0.5) and cross-entropy 1:1; triplet loss with batch-hard mining in P x K batches of 16 x 4; Adam with
           weight decay 1e-3, 2 epochs of warm-up, then cosine. densenet121 is one of its networks.
-Reported: ArcFace beat five models trained with triplets.
-Measured: not with DenseNet121's weights, which were not at hand. mobilenet_v2 in its place, NEU, 3 seeds: accuracy
+Reported: ArcFace was better than five models trained with triplet loss.
+Measured: not with DenseNet121's weights, which were not available. With mobilenet_v2 instead, NEU, 3 seeds: accuracy
           99.7 % (arcface), 99.8 (triplet), 98.8 (knn); MAP@R 98, 99 and 69 %.
-Here:     on the frozen backbone's cached features. The report's section Embeddings has recall@k, MAP@R and the rest;
-          `steelbench retrieve` looks images up with the saved model.
+Here:     trained on the cached features of the frozen backbone. The report's section Embeddings has recall@k, MAP@R and
+          more; `steelbench retrieve` searches images with the saved model.
 """
 
 import sys

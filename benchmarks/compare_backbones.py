@@ -1,16 +1,16 @@
-"""Softmax heads on the four frozen backbones that matter most.
+"""Compare softmax heads on four frozen backbones.
 
 Run:      python benchmarks/compare_backbones.py --data DIR        (options as for `steelbench run`)
-Demo:     --data demo takes whatever weights are found, random ones if none are; the preset below.
+Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below.
 Source:   Maddali, "Detect the defects in steel with CNNs and transfer learning" (repository
-          suhasmaddali/Steel-Defect-Detection-Challenge): frozen backbones, of some the last layers, and a Dense head
-          on Severstal; Adam 1e-3, batch 64, 10 epochs.
+          suhasmaddali/Steel-Defect-Detection-Challenge): backbones, frozen or with some trainable layers, and a Dense
+          head on Severstal; Adam 1e-3, batch 64, 10 epochs.
 Reported: best accuracy on 1419 validation rows: VGG19 .839, Xception .839, InceptionV3 .834, EfficientNetB0 .726, which
           is the share of the largest class.
-Measured: not with these weights, which were not at hand. On the demo images, with random ones, all four stay below
-          HOG with a linear SVM, and the report says that this tells nothing about the backbones.
-Here:     each backbone has its own preprocessing (there all divide by 255, which EfficientNet does inside); images are
-          split, not rows, of which 427 images have two; one part is for testing alone, which there is none of there.
+Measured: not with these weights, which were not available. On the demo images, with random weights, all four are worse
+          than HOG with a linear SVM, and the report says that this tells nothing about the backbones.
+Here:     each backbone has its own preprocessing (there all divide by 255, which EfficientNet does inside). Images are
+          split, not rows, of which 427 images have two. There is a test set, which the source has not.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What does the search for images that share pixels cost, and how does it grow with the number of images?
+"""Measure the seconds of the search for images that share pixels, and how they grow with the number of images.
 
 Run:      python benchmarks/cost_of_audit.py [--images 500,1000,2000,4000,8000] [--out FILE.json]
 Takes:    2 minutes on 2 cores
@@ -6,8 +6,8 @@ Expect:   2, 4, 9, 17 and 36 seconds for 500, 1000, 2000, 4000 and 8000 images; 
           precision 1.000 at every size
 Source:   none; demo images (200 x 200), so that the truth is known at every size.
 
-Making the demo images and reading them is not counted; finding the pairs is, from the files on. The exponent is
-the slope of log(seconds) over log(images): 1 is linear, comparing all pairs would be 2.
+Only the search is timed, not making and reading the demo images. The exponent is the slope of log(seconds) over
+log(images): 1 is linear, comparing all pairs would be 2.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from steelbench.files import write_json
 
 @dataclass(frozen=True)
 class Line:
-    """One size: seconds by stage, pairs found, recall of the planted pairs that share 20 % or more, precision."""
+    """Result for one size: seconds by stage, pairs found, recall of planted pairs that share >= 20 %, precision."""
 
     images: int
     seconds: float
@@ -43,7 +43,7 @@ class Line:
 
 
 def measure(images: int, seed: int) -> Line:
-    """Audit a fresh demo set of so many images."""
+    """Return the result of an audit of a new demo set of `images` images."""
     with tempfile.TemporaryDirectory() as name:
         os.environ["STEELBENCH_CACHE"] = f"{name}/cache"  # nothing may be known already
         folder = write_demo(Path(name) / "demo", images, seed)
@@ -64,7 +64,7 @@ def measure(images: int, seed: int) -> Line:
 
 
 def exponent(lines: list[Line]) -> float:
-    """Slope of log(seconds) over log(images)."""
+    """Return the slope of log(seconds) over log(images)."""
     return float(np.polyfit(np.log([line.images for line in lines]), np.log([line.seconds for line in lines]), 1)[0])
 
 

@@ -1,15 +1,18 @@
-"""Seconds and peak memory of `steelbench run` against images, epochs, heads (folds x seeds) and backbones.
+"""Measure seconds and peak memory of `steelbench run` against images, epochs, heads (folds x seeds) and backbones.
 
 Run:      python benchmarks/cost_of_growth.py [--images 180,360,720,1440] [--extraction 5000,20000] [--out DIR]
-Takes:    about 10 minutes on 2 cores with the sizes that are set, and 5 more for the extraction of 20,000 images.
-Expect:   images cost linearly, once; epochs and heads cost next to nothing beside the pass; the memory of extraction
-          is the same for 5,000 and for 20,000 images, which pass through and are never held.
+Takes:    about 10 minutes on 2 cores with the default sizes, and 5 more for the extraction of 20,000 images.
+Expect:   seconds grow linearly with images, the first time only; epochs and heads cost little beside the extraction of
+          features; the memory of extraction is the same for 5,000 and for 20,000 images, because images are read in
+          batches and not kept.
+
 Each point is a `steelbench run` on demo images in a process of its own, with random weights. Only the curve of the
-images starts with an empty cache; the others share one that is full, as the pass is not what they measure.
+images starts with an empty cache; the other curves share a full one, as extraction is not what they measure.
 The curves are drawn as PNG beside the JSON.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -19,22 +22,25 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
+
 
 def memory_of(pid: int) -> float:
-    """Resident GiB of a process and its children, from /proc."""
-    total = 0.0
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rsplit(")", 1)[1].split()
-            if int(path.parent.name) == pid or int(fields[1]) == pid:
-                total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**30
-        except (OSError, ValueError, IndexError):
-            continue
-    return total
+    """Return the resident memory of a process and its children, in GiB; 0 once it has ended."""
+    try:
+        process = psutil.Process(pid)
+        members = [process, *process.children()]
+    except psutil.NoSuchProcess:
+        return 0.0
+    total = 0
+    for member in members:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += member.memory_info().rss
+    return total / 2**30
 
 
 def run(data: Path, cache: Path, *options: str) -> dict[str, float]:
-    """Seconds and peak memory of one run."""
+    """Return seconds and peak memory (GiB) of one `steelbench run`."""
     with tempfile.TemporaryDirectory() as results:
         command = [sys.executable, "-m", "steelbench", "run", "--data", str(data), "--weights", "random"]
         start = time.perf_counter()
@@ -60,7 +66,7 @@ def run(data: Path, cache: Path, *options: str) -> dict[str, float]:
 
 
 def extraction(count: int, folder: Path) -> dict[str, float]:
-    """Seconds, and peak memory of the process that sends so many demo images through mobilenet_v2_035."""
+    """Return seconds and peak memory (GiB) of the extraction of `count` demo images by mobilenet_v2_035."""
     from steelbench.data.demo import cached_demo
     from steelbench.data.inspection import inspect_dataset
     from steelbench.data.readers import read_dataset
@@ -83,12 +89,12 @@ def extraction(count: int, folder: Path) -> dict[str, float]:
     [space] = spaces(cache)
     images = len({image.digest for image in job.images})
     if len(space.digests()) != images:
-        raise SystemExit(f"{len(space.digests())} of {images} images were seen")
+        raise SystemExit(f"{len(space.digests())} of {images} images have features")
     return {"x": images, "seconds": time.perf_counter() - start, "peak_gib": space.check["memory_gib"]}
 
 
 def curves(images: list[int], folder: Path) -> dict[str, list[dict[str, float]]]:
-    """All four curves."""
+    """Return the points of all four curves, by the curve's name."""
     from steelbench.data.demo import cached_demo
 
     small = ("--backbones", "mobilenet_v2_035")
@@ -115,7 +121,7 @@ def curves(images: list[int], folder: Path) -> dict[str, list[dict[str, float]]]
 
 
 def draw(found: dict[str, list[dict[str, float]]], path: Path) -> None:
-    """The curves: seconds and memory side by side."""
+    """Draw the curves, seconds above memory, and write them as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -145,7 +151,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results"))
     options = parser.parse_args()
     from steelbench.files import write_json
-    from steelbench.machine import describe
+    from steelbench.machine import environment
 
     with tempfile.TemporaryDirectory() as folder:
         alone = [extraction(int(word), Path(folder)) for word in options.extraction.split(",") if word]
@@ -153,7 +159,7 @@ def main() -> None:
             print(f"extraction of {line['x']} images: {line['seconds']:.0f} s, {line['peak_gib']:.3f} GiB", flush=True)
         found = curves([int(word) for word in options.images.split(",") if word], Path(folder))
     options.out.mkdir(parents=True, exist_ok=True)
-    write_json(options.out / "cost_of_growth.json", {"curves": found, "extraction": alone, "machine": describe()})
+    write_json(options.out / "cost_of_growth.json", {"curves": found, "extraction": alone, "machine": environment()})
     draw(found, options.out / "cost_of_growth.png")
     print(json.dumps({curve: [round(p["seconds"], 1) for p in points] for curve, points in found.items()}))
 

@@ -1,18 +1,18 @@
-"""Few images per class: episodes on a backbone's features, and defect classes that are enrolled without training.
+"""Measure few-shot accuracy: episodes on a backbone's features, and classes enrolled without training.
 
 Run:      python benchmarks/few_shot.py --data DIR [--backbone NAME] [--new a,b,c] [--weights-dir DIR] [--out FILE.json]
 Takes:    a minute for NEU and a MobileNet on 2 cores.
 Expect:   NEU, mobilenet_v2 with ImageNet weights: 76 % with 1 image of each of the 6 classes, 94 % with 5, 96 % with
-          10; crazing, pitted_surface and scratches enrolled beside three classes that were trained: 52, 78 and 85 % of
-          their images from 1, 5 and 10, while the old ones stay at 99.9 %.
-Source:   prototypes: Snell, Swersky, Zemel 2017. The suite of episodes follows Viek, "Metric learning for steel surface
-          classification": support and query through one network.
+          10; crazing, pitted_surface and scratches enrolled beside three trained classes: 52, 78 and 85 % of their
+          images from 1, 5 and 10, while the trained classes stay at 99.9 %.
+Source:   prototypes: Snell, Swersky, Zemel 2017. The episodes follow Viek, "Metric learning for steel surface
+          classification": support and query images through one network.
 
-Episodes: every class, 1, 5 and 10 images of each (one from each of so many groups of images that share pixels), 200
-draws; up to 15 query images of each class, of other groups. The nearest class centroid by cosine, on features that no
-image of the data set has trained.
+Episodes: all classes, 1, 5 and 10 support images of each, every one from another group of images that share pixels, 200
+draws; up to 15 query images of each class, from other groups. An image gets the class of the nearest centroid by
+cosine, on features of a backbone that was trained on no image of the data set.
 Enrolment: an ArcFace embedding is trained on half of the classes (--new names the others); the others are added from 1,
-5 and 10 images, 50 draws, nothing is retrained. Test images are those of the grouped split; every class may be named.
+5 and 10 images, 50 draws, without training. The test images are those of the grouped split; all classes compete.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SHOTS = (1, 5, 10)
 
 
 def parse() -> argparse.Namespace:
-    """The options."""
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="as for `steelbench run`")
     parser.add_argument("--backbone", dest="backbones", default="mobilenet_v2")
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
-    """All images in an ArcFace embedding that has seen training images of the old classes alone."""
+    """Return all images in an ArcFace embedding that is trained on training images of the old classes only."""
     from steelbench.training.loop.fit import FitContext
     from steelbench.training.methods.arcface import train_arcface
 
@@ -95,12 +95,12 @@ def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
 
 
 def describe_run(options: argparse.Namespace, record: Any, new: list[str], shown: dict[str, FewShot]) -> dict[str, Any]:
-    """What was measured, and how, without a path of this machine."""
-    from steelbench.machine import describe
+    """Return what was measured, and how, without paths of this machine."""
+    from steelbench.machine import environment
 
     return {
         "command": command_line(options).replace("label_efficiency", "few_shot").replace("--backbones", "--backbone"),
-        "weights": record.weights, "enrolled": new, "machine": describe(),
+        "weights": record.weights, "enrolled": new, "machine": environment(),
         "accuracy": {name: vars(found) for name, found in shown.items()},
     }  # fmt: skip
 

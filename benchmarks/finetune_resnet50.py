@@ -1,15 +1,15 @@
-"""ResNet50 that learns on, against heads on the same backbone left as it is.
+"""Compare a fine-tuned ResNet50 with a linear head on the frozen one.
 
 Run:      python benchmarks/finetune_resnet50.py --data DIR --augment light --image-size 200
-Takes:    long without a GPU: a step through ResNet50 and back sees about 5 images a second on 2 cores.
-Demo:     --data demo takes whatever weights are found, random ones if none are; the preset below.
+Takes:    long without a GPU: training ResNet50 processes about 5 images a second on 2 cores.
+Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below.
 Source:   a tutorial on NEU-CLS: ResNet50 with ImageNet weights, random crops of 200 pixels and flips, Adam 1e-4 for the
           backbone and 1e-3 for the classifier, both times 0.9 after each epoch, 80/20.
-Reported: accuracy on the validation images while it trains, these augmented, too.
-Measured: not with ResNet50's weights, which were not at hand. mobilenet_v2 in its place, NEU at 128 pixels, 8 epochs,
+Reported: accuracy on augmented validation images during training.
+Measured: not with ResNet50's weights, which were not available. With mobilenet_v2 instead, NEU at 128 pixels, 8 epochs,
           --augment light: 99.2 % (finetune) and 99.4 % (softmax on the frozen backbone), tied.
-Here:     validation images are not augmented, the rate falls once an epoch instead of once a step, images that share
-          pixels stay on one side of the split, and there is a test set.
+Here:     validation images are not augmented, the learning rate falls once an epoch instead of once a step, images that
+          share pixels stay on one side of the split, and there is a test set.
 """
 
 import sys

@@ -1,18 +1,18 @@
-"""Accuracy against the number of labelled training images: where pretrained backbones differ.
+"""Measure accuracy against the number of labelled training images, for several backbones.
 
 Run:      python benchmarks/label_efficiency.py --data DIR [--backbones a,b] [--weights-dir DIR] [--out DIR]
-Takes:    5 minutes for two MobileNets on NEU on 2 cores that others use, too; 4 of them are the 546 fits.
+Takes:    5 minutes for two MobileNets on NEU on 2 cores that other programs use, too; 4 of them are the 546 fits.
 Expect:   NEU, ImageNet weights, 1152 training images: mobilenet_v2 against mobilenet_v2_035 99.6 to 98.8 % with all of
-          them, 98.6 to 95.5 % with a tenth, 97.5 to 93.2 % with 10 images of each class (the larger one ahead in every
+          them, 98.6 to 95.5 % with a tenth, 97.5 to 93.2 % with 10 images of each class (the larger one better in every
           draw), 93.7 to 88.5 % with 5, and no difference with 1 (63 and 64 %, single draws from 45 to 77 %).
-Demo:     --data demo takes whatever weights are found, random ones if none are, and 2 splits with 5 draws each.
+Demo:     --data demo takes whatever weights are found, random ones if there are none, and 2 splits with 5 draws each.
 Source:   none; the classifier is that of the method `linear` with C = 0.1, which needs no validation images (on NEU,
-          C from 0.01 to 1 moves a mean by about one point at most).
+          C from 0.01 to 1 changes a mean by about one point at most).
 
-1, 2, 5, 10, 20, 50 and 100 % of each class's training images, and 1, 5 and 10 images of each class, are drawn again
-and again, smaller sets within larger ones, the same for every backbone. The test images of a split are the same for
-all; images that share pixels never stand on both sides. Written: label_efficiency.csv (each fit), .json (means, the
-band of the middle 90 % of the fits, the command, the machine) and .png. The features come from the cache; `steelbench
+1, 2, 5, 10, 20, 50 and 100 % of each class's training images, and 1, 5 and 10 images of each class, are drawn
+repeatedly, smaller sets within larger ones, the same for every backbone. All draws of a split are tested on the same
+images; images that share pixels are never on both sides. Written: label_efficiency.csv (each fit), .json (means, the
+5th and 95th percentile of the fits, the command, the machine) and .png. The features come from the cache; `steelbench
 run` fills it first.
 """
 
@@ -50,7 +50,7 @@ COLUMNS = ("backbone", "share", "per_class", "images", "draw", "accuracy", "macr
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options, the preset of the data filled in."""
+    """Return the options of the command line; missing ones come from the preset of the data."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="as for `steelbench run`")
     parser.add_argument("--backbones", default="mobilenet_v2,mobilenet_v2_035")
@@ -69,7 +69,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def fill_cache(options: argparse.Namespace) -> list[RunRecord]:
-    """Have every image's features computed; returns how, backbone by backbone."""
+    """Compute the features of every image into the cache; returns a run's record for each backbone."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["run", "--data", options.data, "--backbones", options.backbones, "--weights", options.weights]
         command += ["--weights-dir", str(options.weights_dir)] if options.weights_dir else []
@@ -82,11 +82,19 @@ def fill_cache(options: argparse.Namespace) -> list[RunRecord]:
 
 
 def cached_features(record: RunRecord, digests: list[str]) -> np.ndarray:
-    """float32 [N, D]: what the run of the record computed for these images."""
+    """Return the features that the record's run computed, float32 [N, D].
+
+    Args:
+        record: of a run that `fill_cache` made.
+        digests: sha256 of the N images' bytes.
+
+    Raises:
+        SteelbenchError: if they are no longer in the cache.
+    """
     same = {name: getattr(record, name) for name in ("weights", "image_size", "engine", "precision")}
     for found in sorted(spaces(cache_folder()), key=lambda space: -space.used):
         description = found.description
-        # Neither augmented views nor images of another brightness.
+        # Not those of augmented views, nor of images with changed brightness.
         others = {"view", "homogenize"} & description.keys()
         if found.backbone == record.backbone and not others and same.items() <= description.items():
             space = FeatureStore(cache_folder(), record.backbone, description["dim"], description)
@@ -101,7 +109,7 @@ def cached_features(record: RunRecord, digests: list[str]) -> np.ndarray:
 def measure(
     options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, division: SplitPlan
 ) -> Iterator[Point]:
-    """The points of all backbones."""
+    """Yield the accuracy of every fit, backbone by backbone."""
     digests = [image.bytes_digest for image in inspection.images]
     labels = np.array([inspection.classes.index(image.sample.label) for image in inspection.images])
     for record in records:
@@ -114,7 +122,7 @@ def measure(
 
 
 def command_line(options: argparse.Namespace) -> str:
-    """The command for the record; folders by their last name, as machines differ in the rest."""
+    """Return the command for the record; of folders only the last name, as the rest differs between machines."""
     words = ["python", "benchmarks/label_efficiency.py"]
     for name, value in vars(options).items():
         if value is not None and name != "out":
@@ -124,7 +132,7 @@ def command_line(options: argparse.Namespace) -> str:
 
 
 def write_points(path: Path, points: list[Point]) -> None:
-    """One line for each fit; of share and per_class one is empty."""
+    """Write a CSV line for each fit; either `share` or `per_class` is empty."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
@@ -133,7 +141,7 @@ def write_points(path: Path, points: list[Point]) -> None:
 
 
 def show_levels(levels: list[Level]) -> None:
-    """The means as a table, the backbones of one budget below each other."""
+    """Print the means as a table, the backbones of one number of images below each other."""
     from steelbench.cli.tables import show
 
     def budget(level: Level) -> str:
@@ -157,8 +165,8 @@ def show_levels(levels: list[Level]) -> None:
 def describe_run(
     options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, groups: int
 ) -> dict[str, Any]:
-    """What the numbers were made from, without a path of this machine."""
-    from steelbench.machine import describe
+    """Return how the numbers were made, without paths of this machine."""
+    from steelbench.machine import environment
 
     how = ("weights", "image_size", "engine", "precision")
     return {
@@ -169,7 +177,7 @@ def describe_run(
         "split": {"kind": "grouped", "groups": groups, "seeds": options.seeds, "draws": options.draws},
         "classifier": f"logistic regression, C = {C}, on standardised features",
         "backbones": {record.backbone: {name: getattr(record, name) for name in how} for record in records},
-        "machine": describe(),
+        "machine": environment(),
     }  # fmt: skip
 
 

@@ -1,9 +1,9 @@
-"""Images per second of each backbone on each engine and precision, batch 1 and best batch, on decoded images.
+"""Measure images per second of each backbone by engine and precision, alone and in batches, on decoded images.
 
 Run:      python benchmarks/speed_of_engines.py [--backbones a,b] [--seconds N] [--out FILE.json]
 Takes:    about 6 minutes for the four main backbones on 2 cores; each measurement in a process of its own.
-Expect:   OpenVINO in float32 ahead of Keras for all but VGG19; bfloat16 several times faster where the processor
-          has it. The share of the bound is images/s divided by the backbone's best images/s in this run.
+Expect:   OpenVINO in float32 faster than Keras for all but VGG19; bfloat16 several times faster where the processor
+          has it. The column "of best" is images/s divided by the backbone's best images/s in this run.
 """
 
 import argparse
@@ -18,7 +18,7 @@ WAYS = (("keras", "float32"), ("keras", "bfloat16"), ("openvino", "float32"), ("
 
 
 def measure(backbone: str, engine: str, precision: str, seconds: float) -> dict[str, float]:
-    """Images per second of one engine, after a warm-up; and the milliseconds of one image alone."""
+    """Return images per second of one engine after a warm-up, and the milliseconds of one image alone."""
     import numpy as np
 
     from steelbench.features.engines import ENGINES, open_engine
@@ -44,7 +44,7 @@ def measure(backbone: str, engine: str, precision: str, seconds: float) -> dict[
 
 
 def one_image(encoder, engine: str, precision: str, image) -> float:
-    """Milliseconds for one image alone, the median of some calls of a compiled function, never of `predict`."""
+    """Return the milliseconds for one image alone: the median of ten calls of a compiled function, not of `predict`."""
     import numpy as np
 
     from steelbench.features.engines import open_engine
@@ -59,7 +59,7 @@ def one_image(encoder, engine: str, precision: str, image) -> float:
 
 
 def measured_elsewhere(backbone: str, engine: str, precision: str, seconds: float) -> dict[str, float]:
-    """`measure` in a process of its own, as TensorFlow keeps memory and threads."""
+    """Run `measure` in a process of its own, because TensorFlow keeps memory and threads."""
     command = [sys.executable, __file__, "--one", backbone, engine, precision, str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -77,7 +77,7 @@ def main() -> None:
         print(json.dumps(measure(*options.one[:3], float(options.one[3]))))
         return
     from steelbench.files import write_json
-    from steelbench.machine import describe
+    from steelbench.machine import environment
 
     rows = []
     print(f"{'backbone':18}{'engine':10}{'precision':10}{'images/s':>10}{'of best':>9}{'ms alone':>10}")
@@ -100,7 +100,7 @@ def main() -> None:
                 flush=True,
             )
         rows += found
-    write_json(options.out, {"rows": rows, "machine": describe()})
+    write_json(options.out, {"rows": rows, "machine": environment()})
 
 
 if __name__ == "__main__":

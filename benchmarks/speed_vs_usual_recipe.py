@@ -1,4 +1,4 @@
-"""The usual Keras recipe against steelbench, both sides in one run: seconds, ratio, test accuracy.
+"""Compare the usual Keras recipe with steelbench in one program: seconds, their ratio, test accuracy.
 
 Run:      python benchmarks/speed_vs_usual_recipe.py --data DIR [--weights-dir DIR] [--images N] [--epochs N]
           [--backbones a,b] [--out FILE.json]
@@ -8,7 +8,7 @@ Recipe:   what is published for these backbones (Maddali, Severstal): images res
           run and the second is multiplied by the number of epochs; building and loading are counted once. Weights are
           random: they cost the same time as trained ones.
 steelbench: the same experiments from start to report with an empty cache, in float32 and in bfloat16; the seconds of
-          the audit, which the recipe lacks, stand apart.
+          the audit, which the recipe has not, are given apart.
 Last row: mobilenet_v2 with its ImageNet weights (--weights-dir) runs every epoch on both sides on the same split, and
           compares test accuracy.
 Bound:    decode every image once + one pass of every image at the engine's best measured rate.
@@ -30,7 +30,7 @@ MAIN = "vgg19,efficientnet_b0,xception,inception_v3"
 
 
 def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, weights_dir: str) -> dict[str, float]:
-    """One backbone by the usual recipe; seconds for all epochs, and test accuracy if all were run."""
+    """Train one backbone by the usual recipe; returns the seconds for all epochs, and test accuracy if all were run."""
     start = time.perf_counter()
     import keras
     import numpy as np
@@ -105,7 +105,7 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
 
 
 def steelbench_run(options, backbones: str, precision: str, folder: Path, weights: list[str]) -> dict:
-    """One `steelbench run` from start to report on an empty cache."""
+    """Run `steelbench run` from start to report with an empty cache; returns its seconds and rows."""
     environment = {**os.environ, "STEELBENCH_CACHE": str(folder / f"cache-{precision}-{len(backbones)}")}
     results = folder / f"results-{precision}-{len(backbones)}"
     command = [
@@ -117,7 +117,7 @@ def steelbench_run(options, backbones: str, precision: str, folder: Path, weight
     seconds = time.perf_counter() - start
     summary = json.loads((results / "results.json").read_text(encoding="utf-8"))
     rows = [row for row in summary["rows"] if row["backbone"] != "none"]
-    # Looking for images that share pixels is no part of the recipe; it stands apart.
+    # The recipe does not search for images that share pixels, so these seconds are given apart.
     audit = summary["split"]["audit_seconds"]
     return {
         "seconds": seconds - audit,
@@ -127,7 +127,7 @@ def steelbench_run(options, backbones: str, precision: str, folder: Path, weight
 
 
 def decode_seconds(data: str) -> float:
-    """Seconds to decode every image once."""
+    """Return the seconds to decode every image once."""
     from steelbench.data.inspection import inspect_dataset
     from steelbench.data.readers import read_dataset
 
@@ -157,10 +157,10 @@ def main() -> None:
 
 
 def compare(options, folder: Path) -> None:
-    """Both sides, one after the other."""
+    """Measure both sides, one after the other; print the table and write the record."""
     from steelbench.data.readers import read_dataset
     from steelbench.files import write_json
-    from steelbench.machine import describe
+    from steelbench.machine import environment
 
     _, dataset = read_dataset(options.data)
     count = options.images or len(dataset.samples)
@@ -202,7 +202,7 @@ def compare(options, folder: Path) -> None:
         "images": count, "epochs": options.epochs, "recipe": theirs, "recipe_seconds": total, "steelbench": ours,
         "ratio": {precision: total / side["seconds"] for precision, side in ours.items()},
         "bound_seconds": bounds, "times_bound": {p: ours[p]["seconds"] / bound for p, bound in bounds.items()},
-        "rates": rates, "decode_seconds": decode, "machine": describe(),
+        "rates": rates, "decode_seconds": decode, "machine": environment(),
     }  # fmt: skip
     if options.weights_dir:
         weights = ["--weights", "imagenet", "--weights-dir", options.weights_dir]
@@ -217,7 +217,7 @@ def compare(options, folder: Path) -> None:
 
 
 def subset(dataset, count: int, folder: Path) -> Path:
-    """A folder with links to some of the images, drawn by seed, each class as often as it is."""
+    """Fill a folder with hard links to `count` images, drawn at random with seed 0; returns the folder."""
     import numpy as np
 
     for row in np.random.default_rng(0).permutation(len(dataset.samples))[:count]:

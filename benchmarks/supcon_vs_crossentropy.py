@@ -1,16 +1,16 @@
-"""Does contrastive training pay? Two stages against plain cross-entropy on one frozen backbone.
+"""Compare two-stage contrastive training with cross-entropy on one frozen backbone.
 
 Run:      python benchmarks/supcon_vs_crossentropy.py --data DIR --weights noisy-student [--seeds 3]
-Demo:     --data demo takes whatever weights are found, random ones if none are; the preset below.
+Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below.
 Source:   Oliveira, cassava leaves (repository dimitreOliveira/Cassava-Leaf-Disease-Classification): EfficientNetB3 with
           noisy-student weights, projection head Dense 128 relu, N-pairs loss on cosines / 0.1, then Dropout .5, Dense
           1000, Dropout .5, softmax; Adam 3e-4.
 Reported: out of fold .879 to .896 for the contrastive models, .892 to .900 for cross-entropy: no gain beyond noise.
-Measured: not with these weights, which were not at hand. mobilenet_v2 in its place, 3 seeds: NEU 99.9 % (supcon) and
-          99.8 % (softmax), X-SDD 98.0 and 97.9 %: no gain beyond noise, as the source found.
-Here:     what learns in stage 1 is a layer on the backbone's cached features, minutes instead of hours (the whole
-          backbone: --set supcon.trainable=all). The anchor is not its own positive, but in the row `npairs`, which is
-          the source's loss; the encoder of stage 2 is frozen indeed; each stage has its own steps per epoch.
+Measured: not with these weights, which were not available. With mobilenet_v2 instead, 3 seeds: NEU 99.9 % (supcon) and
+          99.8 % (softmax), X-SDD 98.0 and 97.9 %: no gain beyond noise, as in the source.
+Here:     stage 1 trains a layer on the backbone's cached features, in minutes instead of hours (the whole backbone:
+          --set supcon.trainable=all). An anchor is not its own positive, except in the row `npairs`, which is the
+          source's loss; the encoder is frozen in stage 2; each stage has its own number of steps per epoch.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""`python -m steelbench`, the same as `steelbench`."""
+"""Start the command line: `python -m steelbench` and `steelbench` are the same."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from steelbench.cli.exit import main
 
 
 def entry() -> None:
-    """The console script."""
+    """Run the command line of this process and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # File names may hold what a terminal's encoding lacks.
+            # A file name may hold characters that the terminal's encoding lacks.
             stream.reconfigure(errors="backslashreplace")
     sys.exit(main())
 

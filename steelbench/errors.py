@@ -1,4 +1,4 @@
-"""The one exception that stands for a user's mistake, and the help that its messages share."""
+"""The exception for a user's mistake, and the wording of a wrong choice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class SteelbenchError(Exception):
-    """A mistake that the user can mend.
+    """A mistake that the user can mend; faults of the program stay ValueError, TypeError and the like.
 
     The message says what happened (with the value), what was expected and how to mend it.
     The command line prints it without a traceback and exits with 2.
@@ -16,6 +16,11 @@ class SteelbenchError(Exception):
 
 def choose(kind: str, value: str, choices: Iterable[str]) -> str:
     """Return `value` if it is one of `choices`.
+
+    Args:
+        kind: what is chosen, for the message, such as "backbone".
+        value: as the user typed it.
+        choices: every value that is allowed.
 
     Raises:
         SteelbenchError: if it is not; names the closest choice, then all of them.

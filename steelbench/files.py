@@ -1,10 +1,10 @@
-"""Files: written whole or not at all, and the folder for what can be made again."""
+"""Write files whole or not at all; name the folder of what can be computed again."""
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 
 def cache_folder() -> Path:
-    """`STEELBENCH_CACHE`, else `$XDG_CACHE_HOME/steelbench`, else `~/.cache/steelbench`."""
+    """Return `STEELBENCH_CACHE`, else `$XDG_CACHE_HOME/steelbench`, else `~/.cache/steelbench`."""
     named = os.environ.get("STEELBENCH_CACHE")
     if named:
         return Path(named).expanduser()
@@ -23,38 +23,42 @@ def cache_folder() -> Path:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
+    """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.
 
     A reader, and a machine that loses power, sees the old file or the whole new one, never a part.
+
+    Args:
+        path: the file to write; its folder is made if it is missing.
+
+    Yields:
+        The path of an empty file with the same suffix, a dot before its name, for the caller to fill.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(4)}{path.suffix}")
+    # Not `tempfile.mkstemp`, whose files are private: results are shared like any other file. To ask for the umask,
+    # which is needed to change that afterwards, means to set it, and threads that do so at once leave it at 0.
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        # Windows flushes only a file that is open for writing.
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        # mkstemp makes private files; results are meant to be shared like any other file.
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, UTF-8, with `\\n` line ends."""
+    """Write a text file whole or not at all, in UTF-8, with `\\n` line ends on every system."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: BaseModel | dict[str, Any]) -> None:
-    """Write JSON whole or not at all. NaN and infinity, which JSON lacks, are refused with ValueError."""
+    """Write JSON whole or not at all.
+
+    Raises:
+        ValueError: for NaN and infinity, which JSON lacks.
+    """
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     write_text(path, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

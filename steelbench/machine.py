@@ -1,4 +1,4 @@
-"""The machine: its memory and cores, and the versions that a run was made with (`environment.json`)."""
+"""Describe the machine: memory, cores, processor, and the versions of what a run depends on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless"
 
 
 def environment() -> dict[str, Any]:
-    """Return versions, processor, cores, memory (GiB) and system, for the record."""
+    """Return versions, processor, cores, memory (GiB) and system, as `environment.json` records them."""
     return {
         "steelbench": steelbench.__version__,
         "python": platform.python_version(),
@@ -52,12 +52,12 @@ def total_memory_gib() -> float:
 
 def peak_memory_gib() -> float:
     """Return the largest memory that this process has held so far, in GiB."""
-    found = psutil.Process().memory_info()
-    # Windows counts its peak itself; elsewhere `resource` does, which Windows lacks.
-    if hasattr(found, "peak_wset"):
-        return found.peak_wset / 2**30
+    memory = psutil.Process().memory_info()
+    # On Windows, which lacks the module `resource`, psutil has the peak.
+    if hasattr(memory, "peak_wset"):
+        return memory.peak_wset / 2**30
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Kilobytes, but bytes on macOS.
+    # macOS counts in bytes, Linux in KiB.
     return peak / (2**30 if platform.system() == "Darwin" else 2**20)

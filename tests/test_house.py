@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from results_folder import model_row, summary, write_folder
 
 import steelbench
 from steelbench.data.readers import DATASETS
@@ -26,7 +28,7 @@ MODULES = {
 # What stands in one row does not import each other.
 LAYERS = (
     ("errors",),
-    ("files", "machine"),
+    ("files", "machine", "progress"),
     ("records",),
     ("notices",),
     ("methods",),
@@ -42,7 +44,7 @@ LAYERS = (
     ("cli",),
     ("__main__",),
 )
-HEAVY = ("keras", "tensorflow", "openvino", "torch", "jax")
+HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax"}
 
 
 @cache
@@ -139,30 +141,41 @@ def test_modules_end_where_their_concept_ends():
     assert not long
 
 
-def loaded(program):
-    """The top-level packages that a fresh interpreter has loaded after a program; its output."""
-    program += "\nimport sys\nprint('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+STATISTICS = {"matplotlib", "pandas", "scipy", "seaborn", "sklearn", "statsmodels"}
+# Steps of one program, and the libraries that must not be loaded after each; lightest first, as they add up.
+START_UP = {
+    "help": ("assert main(['--help']) == main(['run', '--help']) == 0", {*HEAVY, *STATISTICS, "numpy"}),
+    "page": ("import steelbench.report.results_page as page", {*HEAVY, *STATISTICS, "numpy", "jinja2"}),
+    "list": ("assert main(['list']) == main(['cache', 'info']) == 0", HEAVY),
+    "report": ("page.build_report(Path(results))", {*HEAVY, "sklearn"}),
+    "no report": ("assert main(['report', data]) == 2", HEAVY),
+    "no model": ("assert main(['predict', model, data]) == 2", HEAVY),
+    "benchmarks": ("for path in programs: runpy.run_path(path, run_name='only_imported')", HEAVY),
+    "run": ("import steelbench.runs.run; assert main(['run', '--data', data, '--folds', '9']) == 2", HEAVY),
+}
+
+
+def test_what_trains_nothing_loads_no_network_library(tiny_images, tmp_path):
+    """In a fresh interpreter. TensorFlow takes seconds to load, statistics half a second."""
+    write_folder(tmp_path / "results", summary([model_row("vgg19", "softmax", 0.9)]))
+    (tmp_path / "m.h5").write_text("text", encoding="utf-8")
+    (tmp_path / "m.json").write_text("{}", encoding="utf-8")
+    benchmarks = sorted((PACKAGE.parent / "benchmarks").glob("*.py"))
+    lines = ["import json, runpy, sys", "from pathlib import Path", "from steelbench.cli.exit import main"]
+    lines += ["data, results, model, *programs = sys.argv[1:]"]
+    for name, (step, _) in START_UP.items():
+        lines += [step, f"print('LOADED', json.dumps([{name!r}, sorted(sys.modules)]))"]
+
+    arguments = [tiny_images(images=8), tmp_path / "results", tmp_path / "m.h5", *benchmarks]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path
+    )
+
     assert done.returncode == 0, done.stderr
-    output, _, names = done.stdout.rpartition("LOADED")
-    return set(names.split()), output
-
-
-@pytest.mark.parametrize(
-    ("program", "says"),
-    [
-        ("from steelbench.cli.exit import main; assert main(['--help']) == 0", "run"),
-        ("from steelbench.cli.exit import main; assert main(['run', '--help']) == 0", "--folds"),
-        ("from steelbench.cli.exit import main; assert main(['list']) == 0", "vgg19"),
-        ("import steelbench.cli.app, steelbench.report.results_page, steelbench.runs.run", ""),
-    ],
-    ids=["help", "run help", "list", "imports"],
-)
-def test_the_command_line_starts_without_a_network_library(program, says):
-    names, output = loaded(program)
-
-    assert not names & set(HEAVY)
-    assert says in output
+    loaded = [json.loads(line.removeprefix("LOADED")) for line in done.stdout.splitlines() if line.startswith("LOADED")]
+    assert [name for name, _ in loaded] == list(START_UP)
+    wrong = {name: sorted(START_UP[name][1] & set(modules)) for name, modules in loaded}
+    assert not any(wrong.values()), wrong
 
 
 def defined(module):

@@ -1,4 +1,4 @@
-"""The command line: names, options and help. What a command does stands in `commands/`, imported when it runs."""
+"""The command line: names, options and help of every command. `commands/` has what they do, imported when they run."""
 
 from __future__ import annotations
 
@@ -8,110 +8,224 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-weights_app = typer.Typer(no_args_is_help=True, help="Files of pretrained weights: list, download, verify.")
-cache_app = typer.Typer(no_args_is_help=True, help="Cached features: info, clear.")
-data_app = typer.Typer(no_args_is_help=True, help="Data sets: write the demo images to disk.")
-app.add_typer(weights_app, name="weights")
-app.add_typer(cache_app, name="cache")
-app.add_typer(data_app, name="data")
+from steelbench.cli.options import BACKBONES, DATA, MODEL, RESULTS, SILENCE, WEIGHTS_DIR, run_option
+from steelbench.cli.terminal import say
+from steelbench.experiment import RunOptions
 
-DATA = typer.Option("--data", help="Folder of images, CSV file, or the word demo.")
-RESULTS = typer.Argument(metavar="RESULTS_DIR", help="Folder that `steelbench run --results` wrote.")
-FOLDER = typer.Option("--weights-dir", help="Looked through first; else STEELBENCH_WEIGHTS_DIR.")
-BACKBONES = typer.Option("--backbones", help="Names, separated by commas.")
-ENSEMBLES = typer.Option("--backbones", help="Names, separated by commas; a+b joins the features of both.")
+COMPARE, LOOK, USE, KEEP = "Compare", "Look at the data", "Use a model", "Housekeeping"
+
+
+class CommandGroups(TyperGroup):
+    """Lists the commands under the headings above, which typer does in its coloured help only."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each heading, in the order above."""
+        commands = {name: self.commands[name] for name in self.list_commands(ctx)}
+        width = max(map(len, commands))
+        for heading in (COMPARE, LOOK, USE, KEEP):
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [
+                        (name.ljust(width), command.get_short_help_str(formatter.width - width - 6))
+                        for name, command in commands.items()
+                        if getattr(command, "rich_help_panel", None) == heading
+                    ]
+                )
+
+
+PLAIN: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
+app = typer.Typer(cls=CommandGroups, add_completion=False, pretty_exceptions_enable=False, **PLAIN)
+data_app, weights_app, cache_app = typer.Typer(**PLAIN), typer.Typer(**PLAIN), typer.Typer(**PLAIN)
+app.add_typer(data_app, name="data", rich_help_panel=LOOK, help="Write the demo images to disk.")
+app.add_typer(weights_app, name="weights", rich_help_panel=KEEP, help="List, download, verify pretrained weights.")
+app.add_typer(cache_app, name="cache", rich_help_panel=KEEP, help="Show or clear the cached features.")
 
 
 @app.callback()
 def _main() -> None:
-    """Compare ImageNet backbones on images of steel surfaces: leak-free numbers, a report, models to take away."""
+    """Compare ImageNet backbones on images of steel surfaces: leak-free numbers, a report, models to take away.
+
+    \b
+    To begin:
+      steelbench run --data demo         try it on procedural images
+      steelbench audit --data DIR        look for copies and wrong labels
+      steelbench run --data DIR          compare backbones on your images
+      steelbench predict MODEL IMAGES    use one of the models
+    """
 
 
-@app.command()
+@app.command(rich_help_panel=COMPARE)
 def run(
     data: Annotated[str, DATA],
-    suite: Annotated[Path | None, typer.Option(help="Python file with a list EXPERIMENTS.")] = None,
-    backbones: Annotated[str | None, ENSEMBLES] = None,
-    methods: Annotated[str | None, typer.Option(help="Names, separated by commas; default softmax.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="METHOD.FIELD=VALUE")] = None,
-    results: Annotated[Path | None, typer.Option(help="Folder for everything; default results/<data>.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="imagenet (default), noisy-student, random, auto, or a file.")
+    suite: Annotated[Path | None, typer.Option(metavar="FILE.py", help="File with a list EXPERIMENTS.")] = None,
+    backbones: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Names, separated by commas; a+b joins the features of both."),
     ] = None,
-    weights_dir: Annotated[Path | None, FOLDER] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="For every method that has epochs.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Repetitions; each redraws the split.")] = None,
-    folds: Annotated[int | None, typer.Option(min=1, help="Cross-validation; 1 is 64/16/20 %.")] = None,
-    split: Annotated[str | None, typer.Option(help="grouped (default) or random.")] = None,
-    engine: Annotated[str | None, typer.Option(help="auto (default), keras or openvino.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32 (default), bfloat16 or float16.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side that the backbone sees; default its own.")] = None,
-    augment: Annotated[str | None, typer.Option(help="none (default), light or heavy; for training on images.")] = None,
-    homogenize: Annotated[str | None, typer.Option(help="Brightness: none (default), global or image.")] = None,
-    verify: Annotated[str | None, typer.Option(help="sample (default) or full: test images for the .h5.")] = None,
-    include_none: Annotated[bool, typer.Option("--include-none", help="Severstal: images without a defect.")] = False,
-    bit_depth: Annotated[int | None, typer.Option(help="Used bits of 16-bit files, e.g. 12.")] = None,
-    track: Annotated[str | None, typer.Option(help="off (default) or tensorboard.")] = None,
-    unlabelled: Annotated[Path | None, typer.Option(help="Folder of images without labels to learn from.")] = None,
-    confidence: Annotated[float | None, typer.Option(help="Least probability of their labels; default 0.9.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what it takes.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the runs in the results folder.")] = False,
+    methods: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Names, separated by commas; default softmax.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="METHOD.FIELD=VALUE", help="A setting of a method; may be given again."),
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for everything; default results/<data>.")
+    ] = None,
+    weights: Annotated[
+        str | None, run_option("weights", "imagenet, noisy-student, random, auto or a file", "NAME|FILE")
+    ] = None,
+    weights_dir: Annotated[Path | None, WEIGHTS_DIR] = None,
+    epochs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Epochs of every method that has epochs.")
+    ] = None,
+    seeds: Annotated[int | None, run_option("seeds", "Repetitions; each redraws the split", "N")] = None,
+    folds: Annotated[int | None, run_option("folds", "Cross-validation; 1 is 64/16/20 %", "N")] = None,
+    split: Annotated[str | None, run_option("split", "Whether images that share pixels stay together", "NAME")] = None,
+    engine: Annotated[str | None, run_option("engine", "Library that computes the features", "NAME")] = None,
+    precision: Annotated[str | None, run_option("precision", "Arithmetic of the backbone", "NAME")] = None,
+    image_size: Annotated[
+        int | None, run_option("image_size", "Side that the backbone sees, in pixels", "N", "its own")
+    ] = None,
+    augment: Annotated[
+        str | None, run_option("augment", "Random changes, for methods that train on images", "NAME")
+    ] = None,
+    homogenize: Annotated[str | None, run_option("homogenize", "Even out the brightness", "NAME")] = None,
+    verify: Annotated[str | None, run_option("verify", "Test images to check the saved model on", "NAME")] = None,
+    include_none: Annotated[bool, run_option("include_none", "Severstal: take images without a defect, too")] = False,
+    bit_depth: Annotated[int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "16")] = None,
+    track: Annotated[str | None, run_option("track", "Log curves while training", "NAME")] = None,
+    unlabelled: Annotated[Path | None, run_option("unlabelled", "Images without labels to learn from", "DIR")] = None,
+    confidence: Annotated[float | None, run_option("confidence", "Least probability of their labels", "P")] = None,
+    silence: Annotated[list[str] | None, SILENCE] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run and how long it takes.")] = False,
+    force: Annotated[bool, run_option("force", "Replace the runs in the results folder")] = False,
 ) -> int:
-    """Run experiments on a data set and write a report and models."""
+    """Run experiments; write a report and models."""
+    # Every option by its name; those of `RunOptions` are called like its fields.
+    given = locals()
     from steelbench.cli.commands.run import Request, execute, foresee, load_suite, make_experiments
-    from steelbench.experiment import RunOptions
 
     experiments, preset = load_suite(suite) if suite else (None, {})
     preset = preset if data == "demo" else {}
     if preset:
-        words = ", ".join(f"{key}={value}" for key, value in preset.items())
-        print(f"steelbench: demo preset of {suite}: {words}", file=sys.stderr)
-    given: dict[str, Any] = {
-        "weights": weights, "weights_dir": weights_dir, "seeds": seeds, "folds": folds, "split": split,
-        "engine": engine, "precision": precision, "image_size": image_size, "verify": verify, "track": track,
-        "augment": augment, "homogenize": homogenize, "unlabelled": unlabelled, "confidence": confidence,
-        "bit_depth": bit_depth, "results": results or Path("results") / (Path(data).resolve().stem or "run"),
-    }  # fmt: skip
-    fields = {key: value for key, value in preset.items() if key in RunOptions.model_fields}
-    fields |= {key: value for key, value in given.items() if value is not None}
-    options = RunOptions(data=data, include_none=include_none, force=force, **fields)
-    request = Request(suite=suite, backbones=backbones, methods=methods, assignments=set_ or [], epochs=epochs)
+        say(f"demo preset of {suite}: {', '.join(f'{key}={value}' for key, value in preset.items())}")
+    # An option that was not given is None, a flag False.
+    given |= {"results": results or Path("results") / (Path(data).resolve().stem or "run")}
+    chosen = preset | {name: value for name, value in given.items() if value is not None and value is not False}
+    options = RunOptions(**{name: value for name, value in chosen.items() if name in RunOptions.model_fields})
+    request = Request(
+        suite=suite,
+        backbones=backbones,
+        methods=methods,
+        assignments=set_ or [],
+        epochs=epochs,
+        silence=tuple(silence or ()),
+    )
+    todo = make_experiments(request, preset, experiments)
+    return foresee(options, todo) if dry_run else execute(options, todo, _command_line(), request.silence)
+
+
+def _command_line() -> str:
+    """Return the command as typed, for the record."""
     program = Path(sys.argv[0]).name
-    command = shlex.join(["steelbench" if program == "__main__.py" else program, *sys.argv[1:]])
-    chosen = make_experiments(request, preset, experiments)
-    return foresee(options, chosen) if dry_run else execute(options, chosen, command)
+    return shlex.join(["steelbench" if program == "__main__.py" else program, *sys.argv[1:]])
 
 
-@app.command()
-def report(results: Annotated[Path, RESULTS]) -> None:
+@app.command(rich_help_panel=COMPARE)
+def report(results: Annotated[Path, RESULTS], silence: Annotated[list[str] | None, SILENCE] = None) -> None:
     """Draw the report of a results folder again."""
     from steelbench.errors import SteelbenchError
     from steelbench.report.results_page import build_report
 
     if results.exists() and not results.is_dir():
         raise SteelbenchError(f"{results} is a file; expected the folder that `steelbench run --results` wrote.")
-    print(build_report(results))
+    more = {"silence": tuple(silence)} if silence else {}
+    print(build_report(results, **more))
 
 
-@app.command()
+@app.command("list", rich_help_panel=COMPARE)
+def list_(what: Annotated[str | None, typer.Argument(help="backbones, methods, datasets or metrics")] = None) -> None:
+    """List backbones, methods, layouts of data and metrics."""
+    from steelbench.cli.tables import print_lists
+
+    print_lists(what)
+
+
+@app.command(rich_help_panel=LOOK)
 def audit(
     data: Annotated[str, DATA],
-    out: Annotated[Path | None, typer.Option(help="Folder for the findings; default results/<data>-audit.")] = None,
-    include_none: Annotated[bool, typer.Option("--include-none", help="Severstal: images without a defect.")] = False,
-    bit_depth: Annotated[int | None, typer.Option(min=8, max=16, help="Used bits of 16-bit files.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the findings; default results/<data>-audit.")
+    ] = None,
+    include_none: Annotated[bool, run_option("include_none", "Severstal: take images without a defect, too")] = False,
+    bit_depth: Annotated[int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "16")] = None,
 ) -> None:
-    """Find images that share pixels, wrong labels, shortcuts; write audit.json, pairs.csv, groups.csv, audit.html."""
+    """Find images that share pixels, wrong labels and shortcuts.
+
+    Writes audit.json, pairs.csv, groups.csv and audit.html.
+    """
     from steelbench.cli.commands.audit import run_audit
 
     run_audit(data, out or Path("results") / f"{Path(data).resolve().stem}-audit", include_none, bit_depth)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
+def predict(
+    model: Annotated[Path, MODEL],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")],
+) -> int:
+    """Print path, class and probability of images, as CSV."""
+    from steelbench.cli.commands.predict import predict_files
+
+    return predict_files(model, paths)
+
+
+@app.command(rich_help_panel=USE)
+def retrieve(
+    model: Annotated[Path, MODEL],
+    query: Annotated[Path, typer.Option(metavar="IMAGE", help="The image to compare with.")],
+    index: Annotated[Path, typer.Option(metavar="DIR", help="A folder of images to search.")],
+    top: Annotated[int, typer.Option(metavar="N", min=1, max=500, help="How many images.")] = 20,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Where to draw them; default similar-to-<query>.png.")
+    ] = None,
+) -> int:
+    """List the most similar images as CSV; draw them side by side."""
+    from steelbench.cli.commands.retrieve import retrieve_files
+
+    return retrieve_files(model, query, index, top, sheet)
+
+
+@app.command(rich_help_panel=USE)
+def enroll(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A triplet or arcface model's .h5, its card beside it.")
+    ],
+    new_class_dir: Annotated[
+        Path, typer.Argument(metavar="NEW_CLASS_DIR", help="A folder of images of the new class, named like it.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.h5", help="The new model; default MODEL-with-CLASS.h5 beside it.")
+    ] = None,
+) -> int:
+    """Add a class to a model from a few images, without training.
+
+    Writes a new model; the old one stays as it is.
+    """
+    from steelbench.cli.commands.enroll import enroll_folder
+
+    return enroll_folder(model, new_class_dir, out)
+
+
+@app.command(rich_help_panel=USE)
 def stitch(
     results: Annotated[Path, RESULTS],
-    run_name: Annotated[str, typer.Argument(help="A folder in RESULTS_DIR/runs, such as vgg19-softmax-s1-f3.")],
+    run_name: Annotated[
+        str, typer.Argument(metavar="RUN_NAME", help="A folder in RESULTS_DIR/runs, such as vgg19-softmax-s1-f3.")
+    ],
 ) -> None:
     """Make the whole .h5 of a run that was kept as a head only."""
     from steelbench.cli.commands.stitch import stitch_run
@@ -119,56 +233,11 @@ def stitch(
     print(stitch_run(results, run_name))
 
 
-@app.command("list")
-def list_(what: Annotated[str | None, typer.Argument(help="backbones, methods, datasets or metrics")] = None) -> None:
-    """Say what can be run."""
-    from steelbench.cli.tables import print_lists
-
-    print_lists(what)
-
-
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(help="A model's .h5, its card beside it.")],
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")],
-) -> int:
-    """Print path, class, probability for images, as CSV."""
-    from steelbench.cli.commands.predict import predict_files
-
-    return predict_files(model, paths)
-
-
-@app.command()
-def retrieve(
-    model: Annotated[Path, typer.Argument(help="A model's .h5, its card beside it.")],
-    query: Annotated[Path, typer.Option(help="The image to compare with.")],
-    index: Annotated[Path, typer.Option(help="A folder of images to search.")],
-    top: Annotated[int, typer.Option(min=1, max=500, help="How many images.")] = 20,
-    sheet: Annotated[Path | None, typer.Option(help="PNG to draw; default similar-to-<query>.png.")] = None,
-) -> int:
-    """List the most similar images as CSV, and draw them side by side."""
-    from steelbench.cli.commands.retrieve import retrieve_files
-
-    return retrieve_files(model, query, index, top, sheet)
-
-
-@app.command()
-def enroll(
-    model: Annotated[Path, typer.Argument(help="A triplet or arcface model's .h5, its card beside it.")],
-    new_class_dir: Annotated[Path, typer.Argument(help="A folder with images of the new class, which it is named by.")],
-    out: Annotated[Path | None, typer.Option(help="The new .h5; default MODEL-with-CLASS.h5 beside it.")] = None,
-) -> int:
-    """Add a class to a model from a few images, without training; writes a new model."""
-    from steelbench.cli.commands.enroll import enroll_folder
-
-    return enroll_folder(model, new_class_dir, out)
-
-
 @weights_app.command("list")
 def weights_list(
-    backbones: Annotated[str | None, BACKBONES] = None, weights_dir: Annotated[Path | None, FOLDER] = None
+    backbones: Annotated[str | None, BACKBONES] = None, weights_dir: Annotated[Path | None, WEIGHTS_DIR] = None
 ) -> None:
-    """File names, sizes, md5, where from, where to put them."""
+    """List the files: names, sizes, md5, where they come from and where to put them."""
     from steelbench.cli.commands.weights import list_files
 
     list_files(backbones, weights_dir)
@@ -177,8 +246,8 @@ def weights_list(
 @weights_app.command("download")
 def weights_download(
     backbones: Annotated[str | None, BACKBONES] = None,
-    weights_dir: Annotated[Path | None, FOLDER] = None,
-    kind: Annotated[str, typer.Option(help="imagenet or noisy-student.")] = "imagenet",
+    weights_dir: Annotated[Path | None, WEIGHTS_DIR] = None,
+    kind: Annotated[str, typer.Option(metavar="NAME", help="imagenet or noisy-student.")] = "imagenet",
 ) -> None:
     """Fetch the files that are missing."""
     from steelbench.cli.commands.weights import download_files
@@ -188,7 +257,7 @@ def weights_download(
 
 @weights_app.command("verify")
 def weights_verify(
-    backbones: Annotated[str | None, BACKBONES] = None, weights_dir: Annotated[Path | None, FOLDER] = None
+    backbones: Annotated[str | None, BACKBONES] = None, weights_dir: Annotated[Path | None, WEIGHTS_DIR] = None
 ) -> int:
     """Check the files that are here against their md5 and architecture."""
     from steelbench.cli.commands.weights import verify_files
@@ -198,7 +267,7 @@ def weights_verify(
 
 @cache_app.command("info")
 def cache_info() -> None:
-    """Where the cache is, and how much each backbone keeps in it."""
+    """Show the cache's folder and the size of each backbone's features."""
     from steelbench.cli.commands.cache import info
 
     info()
@@ -206,8 +275,10 @@ def cache_info() -> None:
 
 @cache_app.command("clear")
 def cache_clear(
-    backbone: Annotated[str | None, typer.Option(help="Only this backbone's features.")] = None,
-    older_than: Annotated[float, typer.Option(min=0, help="Only what was not written to for so many days.")] = 0.0,
+    backbone: Annotated[str | None, typer.Option(metavar="NAME", help="Only this backbone's features.")] = None,
+    older_than: Annotated[
+        float, typer.Option(metavar="DAYS", min=0, help="Only features that are older than so many days.")
+    ] = 0.0,
 ) -> None:
     """Delete cached features; they are computed again when needed."""
     from steelbench.cli.commands.cache import clear_cache
@@ -217,11 +288,11 @@ def cache_clear(
 
 @data_app.command("demo")
 def data_demo(
-    out: Annotated[Path, typer.Argument(metavar="OUT_DIR")],
-    images: Annotated[int, typer.Option(help="Number of images, planted copies included.")] = 360,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="A new folder.")],
+    images: Annotated[int, typer.Option(metavar="N", help="Number of images, planted copies included.")] = 360,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another seed draws other images.")] = 0,
 ) -> None:
-    """Write the demo data set: six procedural steel textures, and what was planted in truth.json."""
+    """Write the demo images: six procedural steel textures, and the truth about them in truth.json."""
     from steelbench.data.demo import write_demo
 
     print(write_demo(out, images, seed))

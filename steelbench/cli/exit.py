@@ -1,4 +1,4 @@
-"""From what a program does or raises to one line on standard error and an exit code."""
+"""Turn how a program ends into an exit code and at most one line on standard error."""
 
 from __future__ import annotations
 
@@ -8,96 +8,121 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from steelbench.cli.terminal import say
 from steelbench.errors import SteelbenchError
 
 INTERRUPTED = 130
-# What is wrong with a path that the user gave, not with steelbench.
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+# The user named a path that cannot be used; steelbench is not at fault.
 UNUSABLE = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,
-}  # fmt: skip
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; returns its exit code, as `exit_code`."""
+    """Run one command line and return its exit code, as `exit_code` does.
 
-    def typed() -> int:
+    Args:
+        arguments: the words after `steelbench`; None for those of this process.
+    """
+
+    def command() -> int:
         from steelbench.cli.app import app
 
         return app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
 
-    return exit_code(typed)
+    return exit_code(command)
 
 
 def exit_code(program: Callable[[], int | None]) -> int:
-    """Run a program that may raise; what went wrong is told in one line. Returns the exit code.
+    """Run a program and return its exit code; whatever it raises becomes one line on standard error.
 
-    0 done; 1 something failed that is not the user's mistake; 2 the user's mistake.
+    Args:
+        program: returns an exit code, or None for 0.
+
+    Returns:
+        0 done; 1 something failed that is not the user's mistake; 2 the user's mistake; 130 interrupted.
+
+    Raises:
+        Exception: an unexpected one, only if STEELBENCH_DEBUG is set.
     """
     try:
         code = int(program() or 0)
-        # What a full disk or a closed pipe does to the last lines must come out here, not at the interpreter's end.
+        # A full disk or a closed pipe fails here, where it can be reported, and not when the interpreter ends.
         sys.stdout.flush()
-        return _interrupted() if code == INTERRUPTED else code
-    except SteelbenchError as error:
-        return _say(str(error), 2)
     except KeyboardInterrupt:
-        return _interrupted()
-    except BrokenPipeError:
-        return _hush()
+        code = INTERRUPTED
     except SystemExit as stop:
-        # What typer and rich make of a broken pipe.
-        if isinstance(stop.__context__, BrokenPipeError):
-            return _hush()
-        raise
+        # Typer and rich exit by themselves when a pipe is closed.
+        if not _reader_has_ended(stop.__context__):
+            raise
+        code = _discard_output()
     except Exception as error:
-        return _explain(error)
+        code = _discard_output() if _reader_has_ended(error) else _report(error)
+    if code == INTERRUPTED:
+        say("interrupted; the same command goes on where it stopped.")
+    return code
 
 
-def _interrupted() -> int:
-    return _say("interrupted; the same command goes on where it stopped.", INTERRUPTED)
+def _reader_has_ended(error: BaseException | None) -> bool:
+    """Return whether the program that reads our output has ended, as in `| head`."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    # What Windows calls a closed pipe.
+    return os.name == "nt" and isinstance(error, OSError) and error.errno == errno.EINVAL and error.filename is None
 
 
-def _hush() -> int:
-    """The reader of our output has gone, as in `| head`; nothing may be written to it any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _discard_output() -> int:
+    """Send what is left of standard output to nowhere, as it would fail again when the interpreter ends. Returns 0."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _explain(error: Exception) -> int:
-    # The command line's own complaints; their classes live in other places in other versions of typer.
+def _report(error: Exception) -> int:
+    """Print what went wrong; returns the exit code."""
+    if isinstance(error, SteelbenchError):
+        say(str(error))
+        return 2
+    # Errors of the command line itself; their classes live in other places in other versions of typer.
     if hasattr(error, "format_message"):
-        if type(error).__name__ == "NoArgsIsHelpError":
-            print(error.format_message(), file=sys.stderr)
-            return 2
-        return _say(error.format_message(), getattr(error, "exit_code", 2))
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        _drop_output()
-        return _say(
-            f"the disk is full ({error.filename or 'while writing'}). Make room; the same command goes on where it "
-            "stopped.",
-            1,
-        )
+        return _report_usage(error.format_message(), error)
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        _discard_output()
+        place = error.filename or "while writing"
+        say(f"the disk is full ({place}). Make room; the same command goes on where it stopped.")
+        return 1
     if isinstance(error, OSError) and error.errno in UNUSABLE:
-        return _say(
-            f"{error.filename} cannot be used ({error.strerror}); choose another place or change its rights.", 2
-        )
+        say(_unusable(error))
+        return 2
     if os.environ.get("STEELBENCH_DEBUG"):
         raise error
-    return _say(
+    say(
         f"this is a fault in steelbench: {type(error).__name__}: {error}. What was finished is kept. "
-        "STEELBENCH_DEBUG=1 shows where it happened; please report it.",
-        1,
+        "STEELBENCH_DEBUG=1 shows where it happened; please report it."
     )
+    return 1
 
 
-def _drop_output() -> None:
-    """What still waits for a full disk would fail once more, without a word of ours, when the interpreter ends."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _report_usage(message: str, error: Exception) -> int:
+    """Print a mistake on the command line, or the help for a command line without a command."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message, file=sys.stderr)
+        return 2
+    say(message)
+    return int(getattr(error, "exit_code", 2))
 
 
-def _say(text: str, code: int) -> int:
-    # Names of files and classes may hold line ends and a terminal's commands; the message stays one line.
-    line = "".join(char if char.isprintable() else " " if char.isspace() else repr(char)[1:-1] for char in text)
-    print(f"steelbench: {line}", file=sys.stderr)
-    return code
+def _unusable(error: OSError) -> str:
+    # Of a rename the second name is the user's, the first a temporary one.
+    path = error.filename2 or error.filename
+    # Windows does not replace a file that another program, such as a spreadsheet, has open.
+    close = ", or close the program that has it open" if getattr(error, "winerror", None) else ""
+    return f"{path} cannot be used ({error.strerror}); choose another place or change its rights{close}."

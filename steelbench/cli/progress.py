@@ -1,15 +1,17 @@
-"""Progress on standard error: a bar with the time left on a terminal, a line per step elsewhere."""
+"""Progress on standard error: bars with the time left on a terminal, a line for each step elsewhere."""
 
 from __future__ import annotations
 
-import sys
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-WORDS = {
+from steelbench.cli.terminal import say
+
+# Step of a computation -> how it is shown, before the name of what is computed.
+TITLES = {
     "decode": "reading",
     "fetch": "fetching",
     "load": "building",
@@ -21,8 +23,8 @@ WORDS = {
 }
 
 
-class Terminal:
-    """Shows (step, name, done, total), a bar for each name; use as a context."""
+class ProgressDisplay:
+    """Shows reports of progress, a bar for each name; a `steelbench.progress.Progress` to use as a context."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
@@ -48,15 +50,19 @@ class Terminal:
         self.bar.stop()
 
     def __call__(self, step: str, name: str, done: int, total: int) -> None:
-        """Show that `done` of `total` is reached; `total` 0 means that it is not known."""
-        title = f"{WORDS.get(step, step)} {name}".strip()
-        if not self.console.is_terminal:
-            if self.titles.get(name) != title:
-                print(f"steelbench: {title}" + (f" ({total})" if total else ""), file=sys.stderr, flush=True)
-        elif self.titles.get(name) != title:
-            if name in self.tasks:
-                self.bar.remove_task(self.tasks[name])
-            self.tasks[name] = self.bar.add_task(title, total=total or None)
-        self.titles[name] = title
+        """Show that `done` of `total` units are finished; `total` 0 means that it is not known."""
+        title = f"{TITLES.get(step, step)} {name}".strip()
+        if self.titles.get(name) != title:
+            self.titles[name] = title
+            self._begin(name, title, total)
         if name in self.tasks:
             self.bar.update(self.tasks[name], completed=done, total=total or None, visible=not total or done < total)
+
+    def _begin(self, name: str, title: str, total: int) -> None:
+        """Replace the bar of `name` by one for its next step; print a line where there are no bars."""
+        if not self.console.is_terminal:
+            say(title + (f" ({total})" if total else ""))
+            return
+        if name in self.tasks:
+            self.bar.remove_task(self.tasks[name])
+        self.tasks[name] = self.bar.add_task(title, total=total or None)

@@ -1,4 +1,4 @@
-"""Tables on standard output: the leaderboard, and what `steelbench list` knows."""
+"""Print tables on standard output: the leaderboard, and those of `steelbench list`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from steelbench.cli.terminal import say
 from steelbench.data.readers import DATASETS
 from steelbench.errors import choose
 from steelbench.experiment import METHODS
@@ -34,7 +35,13 @@ METRICS = {
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """Print a plain table; on a pipe nothing is cut off."""
+    """Print a plain table; nothing is cut off where the output is no terminal.
+
+    Args:
+        columns: their names.
+        rows: the cells of each row, in the order of the columns.
+        right: names of columns that are aligned to the right.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
@@ -49,18 +56,18 @@ def _console() -> Console:
 
 
 def print_leaderboard(summary: Summary) -> None:
-    """The leaderboard in short and what may be concluded from it; warnings first."""
+    """Print the leaderboard and its conclusion; notices and failures go to standard error."""
     for notice in summary.warnings:
-        print(f"steelbench: {notice.level}: {notice.row + ': ' if notice.row else ''}{notice.text}", file=sys.stderr)
+        say(f"{notice.level}: {notice.row + ': ' if notice.row else ''}{notice.text}")
     show(*_fitting(_leaderboard_columns(summary.rows), _console().width), right=RIGHT)
     for row in summary.rows:
         if row.status == "failed":
-            print(f"steelbench: {row.name} failed: {row.reason}", file=sys.stderr)
+            say(f"{row.name} failed: {row.reason}")
     print(f"\n{conclusion(summary)}")
 
 
 def _leaderboard_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """The cells of each column, most important column first; a column that would be empty is left out."""
+    """Return the cells by column, most important column first, without columns that would be empty."""
     marks = standings(rows)
     columns = {
         "model": [row_label(row) for row in rows],
@@ -81,7 +88,7 @@ def _worse(row: Row) -> str:
 
 
 def _fitting(columns: dict[str, list[str]], width: int) -> tuple[list[str], Iterable[Sequence[str]]]:
-    """Names and lines of the first columns that fit into `width` characters; model and accuracy stay in any case."""
+    """Return names and rows of the first columns that fit into `width` characters; two are always kept."""
     kept: list[str] = []
     used = 0
     for name, cells in columns.items():
@@ -92,7 +99,7 @@ def _fitting(columns: dict[str, list[str]], width: int) -> tuple[list[str], Iter
 
 
 def list_backbones() -> None:
-    """The rows of `BACKBONES`, and how an ensemble of them is named."""
+    """Print the rows of `BACKBONES`, and how an ensemble of them is named."""
     show(
         ("backbone", "keras.applications", "pixels", "features", "parameters", "weights"),
         (
@@ -109,7 +116,7 @@ def list_backbones() -> None:
 
 
 def list_methods() -> None:
-    """The rows of `METHODS` with the settings that `--set` takes."""
+    """Print the rows of `METHODS` with the settings that `--set` takes."""
     show(
         ("method", "what it does", "settings (--set METHOD.FIELD=VALUE)"),
         (
@@ -124,12 +131,12 @@ def list_methods() -> None:
 
 
 def list_datasets() -> None:
-    """The rows of `DATASETS`."""
+    """Print the rows of `DATASETS`."""
     show(("reader", "what it recognises"), ((name, row.layout) for name, row in DATASETS.items()))
 
 
 def list_metrics() -> None:
-    """The columns of the leaderboard that measure."""
+    """Print the measures in the leaderboard's columns."""
     show(("metric", "meaning"), METRICS.items())
 
 
@@ -142,7 +149,11 @@ LISTS = {
 
 
 def print_lists(what: str | None) -> None:
-    """One of the tables, or all."""
+    """Print one of the tables, or all of them.
+
+    Raises:
+        SteelbenchError: if there is no table of that name.
+    """
     for name in [choose("list", what, LISTS)] if what else LISTS:
         if what is None:
             print(f"\n{name.upper()}")

@@ -1,4 +1,4 @@
-"""Numbers that others published for a known data set: shown beside ours, never mixed in."""
+"""Read the numbers that others published for a known data set; the report shows them beside ours."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ from pathlib import Path
 
 from steelbench.records import Record
 
-# They belong to the repository; a package that was installed without it shows none.
-FOLDER = Path(__file__).resolve().parents[2] / "results" / "reference"
+FOLDER = Path(__file__).with_name("published_numbers")
 
 
 class Published(Record):
-    """One published number, with what is known of how it was made and what is wrong with it."""
+    """One published number, with its source, its protocol and its faults.
+
+    Attributes:
+        dataset: its name.
+        source: authors, title, year.
+        url: of the source.
+        model: as the source names it.
+        protocol: how it was trained and measured, as far as the source says.
+        split: of the images, as far as the source says.
+        accuracy: 0 to 1.
+        macro_f1: 0 to 1; None if it is not published.
+        remark: why it is not to be compared with ours, or what is not known.
+    """
 
     dataset: str
     source: str
@@ -27,25 +38,33 @@ class Published(Record):
     remark: str
 
 
-# File in `FOLDER`, and the class names that the data set is known by.
+# File in `FOLDER` -> names of the classes, by which the data set is recognised.
 KNOWN = {
     "x-sdd.csv": (
-        "finishing roll printing", "iron sheet ash", "oxide scale of plate system",
-        "oxide scale of temperature system", "red iron", "slag inclusion", "surface scratch",
+        "finishing roll printing",
+        "iron sheet ash",
+        "oxide scale of plate system",
+        "oxide scale of temperature system",
+        "red iron",
+        "slag inclusion",
+        "surface scratch",
     ),
     "severstal.csv": ("defect_1", "defect_2", "defect_3", "defect_4"),
-}  # fmt: skip
+}
 
 
 def published_for(classes: Sequence[str]) -> list[Published]:
-    """Published numbers for the data set with these class names, best first; none for an unknown one.
+    """Return the published numbers for the data set with these classes.
 
     Args:
-        classes: their names; case and separators do not matter, nor does a class "none" for images without a defect.
+        classes: their names. Case and separators do not matter, nor does a class "none" for images without a defect.
+
+    Returns:
+        The numbers, highest accuracy first; empty for an unknown data set.
     """
     asked = {_plain(name) for name in classes} - {"none"}
     file = next((file for file, names in KNOWN.items() if asked == {_plain(name) for name in names}), None)
-    if file is None or not (FOLDER / file).is_file():
+    if file is None:
         return []
     with (FOLDER / file).open(newline="", encoding="utf-8") as lines:
         rows = [Published(**{key: value or None for key, value in row.items()}) for row in csv.DictReader(lines)]

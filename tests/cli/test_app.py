@@ -1,10 +1,9 @@
-"""The command line as a hostile and as a clumsy user meets it: nothing here trains, nothing imports TensorFlow."""
+"""The command line as users with wrong arguments or wrong data meet it: nothing here trains."""
 
 import os
 import shutil
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -258,17 +257,16 @@ def test_a_name_with_line_ends_and_terminal_commands_stays_one_plain_line(steel,
     assert "two lines" in message and "\x1b" not in message
 
 
-def test_without_weights_and_network_the_message_comes_fast_and_names_both_ways(steel, tmp_path):
+def test_without_weights_and_network_the_message_names_both_ways(steel, tmp_path):
     environment = {**os.environ, "KERAS_HOME": str(tmp_path / "keras"), "https_proxy": "http://127.0.0.1:9"}
     environment.pop("STEELBENCH_WEIGHTS_DIR", None)
-    start = time.monotonic()
 
     done = in_a_process(
         "import sys; from steelbench.cli.exit import main; sys.exit(main(sys.argv[1:]))",
         "run", "--data", steel, "--results", tmp_path / "results", env=environment,
     )  # fmt: skip
 
-    assert done.returncode == 2 and time.monotonic() - start < 60
+    assert done.returncode == 2
     message = done.stderr.splitlines()[-1]
     for word in ("vgg19_weights", "253f8cb515780f3b799900260a226db6", str(tmp_path / "keras"), "--weights random"):
         assert word in message
@@ -279,21 +277,6 @@ def test_two_runs_in_one_results_folder_the_second_is_refused(steel, refused, tm
     with FileLock(tmp_path / ".lock"):
         assert "another steelbench run" in refused("run", "--data", steel, *SMALL, "--results", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
-
-
-def test_help_lists_reports_and_refusals_do_not_import_tensorflow(steel, tmp_path):
-    code = f"""
-import sys
-from steelbench.cli.exit import main
-assert main(["--help"]) == main(["run", "--help"]) == main(["list"]) == main(["cache", "info"]) == 0
-assert main(["report", {str(tmp_path)!r}]) == main(["run", "--data", {str(steel)!r}, "--folds", "9"]) == 2
-(open({str(tmp_path / "m.h5")!r}, "w").write("text"), open({str(tmp_path / "m.json")!r}, "w").write("{{}}"))
-assert main(["predict", {str(tmp_path / "m.h5")!r}, {str(steel)!r}]) == 2
-assert not {{"tensorflow", "keras", "openvino"}} & set(sys.modules)
-"""
-    done = in_a_process(code)
-
-    assert done.returncode == 0, done.stderr
 
 
 def test_ctrl_c_in_any_command_ends_with_130_and_one_line(monkeypatch, capsys):
@@ -321,15 +304,14 @@ def test_output_into_a_full_disk_is_said_and_into_a_closed_pipe_is_not():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_nothing_at_all_gives_the_help_and_2(capsys):
-    assert main([]) == 2
-    assert "Usage" in capsys.readouterr().err
-
-
-def test_a_fault_of_ours_is_owned_and_exits_1(monkeypatch, refused):
+def test_an_unexpected_error_is_called_a_fault_of_steelbench_and_exits_1(monkeypatch, capsys):
     monkeypatch.setattr("steelbench.cli.tables.print_lists", lambda what: {}["a key that is missing"])
 
     assert main(["list"]) == 1
+    assert capsys.readouterr().err == (
+        "steelbench: this is a fault in steelbench: KeyError: 'a key that is missing'. What was finished is kept. "
+        "STEELBENCH_DEBUG=1 shows where it happened; please report it.\n"
+    )
 
 
 def test_the_default_results_folder_lies_below_results_whatever_data_is_called(steel, refused, monkeypatch):

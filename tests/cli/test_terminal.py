@@ -1,14 +1,16 @@
-"""The leaderboard on standard output."""
+"""What the user sees in a terminal: the leaderboard on standard output, lines on standard error."""
 
-import subprocess
-import sys
+import ast
+from pathlib import Path
 
 import pytest
 from results_folder import failed_row, hog_row, judged, majority_row, model_row, summary
 from rich.console import Console
 
+import steelbench
 from steelbench.cli import tables
 from steelbench.cli.tables import print_leaderboard
+from steelbench.cli.terminal import say
 
 
 def printed(record, capsys):
@@ -59,11 +61,24 @@ def test_a_narrow_terminal_drops_columns_and_breaks_no_name(capsys, monkeypatch,
         assert first.startswith("efficientnet_b0 + softmax t=0.05 ") and second.startswith("xception + linear ")
 
 
-def test_help_loads_no_statistics():
-    code = (
-        "import sys; from steelbench.cli.exit import main; main(['--help']); main(['run', '--help']);"
-        "heavy = {'scipy', 'statsmodels', 'sklearn', 'matplotlib', 'seaborn', 'pandas'} & set(sys.modules);"
-        "assert not heavy, heavy"
-    )
+def test_a_line_for_the_user_stays_one_plain_line(capsys):
+    say("two\nlines\x1b[2J and Fläche 鉄")
 
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    told = capsys.readouterr()
+    assert told.err == "steelbench: two lines\\x1b[2J and Fläche 鉄\n" and not told.out
+
+
+def prints(path):
+    """Numbers of the lines that call `print`."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+
+
+def test_only_the_command_line_prints():
+    """What lies below it raises an exception, or calls a progress callback."""
+    package = Path(steelbench.__file__).parent
+    # A program of its own as well, whose output its parent process reads.
+    programs = {package / "models" / "keras_hub.py"}
+
+    below = [path for path in package.rglob("*.py") if package / "cli" not in path.parents and path not in programs]
+    assert not {str(path): lines for path in below if (lines := prints(path))}

@@ -1,1 +1,1 @@
-"""What each command does."""
+"""One module for each command of `steelbench`, imported when the command runs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steelbench.cli.progress import Terminal
+from steelbench.cli.progress import ProgressDisplay
 
 # What the audit calls its stages, in words.
 STAGES = {
@@ -24,7 +24,7 @@ def run_audit(data: str, out: Path, include_none: bool, bit_depth: int | None) -
     from steelbench.audit.thumbnails import draw_files, draw_pairs
     from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page
 
-    with Terminal() as terminal:
+    with ProgressDisplay() as terminal:
         found = audit_data(
             data,
             include_none=include_none,

@@ -1,4 +1,4 @@
-"""`steelbench cache info|clear`."""
+"""`steelbench cache`: show or clear the cached features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from steelbench.models.backbones import BACKBONES
 
 
 def info() -> None:
-    """Print the folder, and for each space its backbone, way of computing, images, size and age."""
+    """Print the cache's folder, and for each feature store how it was computed, its images, MB and age in days."""
     found = spaces(cache_folder())
     print(cache_folder())
     show(
@@ -30,7 +30,15 @@ def info() -> None:
 
 
 def clear_cache(backbone: str | None, older_than_days: float) -> None:
-    """Delete and say how much was freed."""
+    """Delete cached features and print the MB that were freed.
+
+    Args:
+        backbone: the only one whose features are deleted; None for all.
+        older_than_days: only stores that were last written to so many days ago, or earlier.
+
+    Raises:
+        SteelbenchError: for an unknown backbone.
+    """
     if backbone:
         choose("backbone", backbone, BACKBONES)
     print(f"{clear(cache_folder(), backbone, older_than_days) / 1e6:.1f} MB freed")

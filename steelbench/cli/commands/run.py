@@ -1,36 +1,46 @@
-"""`steelbench run`: experiments from names or a suite file, then the runner, the leaderboard, the report."""
+"""`steelbench run`: make the experiments from names or a suite file, run them, write leaderboard and report."""
 
 from __future__ import annotations
 
 import dataclasses
 import runpy
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from steelbench.cli.progress import Terminal
+from steelbench.cli.progress import ProgressDisplay
+from steelbench.cli.terminal import say
 from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import METHODS, Experiment, RunOptions, method_of, parse_assignments, with_fields
 from steelbench.models import keras_hub
 from steelbench.models.backbones import BACKBONES, parts_of
+from steelbench.progress import Progress
 from steelbench.records import Notice, Summary, read_record
 
-Progress = Callable[[str, str, int, int], None]
 MAIN_BACKBONES = ("vgg19", "efficientnet_b0", "xception", "inception_v3")
-# Takes the place of a preset of KerasHub that cannot be had.
+# Runs in place of a KerasHub preset that cannot be fetched.
 FALLBACK = "resnet50"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What decides the experiments: as typed, not yet checked."""
+    """The options that decide which experiments run, as typed, not yet checked.
+
+    Attributes:
+        suite: a suite file; None for all pairs of `backbones` and `methods`.
+        backbones: names, separated by commas; None for the suite's, or the main ones.
+        methods: names, separated by commas; None for the suite's, or softmax.
+        assignments: `METHOD.FIELD=VALUE` texts.
+        epochs: for every method that has epochs; None for each method's own.
+        silence: codes of notices that are left out of the report.
+    """
 
     suite: Path | None
     backbones: str | None
     methods: str | None
     assignments: Sequence[str]
     epochs: int | None
+    silence: tuple[str, ...] = ()
 
 
 def _names(text: str, kind: str, choices: Any, check: Callable[[str], Any]) -> list[str]:
@@ -47,14 +57,17 @@ def _method(name: str) -> str:
 
 
 def load_suite(path: Path) -> tuple[list[Experiment], dict[str, Any]]:
-    """The experiments of a suite file and its preset for the demo data.
+    """Return the experiments of a suite file and its preset for the demo data.
+
+    Returns:
+        The list EXPERIMENTS; the dict DEMO of option -> value, empty if the file has none.
 
     Raises:
         SteelbenchError: if the file is missing, fails, or has no EXPERIMENTS.
     """
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise SteelbenchError(f"--suite {path} {what}; name a Python file with a list EXPERIMENTS.")
+        reason = "is a folder" if path.is_dir() else "does not exist"
+        raise SteelbenchError(f"--suite {path} {reason}; name a Python file with a list EXPERIMENTS.")
     try:
         names = runpy.run_path(str(path), run_name="steelbench_suite")
     except SteelbenchError as error:
@@ -77,7 +90,12 @@ def _is_experiment(item: Any) -> bool:
 
 
 def make_experiments(request: Request, preset: dict[str, Any], suite: list[Experiment] | None) -> list[Experiment]:
-    """The experiments that a command asks for, seed 0 and fold 0.
+    """Return the experiments that a command asks for, each for seed 0 and fold 0.
+
+    Args:
+        request: the options as typed.
+        preset: option -> value, for options that were not given.
+        suite: the experiments of the suite file, to choose from; None without one.
 
     Raises:
         SteelbenchError: for unknown names, or if nothing is left to run.
@@ -112,10 +130,10 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
 
 
 def replace_missing(experiments: Sequence[Experiment], progress: Progress) -> tuple[list[Experiment], list[Notice]]:
-    """Presets of KerasHub are made ready; where one cannot be had, `FALLBACK` takes its place, loudly.
+    """Fetch the presets of KerasHub; replace one that cannot be fetched by `FALLBACK`, and say so.
 
     Returns:
-        The experiments, and a notice for each preset that is missing.
+        The experiments without those that are named twice after that, and a notice for each missing preset.
 
     Raises:
         SteelbenchError: if there is no such preset.
@@ -130,7 +148,7 @@ def replace_missing(experiments: Sequence[Experiment], progress: Progress) -> tu
         if reason
     ]
     for notice in notices:
-        print(f"steelbench: {notice.text}", file=sys.stderr)
+        say(notice.text)
     taken, chosen = {experiment.name for experiment in experiments}, []
     for experiment in experiments:
         named = dict.fromkeys(FALLBACK if missing.get(part) else part for part in parts_of(experiment.backbone))
@@ -141,13 +159,23 @@ def replace_missing(experiments: Sequence[Experiment], progress: Progress) -> tu
     return chosen, notices
 
 
-def execute(options: RunOptions, experiments: list[Experiment], command: str) -> int:
-    """Run, write leaderboard and report, print the leaderboard; returns the exit code."""
+def execute(options: RunOptions, experiments: list[Experiment], command: str, silence: tuple[str, ...] = ()) -> int:
+    """Run experiments, write leaderboard and report, print the leaderboard.
+
+    Args:
+        options: of the run.
+        experiments: for seed 0 and fold 0; the run makes the others.
+        command: the command line, for the record.
+        silence: codes of notices that are left out of the report.
+
+    Returns:
+        The exit code: 1 if an experiment failed.
+    """
     from steelbench.evaluation.leaderboard import assemble
     from steelbench.report.results_page import build_report
     from steelbench.runs.run import run
 
-    with Terminal() as terminal:
+    with ProgressDisplay() as terminal:
         experiments, notices = replace_missing(experiments, terminal)
         outcome = run(options, experiments, command, terminal)
         if outcome is None:
@@ -158,7 +186,8 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str) ->
             summary = assemble(
                 options.results, outcome.dataset, outcome.split, outcome.failures, outcome.notices, outcome.weights
             )
-            build_report(options.results)
+            more = {"silence": silence} if silence else {}
+            build_report(options.results, **more)
     from steelbench.cli.tables import print_leaderboard
 
     print_leaderboard(summary)
@@ -167,12 +196,12 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str) ->
 
 
 def foresee(options: RunOptions, experiments: list[Experiment]) -> int:
-    """Print what would run, what is cached, and what it will take; returns the exit code."""
+    """Print for each backbone the runs, the images that are cached, the minutes and the memory; returns 0."""
     from steelbench.cli.tables import show
     from steelbench.runs.run import preview
     from steelbench.runs.scheduler import most_alive
 
-    with Terminal() as terminal:
+    with ProgressDisplay() as terminal:
         experiments, _ = replace_missing(experiments, terminal)
         forecasts, counts = preview(options, experiments, terminal)
     show(
@@ -188,7 +217,7 @@ def foresee(options: RunOptions, experiments: list[Experiment]) -> int:
         right=("pixels", "runs", "images", "cached", "images/s", "minutes", "memory GiB"),
     )  # fmt: skip
     total = sum(item.seconds for item in forecasts) / 60
-    # So many workers are alive at a time: one computes, the others get ready or save.
+    # So many workers are alive at a time: one computes features, the others start or save.
     memory = sum(sorted(item.memory_gib for item in forecasts)[-most_alive() :])
     print(
         f"{counts['to do']} of {counts['in all']} runs to do, at most about {total:.1f} minutes and "

@@ -1,4 +1,4 @@
-"""`steelbench stitch`: a whole model from a run whose head alone was kept."""
+"""`steelbench stitch`: make the whole model of a run whose head alone was kept."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from steelbench.records import RunRecord, read_record
 
 
 def stitch_run(results: Path, run_name: str) -> Path:
-    """Put the head of a run onto the encoder of the model that its row offers.
+    """Put the head of a run onto the encoder of its row's saved model.
 
-    All runs of a row share one frozen encoder, so the offered model's is theirs, too.
+    All runs of a row share one frozen encoder, so the saved model of seed 0, fold 0 has that of every other run.
+
+    Args:
+        results: the results folder.
+        run_name: `<name>-s<seed>-f<fold>`, a folder in `results/runs`.
 
     Returns:
         The path of the new `.h5`, its card beside it.
 
     Raises:
-        SteelbenchError: for an unknown run, or if the row's offered model is missing.
+        SteelbenchError: for an unknown run, if the row's saved model is missing, or if the run changed its encoder.
     """
     folder = results / "runs" / run_name
     if Path(run_name).name != run_name or not (folder / "result.json").is_file():

@@ -1,10 +1,10 @@
-"""`steelbench weights list|download|verify`: for plants without internet, and for those with it."""
+"""`steelbench weights`: list, download and verify the files of pretrained weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from steelbench.cli.progress import Terminal
+from steelbench.cli.progress import ProgressDisplay
 from steelbench.cli.tables import show
 from steelbench.errors import SteelbenchError, choose
 from steelbench.models.backbones import BACKBONES, WeightsFile
@@ -14,20 +14,26 @@ KINDS = ("imagenet", "noisy-student")
 
 
 def files(backbones: str | None) -> list[tuple[str, str, WeightsFile]]:
-    """(backbone, kind, file) of every file that the named backbones can use."""
+    """Return (backbone, kind, file) of every file that backbones can use.
+
+    Args:
+        backbones: names, separated by commas; None for all.
+
+    Raises:
+        SteelbenchError: for an unknown backbone.
+    """
     given = [] if backbones is None else backbones.split(",")
     names = [choose("backbone", name.strip(), BACKBONES) for name in given] or list(BACKBONES)
-    found = [
+    return [
         (name, kind, file)
         for name in names
         for kind, file in (("imagenet", BACKBONES[name].imagenet), ("noisy-student", BACKBONES[name].noisy_student))
         if file is not None
     ]
-    return found
 
 
 def list_files(backbones: str | None, folder: Path | None) -> None:
-    """Print file names, sizes, md5, where from, and whether they are here."""
+    """Print names, sizes, md5 and origins of the files, and where they were found."""
     show(
         ("backbone", "kind", "file", "MB", "md5", "from", "here"),
         (
@@ -43,15 +49,20 @@ def list_files(backbones: str | None, folder: Path | None) -> None:
 
 
 def download_files(backbones: str | None, folder: Path | None, kind: str) -> None:
-    """Fetch what is missing.
+    """Fetch the files that are missing, verify all, print their paths.
+
+    Args:
+        backbones: names, separated by commas; None for all.
+        folder: looked into first, and written to; None for the usual ones.
+        kind: "imagenet" or "noisy-student".
 
     Raises:
-        SteelbenchError: for the first file that cannot be had.
+        SteelbenchError: for the first file that cannot be fetched or verified.
     """
     wanted = [entry for entry in files(backbones) if entry[1] == choose("kind of weights", kind, KINDS)]
     if not wanted:
         raise SteelbenchError(f"there are no {kind} weights of {backbones}; see steelbench weights list.")
-    with Terminal() as terminal:
+    with ProgressDisplay() as terminal:
         for name, _, file in wanted:
             path = find_file(file, folder) or download(file, folder, lambda n, d, t: terminal("fetch", n, d, t))
             verify_file(path, name, file)
@@ -59,7 +70,14 @@ def download_files(backbones: str | None, folder: Path | None, kind: str) -> Non
 
 
 def verify_files(backbones: str | None, folder: Path | None) -> int:
-    """Check every file that is here; returns 2 if one is not what its name says, or none is here."""
+    """Verify every file that is found, and print the verdict.
+
+    Returns:
+        The exit code: 2 if a file is not what its name says.
+
+    Raises:
+        SteelbenchError: if no file is found.
+    """
     code, seen = 0, 0
     for name, _, file in files(backbones):
         path = find_file(file, folder)

@@ -1,0 +1,67 @@
+"""Options of the command line that several commands share, or that set a field of `RunOptions`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+import typer
+
+from steelbench.experiment import RunOptions
+
+DATA = typer.Option("--data", metavar="DIR|CSV|demo", help="Folder of images, CSV file, or the word demo.")
+RESULTS = typer.Argument(metavar="RESULTS_DIR", help="Folder that `steelbench run --results` wrote.")
+MODEL = typer.Argument(metavar="MODEL", help="A model's .h5, its card beside it.")
+WEIGHTS_DIR = typer.Option("--weights-dir", metavar="DIR", help="Looked into first; else STEELBENCH_WEIGHTS_DIR.")
+BACKBONES = typer.Option("--backbones", metavar="A,B", help="Names of backbones, separated by commas; default all.")
+SILENCE = typer.Option("--silence", metavar="CODE", help="Code of a notice to leave out; may be given again.")
+
+
+def run_option(field: str, help: str, metavar: str | None = None, default: str = "") -> Any:
+    """Return the option that sets a field of `RunOptions`.
+
+    Choices, limits and default come from the field, so that they are written once.
+
+    Args:
+        field: its name; the option is called like it.
+        help: what it means, without choices, limits, default and full stop.
+        metavar: what stands for the value in the help; None for a flag.
+        default: what None stands for, where that is the field's default.
+    """
+    info = RunOptions.model_fields[field]
+    name = f"--{field.replace('_', '-')}"
+    if get_origin(info.annotation) is Literal:
+        return typer.Option(name, metavar=metavar, help=f"{help}: {_listed(get_args(info.annotation), info.default)}.")
+    limits = _limits(info.metadata)
+    if not default and not isinstance(info.default, bool) and isinstance(info.default, int | float | str):
+        default = str(info.default)
+    notes = [f"{limits[0]} to {limits[1]}" if limits else "", f"default {default}" if default else ""]
+    told = ", ".join(filter(None, notes))
+    return typer.Option(
+        name,
+        metavar=metavar,
+        help=f"{help}; {told}." if told else f"{help}.",
+        callback=_refuse_outside(*limits) if limits else None,
+    )
+
+
+def _listed(choices: Sequence[str], default: str) -> str:
+    named = [f"{name} (default)" if name == default else name for name in choices]
+    return f"{', '.join(named[:-1])} or {named[-1]}"
+
+
+def _limits(metadata: Sequence[Any]) -> tuple[float, float] | None:
+    """Return the smallest and the largest value that a field takes, or None for a field without limits."""
+    found = {side: getattr(limit, side) for limit in metadata for side in ("ge", "le") if hasattr(limit, side)}
+    return (found["ge"], found["le"]) if found else None
+
+
+def _refuse_outside(low: float, high: float) -> Callable[[Any], Any]:
+    """Return the check of an option's value. Typer's own check (`min`, `max`) does not say what was typed."""
+
+    def check(value: Any) -> Any:
+        if value is not None and not low <= value <= high:
+            raise typer.BadParameter(f"{value} is not in the range {low} to {high}.")
+        return value
+
+    return check

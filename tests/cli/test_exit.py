@@ -1,0 +1,81 @@
+"""How a program ends: exit codes, and the one line that says why."""
+
+import errno
+import os
+
+import pytest
+
+from steelbench.cli.exit import exit_code
+from steelbench.errors import SteelbenchError
+
+
+def ends(error):
+    def program():
+        raise error
+
+    return exit_code(program)
+
+
+def sharing_violation():
+    error = OSError(errno.EACCES, "Access is denied", "C:/x/.results-1234.csv", None, "C:/x/leaderboard.csv")
+    error.winerror = 5
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (SteelbenchError("name a folder"), 2, "name a folder"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command goes on where it stopped."),
+        (OSError(errno.ENOSPC, "No space left", "x.h5"), 1, "the disk is full (x.h5). Make room; the same command "),
+        (OSError(errno.ENOSPC, "No space left"), 1, "the disk is full (while writing). Make room;"),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), 2, "x cannot be used (Permission denied); choose "),
+        (sharing_violation(), 2, "leaderboard.csv cannot be used (Access is denied); choose another place or change "),
+        (ZeroDivisionError("division by zero"), 1, "this is a fault in steelbench: ZeroDivisionError: division by "),
+    ],
+)
+def test_an_error_becomes_one_line_and_a_code(error, code, message, capsys, monkeypatch):
+    monkeypatch.setattr("steelbench.cli.exit._discard_output", lambda: 0)
+
+    assert ends(error) == code
+
+    said = capsys.readouterr().err
+    assert said.startswith("steelbench: ") and message in said and said.count("\n") == 1
+
+
+def test_a_file_that_another_program_holds_open_is_told_apart_where_the_system_says_so(capsys):
+    assert ends(sharing_violation()) == 2
+    assert "or close the program that has it open" in capsys.readouterr().err
+    assert ends(PermissionError(errno.EACCES, "Permission denied", "x")) == 2
+    assert "close the program" not in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_no_error_and_says_nothing(capsys, monkeypatch):
+    discarded = []
+    monkeypatch.setattr("steelbench.cli.exit._discard_output", lambda: discarded.append(True) or 0)
+
+    assert ends(BrokenPipeError(errno.EPIPE, "Broken pipe")) == 0
+    assert discarded and not capsys.readouterr().err
+
+
+def test_what_windows_calls_a_closed_pipe_is_one_there_only(capsys, monkeypatch):
+    monkeypatch.setattr("steelbench.cli.exit._discard_output", lambda: 0)
+
+    assert ends(OSError(errno.EINVAL, "Invalid argument")) == 1
+    assert "fault in steelbench" in capsys.readouterr().err
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        code = ends(OSError(errno.EINVAL, "Invalid argument"))
+    assert code == 0 and not capsys.readouterr().err
+
+
+def test_debugging_lets_an_unexpected_error_through(monkeypatch):
+    monkeypatch.setenv("STEELBENCH_DEBUG", "1")
+
+    with pytest.raises(ZeroDivisionError):
+        ends(ZeroDivisionError())
+
+
+@pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (1, 1), (2, 2)])
+def test_a_program_that_returns_ends_with_its_code(result, code):
+    assert exit_code(lambda: result) == code
