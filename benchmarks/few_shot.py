@@ -30,7 +30,7 @@ from label_efficiency import cached_features, command_line, fill_cache
 from steelbench.audit.audit import audited_pairs
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset
-from steelbench.data.split_plan import divide, labels_of
+from steelbench.data.split_plan import plan_splits
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError, choose
 from steelbench.evaluation.embeddings.embedded import Embedded
@@ -65,11 +65,11 @@ def main() -> None:
     if len(set(new)) == len(classes):
         raise SteelbenchError("--new names every class; leave some to train on.")
     [record] = [record for record in fill_cache(options) if record.backbone == options.backbones]
-    division = divide(RunOptions(data=options.data), inspection, audited_pairs(dataset.root, inspection)[0])
+    plan = plan_splits(RunOptions(data=options.data), inspection, audited_pairs(dataset.root, inspection)[0])
     features = cached_features(record, [image.bytes_digest for image in inspection.images])
-    images = Embedded(features, labels_of(inspection), division.group_of)
+    images = Embedded(features, inspection.labels, plan.group_of)
     shown = {f"{len(classes)}-way {shots}-shot": few_shot_accuracy(images, len(classes), shots) for shots in SHOTS}
-    split, fresh = division.splits[0, 0], np.isin(classes, new)
+    split, fresh = plan.splits[0, 0], np.isin(classes, new)
     embedded = train_on_old(images, split, fresh)
     known = split.train[~fresh[images.labels[split.train]]]
     for shots in SHOTS:

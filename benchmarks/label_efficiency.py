@@ -36,7 +36,7 @@ import numpy as np
 from steelbench.audit.audit import audited_pairs
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.readers import read_dataset
-from steelbench.data.split_plan import SplitPlan, divide
+from steelbench.data.split_plan import SplitPlan, plan_splits
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.learning_curve import C, Level, Point, learning_curve, summarise
 from steelbench.experiment import RunOptions
@@ -99,17 +99,16 @@ def cached_features(record: RunRecord, digests: list[str]) -> np.ndarray:
 
 
 def measure(
-    options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, division: SplitPlan
+    options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, plan: SplitPlan
 ) -> Iterator[Point]:
     """The points of all backbones."""
     digests = [image.bytes_digest for image in inspection.images]
-    labels = np.array([inspection.classes.index(image.sample.label) for image in inspection.images])
     for record in records:
         features = cached_features(record, digests)
-        for (seed, _), split in division.splits.items():
+        for (seed, _), split in plan.splits.items():
             print(f"label_efficiency: {record.backbone}, split {seed + 1} of {options.seeds}", file=sys.stderr)
             yield from learning_curve(
-                record.backbone, features, labels, split.train, split.test, seed=seed, draws=options.draws
+                record.backbone, features, inspection.labels, split.train, split.test, seed=seed, draws=options.draws
             )
 
 
@@ -183,15 +182,15 @@ def main() -> None:
     start = time.perf_counter()
     _, dataset = read_dataset(options.data)
     inspection = inspect_dataset(dataset)
-    division = divide(
+    plan = plan_splits(
         RunOptions(data=options.data, seeds=options.seeds), inspection, audited_pairs(dataset.root, inspection)[0]
     )
-    points = list(measure(options, records, inspection, division))
+    points = list(measure(options, records, inspection, plan))
     seconds = time.perf_counter() - start
     levels = summarise(points)
     show_levels(levels)
     write_points(options.out / "label_efficiency.csv", points)
-    told = describe_run(options, records, inspection, division.groups)
+    told = describe_run(options, records, inspection, plan.groups)
     rows = [dataclasses.asdict(level) for level in levels]
     write_json(options.out / "label_efficiency.json", {**told, "seconds": round(seconds, 1), "levels": rows})
     from steelbench.report.figures.learning_curve import label_efficiency

@@ -45,9 +45,8 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
 
     _, dataset = read_dataset(data)
     found = inspect_dataset(dataset)
-    number = {name: index for index, name in enumerate(found.classes)}
     chosen = np.sort(np.random.default_rng(0).permutation(len(found.images))[:images])
-    labels = np.array([number[found.images[row].sample.label] for row in chosen])
+    labels = found.labels[chosen]
     size = BACKBONES[backbone].image_size
     import cv2
 
@@ -72,7 +71,7 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
     x = keras.layers.AveragePooling2D(5)(network.output)
     x = keras.layers.Dense(512, activation="relu")(keras.layers.Flatten()(x))
     x = keras.layers.Dropout(0.2)(x)
-    model = keras.Model(inputs, keras.layers.Dense(len(number), activation="softmax")(x))
+    model = keras.Model(inputs, keras.layers.Dense(len(found.classes), activation="softmax")(x))
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
     class Clock(keras.callbacks.Callback):

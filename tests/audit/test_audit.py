@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from steelbench.audit.audit import audit_data, audited_pairs
-from steelbench.audit.findings import Doubt, LabelCheck, write_audit
+from steelbench.audit.findings import LabelCheck, SuspiciousLabel, write_audit
 from steelbench.audit.thumbnails import choose_pairs, draw_files, draw_pairs
-from steelbench.data.groups import Pair
+from steelbench.data.groups import NO_LINKS, Pair
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.leakage import expected_random_leakage
 from steelbench.data.readers import read_dataset
@@ -85,8 +85,8 @@ def test_the_tables_name_every_pair_and_every_file(folder, tmp_path):
 
 def test_audit_json_counts_what_the_tables_hold(folder, tmp_path):
     audit = audit_data(str(folder))
-    doubt = Doubt("rust/1.png", "rust", "scratch", 0.1, flagged=True, backbone="vgg19")
-    write_audit(tmp_path / "out", replace(audit, suspicious=[doubt], label_check=LabelCheck("vgg19", "imagenet", 15)))
+    label = SuspiciousLabel("rust/1.png", "rust", "scratch", 0.1, flagged=True, backbone="vgg19")
+    write_audit(tmp_path / "out", replace(audit, suspicious=[label], label_check=LabelCheck("vgg19", "imagenet", 15)))
 
     found = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
 
@@ -166,15 +166,24 @@ def test_another_label_or_another_pixel_is_other_data(folder):
 
 def test_the_leak_of_disjoint_pairs_is_their_chance_to_be_divided():
     # One class of 400 in 200 pairs: a test image leaks if its partner is one of the other 399's training part.
-    labels = {f"{k:03d}": "steel" for k in range(400)}
-    pairs = [Pair(f"{k:03d}", f"{k + 1:03d}", "near", 1.0, 0, 0, True) for k in range(0, 400, 2)]
+    labels, links = np.zeros(400, np.int64), np.arange(400).reshape(-1, 2)
 
-    assert expected_random_leakage(labels, pairs, 0.2) == pytest.approx(320 / 399, abs=0.03)
-    assert expected_random_leakage(labels, pairs, 0.3) == pytest.approx(280 / 399, abs=0.03)
+    assert expected_random_leakage(labels, links, 0.2) == pytest.approx(320 / 399, abs=0.03)
+    assert expected_random_leakage(labels, links, 0.3) == pytest.approx(280 / 399, abs=0.03)
 
 
 def test_without_pairs_nothing_leaks():
-    assert expected_random_leakage({"a": "x", "b": "x", "c": "x"}, [], 0.3) == 0
+    assert expected_random_leakage(np.zeros(3, np.int64), NO_LINKS, 0.3) == 0
+
+
+def test_three_images_of_each_class_are_enough_for_the_expected_leak():
+    # One test image in three: its copy is one of the other two images of its class, which both train.
+    labels, links = np.repeat([0, 1, 2, 3], 3), np.array([[0, 1], [3, 4]])
+
+    found = expected_random_leakage(labels, links, 0.3)
+
+    assert 0 < found < 0.5
+    assert found == expected_random_leakage(labels, links, 0.3)
 
 
 def test_the_first_pictures_are_the_conflicts_and_files_vary():
@@ -189,7 +198,7 @@ def test_the_first_pictures_are_the_conflicts_and_files_vary():
     assert pairs[-1] in chosen
 
 
-def test_pictures_of_pairs_are_images_and_a_lost_file_is_left_out(folder, tmp_path):
+def test_thumbnails_of_pairs_are_images_and_a_lost_file_is_left_out(folder):
     audit = audit_data(str(folder))
     (folder / "rust" / "left.png").unlink()
 

@@ -20,7 +20,7 @@ def run_audit(data: str, out: Path, include_none: bool, bit_depth: int | None) -
     """Audit, write the findings and their page, print them in sentences."""
     from steelbench.audit.audit import audit_data
     from steelbench.audit.findings import write_audit
-    from steelbench.audit.label_check import judge_labels
+    from steelbench.audit.labels import check_labels
     from steelbench.audit.thumbnails import draw_files, draw_pairs
     from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page
 
@@ -32,7 +32,7 @@ def run_audit(data: str, out: Path, include_none: bool, bit_depth: int | None) -
             progress=lambda stage, done, total: terminal(STAGES[stage], "", done, total),
         )
         terminal("judging labels", "", 0, 0)
-        found = judge_labels(found)
+        found = check_labels(found)
         write_audit(out, found)
         pairs, files = draw_pairs(found.root, found.pairs, bit_depth), shown_files(found)
         write_audit_page(out, found, pairs, draw_files(found.root, files, bit_depth))
