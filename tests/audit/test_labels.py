@@ -149,7 +149,7 @@ def test_features_of_one_image_in_twenty_may_be_missing(steel, digests, missing,
     assert (best_store(digests, None) is not None) == used
 
 
-def test_features_of_other_images_are_no_use(steel, tiny_images, digests):
+def test_features_of_other_images_are_no_use(tiny_images, digests):
     others = inspected(tiny_images(images=20, seed=9))
     remember(others, features_of(others))
 

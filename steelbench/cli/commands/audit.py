@@ -1,4 +1,4 @@
-"""`steelbench audit`: what must be known about a data set before a number on it is believed."""
+"""`steelbench audit --data DIR`: findings as tables and a page, the main ones as sentences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from steelbench.cli.progress import Terminal
 
-# What the audit calls its stages, in words.
+# Text on the terminal for each stage of the audit.
 STAGES = {
     "reading": "reading images",
     "features": "describing images",
@@ -17,7 +17,14 @@ STAGES = {
 
 
 def run_audit(data: str, out: Path, include_none: bool, bit_depth: int | None) -> None:
-    """Audit, write the findings and their page, print them in sentences."""
+    """Audit a data set, write the findings and their page into `out`, print the main findings.
+
+    Args:
+        data: a folder, a CSV file or `demo`.
+        out: folder for `audit.json`, `pairs.csv`, `groups.csv`, `audit.html`.
+        include_none: whether Severstal's images without a defect are a class.
+        bit_depth: used bits of 16-bit files; None means all 16.
+    """
     from steelbench.audit.audit import audit_data
     from steelbench.audit.findings import write_audit
     from steelbench.audit.labels import check_labels
