@@ -100,9 +100,11 @@ def describe_run(options: argparse.Namespace, record: Any, new: list[str], shown
 
     return {
         "command": command_line(options).replace("label_efficiency", "few_shot").replace("--backbones", "--backbone"),
-        "weights": record.weights, "enrolled": new, "machine": describe(),
+        "weights": record.weights,
+        "enrolled": new,
+        "machine": describe(),
         "accuracy": {name: vars(found) for name, found in shown.items()},
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

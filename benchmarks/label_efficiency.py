@@ -143,14 +143,19 @@ def show_levels(levels: list[Level]) -> None:
         ("labelled", "images", "backbone", "accuracy", "middle 90 %", "macro-F1", "best in", "fits"),
         (
             (
-                budget(level), f"{level.images:.0f}", level.backbone, f"{level.accuracy:.2%}",
-                f"{level.low:.2%} to {level.high:.2%}", f"{level.macro_f1:.3f}",
-                f"{level.best:.0%}", str(level.fits),
+                budget(level),
+                f"{level.images:.0f}",
+                level.backbone,
+                f"{level.accuracy:.2%}",
+                f"{level.low:.2%} to {level.high:.2%}",
+                f"{level.macro_f1:.3f}",
+                f"{level.best:.0%}",
+                str(level.fits),
             )
             for level in sorted(levels, key=lambda level: order[budget(level)])
         ),
         right=("labelled", "images", "accuracy", "macro-F1", "best in", "fits"),
-    )  # fmt: skip
+    )
 
 
 def describe_run(
@@ -163,13 +168,15 @@ def describe_run(
     return {
         "command": command_line(options),
         "dataset": {
-            "images": len(inspection.images), "classes": inspection.counts, "digest": inspection.digest,
+            "images": len(inspection.images),
+            "classes": inspection.counts,
+            "digest": inspection.digest,
         },
         "split": {"kind": "grouped", "groups": groups, "seeds": options.seeds, "draws": options.draws},
         "classifier": f"logistic regression, C = {C}, on standardised features",
         "backbones": {record.backbone: {name: getattr(record, name) for name in how} for record in records},
         "machine": describe(),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

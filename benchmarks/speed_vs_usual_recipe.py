@@ -50,9 +50,9 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
     size = BACKBONES[backbone].image_size
     import cv2
 
-    pixels = np.stack([
-        cv2.resize(read_image(dataset.root / found.images[row].sample.path), (size, size)) for row in chosen
-    ])  # fmt: skip
+    pixels = np.stack(
+        [cv2.resize(read_image(dataset.root / found.images[row].sample.path), (size, size)) for row in chosen]
+    )
     if run_all:
         split = make_splits(labels, np.arange(len(labels)), [""] * len(labels), folds=1, seed=0, classes=found.classes)[
             0
@@ -90,9 +90,14 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
         saver = keras.callbacks.ModelCheckpoint(path, monitor="val_loss", save_best_only=True)
         before = time.perf_counter() - start
         model.fit(
-            pixels[train], labels[train], batch_size=64, epochs=epochs if run_all else 2, verbose=0,
-            validation_data=(pixels[validation], labels[validation]), callbacks=[saver, clock],
-        )  # fmt: skip
+            pixels[train],
+            labels[train],
+            batch_size=64,
+            epochs=epochs if run_all else 2,
+            verbose=0,
+            validation_data=(pixels[validation], labels[validation]),
+            callbacks=[saver, clock],
+        )
         result = {"before": before, "epoch": clock.seconds[-1], "epochs_run": len(clock.seconds)}
         if run_all:
             model.load_weights(path)
@@ -108,9 +113,22 @@ def steelbench_run(options, backbones: str, precision: str, folder: Path, weight
     environment = {**os.environ, "STEELBENCH_CACHE": str(folder / f"cache-{precision}-{len(backbones)}")}
     results = folder / f"results-{precision}-{len(backbones)}"
     command = [
-        sys.executable, "-m", "steelbench", "run", "--data", options.data, "--backbones", backbones, *weights,
-        "--precision", precision, "--epochs", str(options.epochs), "--results", str(results),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "steelbench",
+        "run",
+        "--data",
+        options.data,
+        "--backbones",
+        backbones,
+        *weights,
+        "--precision",
+        precision,
+        "--epochs",
+        str(options.epochs),
+        "--results",
+        str(results),
+    ]
     start = time.perf_counter()
     subprocess.run(command, env=environment, check=True, capture_output=True)
     seconds = time.perf_counter() - start
@@ -198,11 +216,18 @@ def compare(options, folder: Path) -> None:
         apart = f"   and {side['audit_seconds']:.0f} s for the audit, once for these images"
         print(f"{'steelbench ' + precision:24}{side['seconds']:10.0f}{total / side['seconds']:8.1f}{apart}")
     record = {
-        "images": count, "epochs": options.epochs, "recipe": theirs, "recipe_seconds": total, "steelbench": ours,
+        "images": count,
+        "epochs": options.epochs,
+        "recipe": theirs,
+        "recipe_seconds": total,
+        "steelbench": ours,
         "ratio": {precision: total / side["seconds"] for precision, side in ours.items()},
-        "bound_seconds": bounds, "times_bound": {p: ours[p]["seconds"] / bound for p, bound in bounds.items()},
-        "rates": rates, "decode_seconds": decode, "machine": describe(),
-    }  # fmt: skip
+        "bound_seconds": bounds,
+        "times_bound": {p: ours[p]["seconds"] / bound for p, bound in bounds.items()},
+        "rates": rates,
+        "decode_seconds": decode,
+        "machine": describe(),
+    }
     if options.weights_dir:
         weights = ["--weights", "imagenet", "--weights-dir", options.weights_dir]
         side = steelbench_run(options, "mobilenet_v2", "float32", folder, [*weights, "--split", "random"])

@@ -11,9 +11,8 @@ import pytest
 from steelbench.audit.audit import audit_data, audited_pairs
 from steelbench.audit.findings import LabelCheck, SuspiciousLabel, write_audit
 from steelbench.audit.thumbnails import choose_pairs, draw_files, draw_pairs
-from steelbench.data.groups import NO_LINKS, Pair
+from steelbench.data.groups import Pair
 from steelbench.data.inspection import inspect_dataset
-from steelbench.data.leakage import expected_random_leakage
 from steelbench.data.readers import read_dataset
 
 HOSTILE = 'a,"b"\n<script>alert(1)</script>é=.png'
@@ -162,28 +161,6 @@ def test_another_label_or_another_pixel_is_other_data(folder):
     assert not audited_pairs(*inspected(folder))[2]
     write(folder / "rust" / "3.png", texture(99))
     assert not audited_pairs(*inspected(folder))[2]
-
-
-def test_the_leak_of_disjoint_pairs_is_their_chance_to_be_divided():
-    # One class of 400 in 200 pairs: a test image leaks if its partner is one of the other 399's training part.
-    labels, links = np.zeros(400, np.int64), np.arange(400).reshape(-1, 2)
-
-    assert expected_random_leakage(labels, links, 0.2) == pytest.approx(320 / 399, abs=0.03)
-    assert expected_random_leakage(labels, links, 0.3) == pytest.approx(280 / 399, abs=0.03)
-
-
-def test_without_pairs_nothing_leaks():
-    assert expected_random_leakage(np.zeros(3, np.int64), NO_LINKS, 0.3) == 0
-
-
-def test_three_images_of_each_class_are_enough_for_the_expected_leak():
-    # One test image in three: its copy is one of the other two images of its class, which both train.
-    labels, links = np.repeat([0, 1, 2, 3], 3), np.array([[0, 1], [3, 4]])
-
-    found = expected_random_leakage(labels, links, 0.3)
-
-    assert 0 < found < 0.5
-    assert found == expected_random_leakage(labels, links, 0.3)
 
 
 def test_the_first_pictures_are_the_conflicts_and_files_vary():

@@ -68,8 +68,12 @@ def test_a_wrong_label_is_first_with_the_class_that_the_features_tell(steel, tmp
 
     first = found["suspicious_labels"][0]
     assert {key: first[key] for key in ("file", "label", "suggested", "flagged", "backbone")} == {
-        "file": WRONG, "label": "columns", "suggested": "rows", "flagged": True, "backbone": "mobilenet_v2",
-    }  # fmt: skip
+        "file": WRONG,
+        "label": "columns",
+        "suggested": "rows",
+        "flagged": True,
+        "backbone": "mobilenet_v2",
+    }
     assert 0 <= first["confidence"] < 0.5
     assert found["label_check"] == {"backbone": "mobilenet_v2", "weights": "imagenet", "images": 30, "reason": ""}
     assert "1 of 30 labels looks wrong" in printed

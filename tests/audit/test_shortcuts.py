@@ -1,9 +1,12 @@
 """Attributes that give the class away are named; harmless ones are not."""
 
+import runpy
+
 import cv2
 import numpy as np
 import pytest
 
+from steelbench.audit import image_statistics
 from steelbench.audit.image_statistics import (
     ImageStatistics,
     doubtful_images,
@@ -88,6 +91,19 @@ def test_jpeg_quality_is_what_the_file_was_written_with(quality):
 )
 def test_a_file_without_a_table_has_no_quality(data):
     assert jpeg_quality(data) is None
+
+
+def test_a_damaged_exif_block_neither_hides_the_quality_nor_warns(recwarn):
+    data = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
+    # One tag is announced where the block ends.
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0"
+    damaged = data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[20:]
+
+    # Run again, because pytest forgets the filters that a module sets when it is imported.
+    fresh = runpy.run_path(image_statistics.__file__)
+
+    assert fresh["jpeg_quality"](damaged) == 75
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,11 @@
-"""The splits of a run: what ties images together, and what leaks where it does not."""
+"""The splits of a run: what ties images together stays together, and what leaks is measured."""
 
-import numpy as np
 import pytest
 
 from steelbench.data.groups import Pair
 from steelbench.data.inspection import Inspected, Inspection
-from steelbench.data.leakage import split_leakage
 from steelbench.data.samples import Sample
 from steelbench.data.split_plan import plan_splits
-from steelbench.data.splits import Split
 from steelbench.experiment import RunOptions
 from steelbench.runs.run_summary import first_notices
 
@@ -86,21 +83,6 @@ def test_a_group_column_ties_images_that_differ():
 def test_no_leak_is_no_notice():
     found = inspection()
     assert not first_notices(found, plan_splits(options(), found))
-
-
-def test_share_of_a_case_counted_by_hand():
-    split = Split(np.array([0, 1, 2]), np.array([3]), np.array([4, 5, 6, 7]))
-    # Of the test images, 4 and 7 are of groups that stand in training.
-    assert split_leakage(split, np.array([0, 1, 2, 3, 0, 4, 3, 2])) == 0.5
-
-
-def test_share_counts_images_that_share_pixels_with_a_training_image():
-    split = Split(np.array([0, 1]), np.array([2]), np.array([3, 4, 5]))
-    alone = np.arange(6)
-
-    # 3 lies on 0, 4 only on 2, which validates; 5 lies on 3, not on a training image.
-    assert split_leakage(split, alone, np.array([[3, 0], [2, 4], [5, 3]])) == pytest.approx(1 / 3)
-    assert split_leakage(split, alone, np.array([[0, 3], [4, 1]])) == pytest.approx(2 / 3)
 
 
 def overlapping(found, step=4):

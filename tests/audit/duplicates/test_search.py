@@ -176,12 +176,6 @@ def test_the_order_of_the_images_does_not_matter():
     assert search(images) == search(images, order=-1) != []
 
 
-def test_groups_follow_chains():
-    pairs = [Pair("b", "c", "near", 1.0, 0, 0, True), Pair("c", "e", "overlap", 0.3, 9, 9, True)]
-
-    assert group_files("abcde", pairs) == {"a": 0, "b": 1, "c": 1, "d": 2, "e": 1}
-
-
 @pytest.mark.parametrize("turn", range(8))
 def test_a_turned_point_is_where_the_turned_image_shows_it(turn):
     image = np.arange(35).reshape(5, 7)
