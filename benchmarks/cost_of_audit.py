@@ -1,4 +1,4 @@
-"""What does the search for images that share pixels cost, and how does it grow with the number of images?
+"""Time of the search for images that share pixels, and its growth with the number of images.
 
 Run:      python benchmarks/cost_of_audit.py [--images 500,1000,2000,4000,8000] [--out FILE.json]
 Takes:    2 minutes on 2 cores
@@ -32,7 +32,16 @@ from steelbench.files import write_json
 
 @dataclass(frozen=True)
 class Line:
-    """One size: seconds by stage, pairs found, recall of the planted pairs that share 20 % or more, precision."""
+    """The measurement of one size.
+
+    Attributes:
+        images: number of images.
+        seconds: to find the pairs.
+        stages: seconds by stage.
+        pairs: number of pairs found.
+        recall: of the planted pairs that share 20 % or more, 0..1.
+        precision: share of the found pairs that are planted, 0..1.
+    """
 
     images: int
     seconds: float
@@ -43,7 +52,7 @@ class Line:
 
 
 def measure(images: int, seed: int) -> Line:
-    """Audit a fresh demo set of so many images."""
+    """Search a fresh demo set for pairs."""
     with tempfile.TemporaryDirectory() as name:
         os.environ["STEELBENCH_CACHE"] = f"{name}/cache"  # nothing may be known already
         folder = write_demo(Path(name) / "demo", images, seed)
@@ -64,7 +73,7 @@ def measure(images: int, seed: int) -> Line:
 
 
 def exponent(lines: list[Line]) -> float:
-    """Slope of log(seconds) over log(images)."""
+    """Return the slope of log(seconds) over log(images)."""
     return float(np.polyfit(np.log([line.images for line in lines]), np.log([line.seconds for line in lines]), 1)[0])
 
 

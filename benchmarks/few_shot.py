@@ -42,7 +42,7 @@ SHOTS = (1, 5, 10)
 
 
 def parse() -> argparse.Namespace:
-    """The options."""
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="as for `steelbench run`")
     parser.add_argument("--backbone", dest="backbones", default="mobilenet_v2")
@@ -81,7 +81,13 @@ def main() -> None:
 
 
 def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
-    """All images in an ArcFace embedding that has seen training images of the old classes alone."""
+    """Train an ArcFace embedding on the old classes' training images, and embed all images with it.
+
+    Args:
+        images: features float32 [N, D], labels and groups.
+        split: rows of the images.
+        fresh: bool [C], classes that are enrolled later.
+    """
     from steelbench.training.loop.fit import FitContext
     from steelbench.training.methods.arcface import train_arcface
 
@@ -95,7 +101,7 @@ def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
 
 
 def describe_run(options: argparse.Namespace, record: Any, new: list[str], shown: dict[str, FewShot]) -> dict[str, Any]:
-    """What was measured, and how, without a path of this machine."""
+    """Return command, weights, machine and accuracies, without a path of this machine."""
     from steelbench.machine import describe
 
     return {

@@ -50,7 +50,7 @@ COLUMNS = ("backbone", "share", "per_class", "images", "draw", "accuracy", "macr
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options, the preset of the data filled in."""
+    """Return the options; those not given come from the preset of the data."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="as for `steelbench run`")
     parser.add_argument("--backbones", default="mobilenet_v2,mobilenet_v2_035")
@@ -69,7 +69,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def fill_cache(options: argparse.Namespace) -> list[RunRecord]:
-    """Have every image's features computed; returns how, backbone by backbone."""
+    """Run `steelbench run`, which caches every image's features; return its records, one for each backbone."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["run", "--data", options.data, "--backbones", options.backbones, "--weights", options.weights]
         command += ["--weights-dir", str(options.weights_dir)] if options.weights_dir else []
@@ -82,11 +82,22 @@ def fill_cache(options: argparse.Namespace) -> list[RunRecord]:
 
 
 def cached_features(record: RunRecord, digests: list[str]) -> np.ndarray:
-    """float32 [N, D]: what the run of the record computed for these images."""
+    """Return the features that the run of a record computed.
+
+    Args:
+        record: names backbone, weights, size, engine and precision.
+        digests: sha256 of the N images' bytes.
+
+    Returns:
+        float32 [N, D].
+
+    Raises:
+        SteelbenchError: if they are not in the cache.
+    """
     same = {name: getattr(record, name) for name in ("weights", "image_size", "engine", "precision")}
     for found in sorted(spaces(cache_folder()), key=lambda space: -space.used):
         description = found.description
-        # Neither augmented views nor images of another brightness.
+        # Features of augmented views or of homogenised images are not those of the images as they are.
         others = {"view", "homogenize"} & description.keys()
         if found.backbone == record.backbone and not others and same.items() <= description.items():
             space = FeatureStore(cache_folder(), record.backbone, description["dim"], description)
@@ -101,7 +112,7 @@ def cached_features(record: RunRecord, digests: list[str]) -> np.ndarray:
 def measure(
     options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, plan: SplitPlan
 ) -> Iterator[Point]:
-    """The points of all backbones."""
+    """Fit and score each backbone's learning curve on every split."""
     digests = [image.bytes_digest for image in inspection.images]
     for record in records:
         features = cached_features(record, digests)
@@ -113,7 +124,7 @@ def measure(
 
 
 def command_line(options: argparse.Namespace) -> str:
-    """The command for the record; folders by their last name, as machines differ in the rest."""
+    """Return the command for the record; folders by their last name, as machines differ in the rest."""
     words = ["python", "benchmarks/label_efficiency.py"]
     for name, value in vars(options).items():
         if value is not None and name != "out":
@@ -123,7 +134,7 @@ def command_line(options: argparse.Namespace) -> str:
 
 
 def write_points(path: Path, points: list[Point]) -> None:
-    """One line for each fit; of share and per_class one is empty."""
+    """Write a CSV line for each fit; of share and per_class one is empty."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
@@ -132,7 +143,7 @@ def write_points(path: Path, points: list[Point]) -> None:
 
 
 def show_levels(levels: list[Level]) -> None:
-    """The means as a table, the backbones of one budget below each other."""
+    """Print the means as a table, the backbones of one number of labels below each other."""
     from steelbench.cli.tables import show
 
     def budget(level: Level) -> str:
@@ -161,7 +172,7 @@ def show_levels(levels: list[Level]) -> None:
 def describe_run(
     options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, groups: int
 ) -> dict[str, Any]:
-    """What the numbers were made from, without a path of this machine."""
+    """Return command, data, split, classifier, backbones and machine, without a path of this machine."""
     from steelbench.machine import describe
 
     how = ("weights", "image_size", "engine", "precision")
@@ -197,9 +208,9 @@ def main() -> None:
     levels = summarise(points)
     show_levels(levels)
     write_points(options.out / "label_efficiency.csv", points)
-    told = describe_run(options, records, inspection, plan.groups)
+    described = describe_run(options, records, inspection, plan.groups)
     rows = [dataclasses.asdict(level) for level in levels]
-    write_json(options.out / "label_efficiency.json", {**told, "seconds": round(seconds, 1), "levels": rows})
+    write_json(options.out / "label_efficiency.json", {**described, "seconds": round(seconds, 1), "levels": rows})
     from steelbench.report.figures.learning_curve import label_efficiency
     from steelbench.report.figures.style import house_style, save
 

@@ -30,7 +30,7 @@ MAIN = "vgg19,efficientnet_b0,xception,inception_v3"
 
 
 def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, weights_dir: str) -> dict[str, float]:
-    """One backbone by the usual recipe; seconds for all epochs, and test accuracy if all were run."""
+    """Train one backbone by the usual recipe; return seconds for all epochs, and test accuracy if all were run."""
     start = time.perf_counter()
     import keras
     import numpy as np
@@ -109,7 +109,7 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
 
 
 def steelbench_run(options, backbones: str, precision: str, folder: Path, weights: list[str]) -> dict:
-    """One `steelbench run` from start to report on an empty cache."""
+    """Time one `steelbench run` from start to report on an empty cache."""
     environment = {**os.environ, "STEELBENCH_CACHE": str(folder / f"cache-{precision}-{len(backbones)}")}
     results = folder / f"results-{precision}-{len(backbones)}"
     command = [
@@ -144,7 +144,7 @@ def steelbench_run(options, backbones: str, precision: str, folder: Path, weight
 
 
 def decode_seconds(data: str) -> float:
-    """Seconds to decode every image once."""
+    """Return the seconds that decoding every image once takes."""
     from steelbench.data.inspection import inspect_dataset
     from steelbench.data.readers import read_dataset
 
@@ -174,7 +174,7 @@ def main() -> None:
 
 
 def compare(options, folder: Path) -> None:
-    """Both sides, one after the other."""
+    """Measure both sides, one after the other, print the tables and write JSON."""
     from steelbench.data.readers import read_dataset
     from steelbench.files import write_json
     from steelbench.machine import describe
@@ -241,7 +241,7 @@ def compare(options, folder: Path) -> None:
 
 
 def subset(dataset, count: int, folder: Path) -> Path:
-    """A folder with links to some of the images, drawn by seed, each class as often as it is."""
+    """Make a folder with links to images drawn by seed from all classes together; return it."""
     import numpy as np
 
     for row in np.random.default_rng(0).permutation(len(dataset.samples))[:count]:

@@ -217,9 +217,9 @@ def best_store(digests: Collection[str], bit_depth: int | None) -> FeatureStore 
 
 def _fits(size: StoreSize, bit_depth: int | None) -> bool:
     """Whether the features are of the images as they are (no augmented view), read with the same bit depth."""
-    told = size.description
-    known = {"backbone", "dim", "weights"} <= told.keys() and "view" not in told
-    return known and told.get("bit_depth") == bit_depth
+    description = size.description
+    known = {"backbone", "dim", "weights"} <= description.keys() and "view" not in description
+    return known and description.get("bit_depth") == bit_depth
 
 
 def _kind(description: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ OUTSIDE = ("file format", "image size", "JPEG quality")
 
 @dataclass(frozen=True)
 class Shortcut:
-    """How well a small decision tree names the class from one attribute alone, on images it was not fitted to.
+    """Accuracy of a small decision tree that names the class from one attribute, on images it was not fitted to.
 
     Attributes:
         attribute: a key of `ATTRIBUTES`.
@@ -47,7 +47,7 @@ class Shortcut:
 
     @property
     def notable(self) -> bool:
-        """Whether the attribute tells the class clearly better than naming the largest one."""
+        """Whether the accuracy is above that of naming the largest class, by `_GAIN` and `_SIGMAS` standard errors."""
         if self.accuracy is None:
             return False
         error = np.sqrt(self.majority * (1 - self.majority) / self.images)

@@ -85,7 +85,8 @@ def test_the_tables_name_every_pair_and_every_file(folder, tmp_path):
 def test_audit_json_counts_what_the_tables_hold(folder, tmp_path):
     audit = audit_data(str(folder))
     label = SuspiciousLabel("rust/1.png", "rust", "scratch", 0.1, flagged=True, backbone="vgg19")
-    write_audit(tmp_path / "out", replace(audit, suspicious=[label], label_check=LabelCheck("vgg19", "imagenet", 15)))
+    audit = replace(audit, suspicious=[label], label_check=LabelCheck("vgg19", "imagenet", 15))
+    write_audit(tmp_path / "out", audit)
 
     found = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
 
@@ -94,6 +95,7 @@ def test_audit_json_counts_what_the_tables_hold(folder, tmp_path):
     assert found["imbalance"] == {"smallest": "scratch", "largest": "rust", "ratio": 1.5}
     assert found["pairs"] == {"total": 2, "kinds": {"exact": 1, "overlap": 1}, "across_classes": 1}
     assert found["groups"] == {"total": 13, "largest": 2, "images_in_pairs": 4}
+    assert (audit.shared_groups, audit.grouped_images, audit.pairs_across_classes, audit.flagged_labels) == (2, 4, 1, 1)
     assert len(found["label_conflicts"]) == 1
     assert found["label_check"] == {"backbone": "vgg19", "weights": "imagenet", "images": 15, "reason": ""}
     assert found["suspicious_labels"] == [

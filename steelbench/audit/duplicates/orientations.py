@@ -37,7 +37,7 @@ MIRRORS = np.linalg.det(TURNS).round() < 0
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an image lies in another one.
+    """The placement of an image in another one.
 
     Attributes:
         a: index of the image that is covered.

@@ -40,7 +40,7 @@ _AWAY = 8  # pixels; the same surface correlates only in place, a straight scrat
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well two images agree at one offset.
+    """Agreement of two images at one offset.
 
     Attributes:
         dy: row of the first image where the second one begins.
@@ -65,7 +65,7 @@ class Agreement:
 
     @property
     def same_pixels(self) -> bool:
-        """Whether the images show the same pixels here."""
+        """Whether this agreement is that of the same pixels; thresholds as chosen above."""
         return self.remaining <= _MOST_REMAINING and self.low - self.remaining >= _MARGIN
 
 
