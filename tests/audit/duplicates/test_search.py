@@ -1,8 +1,6 @@
 """Planted pairs are found where they were planted, and textures that share nothing are left alone."""
 
 import json
-import os
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,8 +14,6 @@ from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspected, inspect_dataset
 from steelbench.data.readers import read_dataset
 from steelbench.data.samples import Sample
-
-DATA = Path(os.environ.get("STEELBENCH_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def texture(seed, height=160, width=160):
@@ -219,11 +215,8 @@ def test_the_planted_pairs_of_the_demo_set_are_found(tmp_path, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "exact", "least"), [("NEU", 1, 2500), ("X-SDD", 9, 80)])
-def test_real_sets_hold_overlapping_crops(name, exact, least):
-    if not (DATA / name).is_dir():
-        pytest.skip(f"{DATA / name} is missing; set STEELBENCH_DATA")
-
-    pairs = found_in(DATA / name)
+def test_real_sets_hold_overlapping_crops(data_folder, name, exact, least):
+    pairs = found_in(data_folder / name)
 
     assert sum(pair.kind == "exact" for pair in pairs) == exact
     assert len(pairs) > least
