@@ -1,4 +1,4 @@
-"""Measure the seconds of the search for images that share pixels, and how they grow with the number of images.
+"""Time of the search for images that share pixels, and its growth with the number of images.
 
 Run:      python benchmarks/cost_of_audit.py [--images 500,1000,2000,4000,8000] [--out FILE.json]
 Takes:    2 minutes on 2 cores
@@ -32,7 +32,16 @@ from steelbench.files import write_json
 
 @dataclass(frozen=True)
 class Line:
-    """Result for one size: seconds by stage, pairs found, recall of planted pairs that share >= 20 %, precision."""
+    """The measurement of one size.
+
+    Attributes:
+        images: number of images.
+        seconds: to find the pairs.
+        stages: seconds by stage.
+        pairs: number of pairs found.
+        recall: of the planted pairs that share 20 % or more, 0..1.
+        precision: share of the found pairs that are planted, 0..1.
+    """
 
     images: int
     seconds: float
@@ -43,7 +52,7 @@ class Line:
 
 
 def measure(images: int, seed: int) -> Line:
-    """Return the result of an audit of a new demo set of `images` images."""
+    """Search a fresh demo set for pairs."""
     with tempfile.TemporaryDirectory() as name:
         os.environ["STEELBENCH_CACHE"] = f"{name}/cache"  # nothing may be known already
         folder = write_demo(Path(name) / "demo", images, seed)

@@ -30,7 +30,7 @@ from label_efficiency import cached_features, command_line, fill_cache
 from steelbench.audit.audit import audited_pairs
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset
-from steelbench.data.split_plan import divide, labels_of
+from steelbench.data.split_plan import plan_splits
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError, choose
 from steelbench.evaluation.embeddings.embedded import Embedded
@@ -42,7 +42,7 @@ SHOTS = (1, 5, 10)
 
 
 def parse() -> argparse.Namespace:
-    """Return the options of the command line."""
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="as for `steelbench run`")
     parser.add_argument("--backbone", dest="backbones", default="mobilenet_v2")
@@ -65,11 +65,11 @@ def main() -> None:
     if len(set(new)) == len(classes):
         raise SteelbenchError("--new names every class; leave some to train on.")
     [record] = [record for record in fill_cache(options) if record.backbone == options.backbones]
-    division = divide(RunOptions(data=options.data), inspection, audited_pairs(dataset.root, inspection)[0])
+    plan = plan_splits(RunOptions(data=options.data), inspection, audited_pairs(dataset.root, inspection)[0])
     features = cached_features(record, [image.bytes_digest for image in inspection.images])
-    images = Embedded(features, labels_of(inspection), division.group_of)
+    images = Embedded(features, inspection.labels, plan.group_of)
     shown = {f"{len(classes)}-way {shots}-shot": few_shot_accuracy(images, len(classes), shots) for shots in SHOTS}
-    split, fresh = division.splits[0, 0], np.isin(classes, new)
+    split, fresh = plan.splits[0, 0], np.isin(classes, new)
     embedded = train_on_old(images, split, fresh)
     known = split.train[~fresh[images.labels[split.train]]]
     for shots in SHOTS:
@@ -81,7 +81,13 @@ def main() -> None:
 
 
 def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
-    """Return all images in an ArcFace embedding that is trained on training images of the old classes only."""
+    """Train an ArcFace embedding on the old classes' training images, and embed all images with it.
+
+    Args:
+        images: features float32 [N, D], labels and groups.
+        split: rows of the images.
+        fresh: bool [C], classes that are enrolled later.
+    """
     from steelbench.training.loop.fit import FitContext
     from steelbench.training.methods.arcface import train_arcface
 
@@ -95,14 +101,16 @@ def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
 
 
 def describe_run(options: argparse.Namespace, record: Any, new: list[str], shown: dict[str, FewShot]) -> dict[str, Any]:
-    """Return what was measured, and how, without paths of this machine."""
+    """Return command, weights, machine and accuracies, without a path of this machine."""
     from steelbench.machine import environment
 
     return {
         "command": command_line(options).replace("label_efficiency", "few_shot").replace("--backbones", "--backbone"),
-        "weights": record.weights, "enrolled": new, "machine": environment(),
+        "weights": record.weights,
+        "enrolled": new,
+        "machine": environment(),
         "accuracy": {name: vars(found) for name, found in shown.items()},
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

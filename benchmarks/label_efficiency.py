@@ -36,7 +36,7 @@ import numpy as np
 from steelbench.audit.audit import audited_pairs
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.readers import read_dataset
-from steelbench.data.split_plan import SplitPlan, divide
+from steelbench.data.split_plan import SplitPlan, plan_splits
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.learning_curve import C, Level, Point, learning_curve, summarise
 from steelbench.experiment import RunOptions
@@ -50,7 +50,7 @@ COLUMNS = ("backbone", "share", "per_class", "images", "draw", "accuracy", "macr
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Return the options of the command line; missing ones come from the preset of the data."""
+    """Return the options; those not given come from the preset of the data."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="as for `steelbench run`")
     parser.add_argument("--backbones", default="mobilenet_v2,mobilenet_v2_035")
@@ -69,7 +69,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def fill_cache(options: argparse.Namespace) -> list[RunRecord]:
-    """Compute the features of every image into the cache; returns a run's record for each backbone."""
+    """Run `steelbench run`, which caches every image's features; return its records, one for each backbone."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["run", "--data", options.data, "--backbones", options.backbones, "--weights", options.weights]
         command += ["--weights-dir", str(options.weights_dir)] if options.weights_dir else []
@@ -82,19 +82,22 @@ def fill_cache(options: argparse.Namespace) -> list[RunRecord]:
 
 
 def cached_features(record: RunRecord, digests: list[str]) -> np.ndarray:
-    """Return the features that the record's run computed, float32 [N, D].
+    """Return the features that the run of a record computed.
 
     Args:
-        record: of a run that `fill_cache` made.
+        record: names backbone, weights, size, engine and precision.
         digests: sha256 of the N images' bytes.
 
+    Returns:
+        float32 [N, D].
+
     Raises:
-        SteelbenchError: if they are no longer in the cache.
+        SteelbenchError: if they are not in the cache.
     """
     same = {name: getattr(record, name) for name in ("weights", "image_size", "engine", "precision")}
     for found in sorted(spaces(cache_folder()), key=lambda space: -space.used):
         description = found.description
-        # Not those of augmented views, nor of images with changed brightness.
+        # Features of augmented views or of homogenised images are not those of the images as they are.
         others = {"view", "homogenize"} & description.keys()
         if found.backbone == record.backbone and not others and same.items() <= description.items():
             space = FeatureStore(cache_folder(), record.backbone, description["dim"], description)
@@ -107,22 +110,21 @@ def cached_features(record: RunRecord, digests: list[str]) -> np.ndarray:
 
 
 def measure(
-    options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, division: SplitPlan
+    options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, plan: SplitPlan
 ) -> Iterator[Point]:
-    """Yield the accuracy of every fit, backbone by backbone."""
+    """Fit and score each backbone's learning curve on every split."""
     digests = [image.bytes_digest for image in inspection.images]
-    labels = np.array([inspection.classes.index(image.sample.label) for image in inspection.images])
     for record in records:
         features = cached_features(record, digests)
-        for (seed, _), split in division.splits.items():
+        for (seed, _), split in plan.splits.items():
             print(f"label_efficiency: {record.backbone}, split {seed + 1} of {options.seeds}", file=sys.stderr)
             yield from learning_curve(
-                record.backbone, features, labels, split.train, split.test, seed=seed, draws=options.draws
+                record.backbone, features, inspection.labels, split.train, split.test, seed=seed, draws=options.draws
             )
 
 
 def command_line(options: argparse.Namespace) -> str:
-    """Return the command for the record; of folders only the last name, as the rest differs between machines."""
+    """Return the command for the record; folders by their last name, as machines differ in the rest."""
     words = ["python", "benchmarks/label_efficiency.py"]
     for name, value in vars(options).items():
         if value is not None and name != "out":
@@ -132,7 +134,7 @@ def command_line(options: argparse.Namespace) -> str:
 
 
 def write_points(path: Path, points: list[Point]) -> None:
-    """Write a CSV line for each fit; either `share` or `per_class` is empty."""
+    """Write a CSV line for each fit; of share and per_class one is empty."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
@@ -141,7 +143,7 @@ def write_points(path: Path, points: list[Point]) -> None:
 
 
 def show_levels(levels: list[Level]) -> None:
-    """Print the means as a table, the backbones of one number of images below each other."""
+    """Print the means as a table, the backbones of one number of labels below each other."""
     from steelbench.cli.tables import show
 
     def budget(level: Level) -> str:
@@ -152,33 +154,40 @@ def show_levels(levels: list[Level]) -> None:
         ("labelled", "images", "backbone", "accuracy", "middle 90 %", "macro-F1", "best in", "fits"),
         (
             (
-                budget(level), f"{level.images:.0f}", level.backbone, f"{level.accuracy:.2%}",
-                f"{level.low:.2%} to {level.high:.2%}", f"{level.macro_f1:.3f}",
-                f"{level.best:.0%}", str(level.fits),
+                budget(level),
+                f"{level.images:.0f}",
+                level.backbone,
+                f"{level.accuracy:.2%}",
+                f"{level.low:.2%} to {level.high:.2%}",
+                f"{level.macro_f1:.3f}",
+                f"{level.best:.0%}",
+                str(level.fits),
             )
             for level in sorted(levels, key=lambda level: order[budget(level)])
         ),
         right=("labelled", "images", "accuracy", "macro-F1", "best in", "fits"),
-    )  # fmt: skip
+    )
 
 
 def describe_run(
     options: argparse.Namespace, records: list[RunRecord], inspection: Inspection, groups: int
 ) -> dict[str, Any]:
-    """Return how the numbers were made, without paths of this machine."""
+    """Return command, data, split, classifier, backbones and machine, without a path of this machine."""
     from steelbench.machine import environment
 
     how = ("weights", "image_size", "engine", "precision")
     return {
         "command": command_line(options),
         "dataset": {
-            "images": len(inspection.images), "classes": inspection.counts, "digest": inspection.digest,
+            "images": len(inspection.images),
+            "classes": inspection.counts,
+            "digest": inspection.digest,
         },
         "split": {"kind": "grouped", "groups": groups, "seeds": options.seeds, "draws": options.draws},
         "classifier": f"logistic regression, C = {C}, on standardised features",
         "backbones": {record.backbone: {name: getattr(record, name) for name in how} for record in records},
         "machine": environment(),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -191,17 +200,17 @@ def main() -> None:
     start = time.perf_counter()
     _, dataset = read_dataset(options.data)
     inspection = inspect_dataset(dataset)
-    division = divide(
+    plan = plan_splits(
         RunOptions(data=options.data, seeds=options.seeds), inspection, audited_pairs(dataset.root, inspection)[0]
     )
-    points = list(measure(options, records, inspection, division))
+    points = list(measure(options, records, inspection, plan))
     seconds = time.perf_counter() - start
     levels = summarise(points)
     show_levels(levels)
     write_points(options.out / "label_efficiency.csv", points)
-    told = describe_run(options, records, inspection, division.groups)
+    described = describe_run(options, records, inspection, plan.groups)
     rows = [dataclasses.asdict(level) for level in levels]
-    write_json(options.out / "label_efficiency.json", {**told, "seconds": round(seconds, 1), "levels": rows})
+    write_json(options.out / "label_efficiency.json", {**described, "seconds": round(seconds, 1), "levels": rows})
     from steelbench.report.figures.learning_curve import label_efficiency
     from steelbench.report.figures.style import house_style, save
 

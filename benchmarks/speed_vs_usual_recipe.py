@@ -30,7 +30,7 @@ MAIN = "vgg19,efficientnet_b0,xception,inception_v3"
 
 
 def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, weights_dir: str) -> dict[str, float]:
-    """Train one backbone by the usual recipe; returns the seconds for all epochs, and test accuracy if all were run."""
+    """Train one backbone by the usual recipe; return seconds for all epochs, and test accuracy if all were run."""
     start = time.perf_counter()
     import keras
     import numpy as np
@@ -45,15 +45,14 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
 
     _, dataset = read_dataset(data)
     found = inspect_dataset(dataset)
-    number = {name: index for index, name in enumerate(found.classes)}
     chosen = np.sort(np.random.default_rng(0).permutation(len(found.images))[:images])
-    labels = np.array([number[found.images[row].sample.label] for row in chosen])
+    labels = found.labels[chosen]
     size = BACKBONES[backbone].image_size
     import cv2
 
-    pixels = np.stack([
-        cv2.resize(read_image(dataset.root / found.images[row].sample.path), (size, size)) for row in chosen
-    ])  # fmt: skip
+    pixels = np.stack(
+        [cv2.resize(read_image(dataset.root / found.images[row].sample.path), (size, size)) for row in chosen]
+    )
     if run_all:
         split = make_splits(labels, np.arange(len(labels)), [""] * len(labels), folds=1, seed=0, classes=found.classes)[
             0
@@ -72,7 +71,7 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
     x = keras.layers.AveragePooling2D(5)(network.output)
     x = keras.layers.Dense(512, activation="relu")(keras.layers.Flatten()(x))
     x = keras.layers.Dropout(0.2)(x)
-    model = keras.Model(inputs, keras.layers.Dense(len(number), activation="softmax")(x))
+    model = keras.Model(inputs, keras.layers.Dense(len(found.classes), activation="softmax")(x))
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
     class Clock(keras.callbacks.Callback):
@@ -91,9 +90,14 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
         saver = keras.callbacks.ModelCheckpoint(path, monitor="val_loss", save_best_only=True)
         before = time.perf_counter() - start
         model.fit(
-            pixels[train], labels[train], batch_size=64, epochs=epochs if run_all else 2, verbose=0,
-            validation_data=(pixels[validation], labels[validation]), callbacks=[saver, clock],
-        )  # fmt: skip
+            pixels[train],
+            labels[train],
+            batch_size=64,
+            epochs=epochs if run_all else 2,
+            verbose=0,
+            validation_data=(pixels[validation], labels[validation]),
+            callbacks=[saver, clock],
+        )
         result = {"before": before, "epoch": clock.seconds[-1], "epochs_run": len(clock.seconds)}
         if run_all:
             model.load_weights(path)
@@ -105,13 +109,26 @@ def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, we
 
 
 def steelbench_run(options, backbones: str, precision: str, folder: Path, weights: list[str]) -> dict:
-    """Run `steelbench run` from start to report with an empty cache; returns its seconds and rows."""
+    """Time one `steelbench run` from start to report on an empty cache."""
     environment = {**os.environ, "STEELBENCH_CACHE": str(folder / f"cache-{precision}-{len(backbones)}")}
     results = folder / f"results-{precision}-{len(backbones)}"
     command = [
-        sys.executable, "-m", "steelbench", "run", "--data", options.data, "--backbones", backbones, *weights,
-        "--precision", precision, "--epochs", str(options.epochs), "--results", str(results),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "steelbench",
+        "run",
+        "--data",
+        options.data,
+        "--backbones",
+        backbones,
+        *weights,
+        "--precision",
+        precision,
+        "--epochs",
+        str(options.epochs),
+        "--results",
+        str(results),
+    ]
     start = time.perf_counter()
     subprocess.run(command, env=environment, check=True, capture_output=True)
     seconds = time.perf_counter() - start
@@ -127,7 +144,7 @@ def steelbench_run(options, backbones: str, precision: str, folder: Path, weight
 
 
 def decode_seconds(data: str) -> float:
-    """Return the seconds to decode every image once."""
+    """Return the seconds that decoding every image once takes."""
     from steelbench.data.inspection import inspect_dataset
     from steelbench.data.readers import read_dataset
 
@@ -157,7 +174,7 @@ def main() -> None:
 
 
 def compare(options, folder: Path) -> None:
-    """Measure both sides, one after the other; print the table and write the record."""
+    """Measure both sides, one after the other, print the tables and write JSON."""
     from steelbench.data.readers import read_dataset
     from steelbench.files import write_json
     from steelbench.machine import environment
@@ -199,11 +216,18 @@ def compare(options, folder: Path) -> None:
         apart = f"   and {side['audit_seconds']:.0f} s for the audit, once for these images"
         print(f"{'steelbench ' + precision:24}{side['seconds']:10.0f}{total / side['seconds']:8.1f}{apart}")
     record = {
-        "images": count, "epochs": options.epochs, "recipe": theirs, "recipe_seconds": total, "steelbench": ours,
+        "images": count,
+        "epochs": options.epochs,
+        "recipe": theirs,
+        "recipe_seconds": total,
+        "steelbench": ours,
         "ratio": {precision: total / side["seconds"] for precision, side in ours.items()},
-        "bound_seconds": bounds, "times_bound": {p: ours[p]["seconds"] / bound for p, bound in bounds.items()},
-        "rates": rates, "decode_seconds": decode, "machine": environment(),
-    }  # fmt: skip
+        "bound_seconds": bounds,
+        "times_bound": {p: ours[p]["seconds"] / bound for p, bound in bounds.items()},
+        "rates": rates,
+        "decode_seconds": decode,
+        "machine": environment(),
+    }
     if options.weights_dir:
         weights = ["--weights", "imagenet", "--weights-dir", options.weights_dir]
         side = steelbench_run(options, "mobilenet_v2", "float32", folder, [*weights, "--split", "random"])
@@ -217,7 +241,7 @@ def compare(options, folder: Path) -> None:
 
 
 def subset(dataset, count: int, folder: Path) -> Path:
-    """Fill a folder with hard links to `count` images, drawn at random with seed 0; returns the folder."""
+    """Make a folder with links to images drawn by seed from all classes together; return it."""
     import numpy as np
 
     for row in np.random.default_rng(0).permutation(len(dataset.samples))[:count]:

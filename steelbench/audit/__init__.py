@@ -1,1 +1,1 @@
-"""Looks at the data: images that share pixels, shortcuts, labels that look wrong. Knows no network."""
+"""The audit of a data set: images that share pixels, shortcuts, suspicious labels. Knows no network."""

@@ -7,22 +7,21 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from steelbench.audit.duplicates.search import ImageToSearch, Progress, find_pairs, quiet
+from steelbench.audit.duplicates.search import Progress, find_pairs, no_progress
 from steelbench.audit.findings import AuditResult
-from steelbench.audit.image_statistics import doubtful_images, look_at_images
+from steelbench.audit.image_statistics import doubtful_images, measure_images
 from steelbench.audit.shortcuts import brightness_by_class, find_shortcuts
-from steelbench.data.groups import Kind, Pair, group_files
+from steelbench.data.groups import Kind, Pair, group_files, pair_links
 from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.leakage import expected_random_leakage
 from steelbench.data.readers import read_dataset
 from steelbench.files import cache_folder, write_json
 
-VERSION = 1  # of what finds pairs; another one makes kept audits void
+VERSION = 1  # of the search for pairs; another one makes kept pairs void
 SPLITS = {"80/20": 0.2, "70/30": 0.3}
 
 
@@ -31,7 +30,7 @@ def audit_data(
     *,
     include_none: bool = False,
     bit_depth: int | None = None,
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> AuditResult:
     """Read `--data` and audit it; `write_audit` writes the tables, `steelbench.report.audit_page` the page.
 
@@ -39,7 +38,7 @@ def audit_data(
         data: a folder, a CSV file or `demo`.
         include_none: as `steelbench run --include-none`.
         bit_depth: as `steelbench run --bit-depth`.
-        progress: called with a stage's name, what is done and the total.
+        progress: called with a stage's name, the number of images or pairs done and their total.
 
     Raises:
         SteelbenchError: if the data cannot be read.
@@ -57,15 +56,22 @@ def audit_inspected(
     left_out: Mapping[str, int],
     *,
     bit_depth: int | None = None,
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> AuditResult:
-    """Audit images that are already inspected."""
+    """Audit images that are already inspected; their labels are checked by `steelbench.audit.labels`.
+
+    Args:
+        name: of the reader or the data, for the tables.
+        root: folder that relative paths of the images start from.
+        inspection: the images.
+        left_out: images that the reader did not use, counted by reason.
+        bit_depth: used bits of 16-bit files; None means all 16.
+        progress: called with a stage's name, the number of images or pairs done and their total.
+    """
     pairs, seconds, from_cache = audited_pairs(root, inspection, bit_depth, progress)
     files = [image.sample.path for image in inspection.images]
-    labels = {image.sample.path: image.sample.label for image in inspection.images}
-    groups = group_files(files, pairs)
-    total = len(files)
-    looks = look_at_images(root, inspection.images, bit_depth, lambda done: progress("attributes", done, total))
+    groups, links, total = group_files(files, pairs), pair_links(files, pairs), len(files)
+    statistics = measure_images(root, inspection.images, bit_depth, lambda done: progress("attributes", done, total))
     return AuditResult(
         name=name,
         root=root,
@@ -74,39 +80,37 @@ def audit_inspected(
         left_out=left_out,
         pairs=pairs,
         groups=groups,
-        leaks={split: expected_random_leakage(labels, pairs, share) for split, share in SPLITS.items()},
-        looks=looks,
-        shortcuts=find_shortcuts(looks, [groups[file] for file in files]),
-        brightness=brightness_by_class(looks),
-        doubtful=doubtful_images(looks),
+        leaks={split: expected_random_leakage(inspection.labels, links, share) for split, share in SPLITS.items()},
+        statistics=statistics,
+        shortcuts=find_shortcuts(statistics, [groups[file] for file in files]),
+        brightness=brightness_by_class(statistics),
+        doubtful=doubtful_images(statistics),
         seconds=seconds,
         from_cache=from_cache,
     )
 
 
 def audited_pairs(
-    root: Path, inspection: Inspection, bit_depth: int | None = None, progress: Progress = quiet
+    root: Path, inspection: Inspection, bit_depth: int | None = None, progress: Progress = no_progress
 ) -> tuple[list[Pair], float, bool]:
-    """The pairs that share pixels, kept by content: a set that was audited before costs nothing.
+    """Return the pairs that share pixels, from the cache if the same images were searched before.
+
+    Args:
+        root: folder that relative paths of the images start from.
+        inspection: the images.
+        bit_depth: used bits of 16-bit files; None means all 16.
+        progress: called with a stage's name, the number of images or pairs done and their total.
 
     Returns:
-        Pairs, the seconds that finding them took (when it was done), and whether they were kept from an earlier run.
+        Pairs sorted by file names, the seconds that finding them took (when it was done), and whether they come from
+        the cache.
     """
     kept = cache_folder() / "audit" / f"{_digest(inspection)}.json"
     known = _read_kept(kept, {image.sample.path for image in inspection.images})
     if known:
         return *known, True
     start = time.perf_counter()
-    pictures = [
-        ImageToSearch(
-            image.sample.path,
-            image.sample.label,
-            image.pixels_digest,
-            partial(read_image, root / image.sample.path, bit_depth),
-        )
-        for image in inspection.images
-    ]
-    pairs = find_pairs(pictures, progress)
+    pairs = find_pairs(inspection.images, lambda image: read_image(root / image.sample.path, bit_depth), progress)
     seconds = time.perf_counter() - start
     write_json(kept, {"version": VERSION, "seconds": seconds, "pairs": [asdict(pair) for pair in pairs]})
     return pairs, seconds, False
@@ -121,7 +125,7 @@ def _digest(inspection: Inspection) -> str:
 
 
 def _read_kept(path: Path, files: set[str]) -> tuple[list[Pair], float] | None:
-    """A damaged file is no file: what it held can be computed."""
+    """Return kept pairs and seconds; None for a damaged file, whose content can be computed again."""
     try:
         found = json.loads(path.read_bytes())
         pairs = [Pair(**pair) for pair in found["pairs"]]

@@ -1,19 +1,24 @@
-"""What can be said of an image without knowing what it shows: format, size, compression, brightness, sharpness."""
+"""Statistics of one image without knowing what it shows: format, size, JPEG quality, gray levels, sharpness."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL.JpegImagePlugin import JpegImageFile
 
 from steelbench.data.images import RGB, decode, read_bytes
 from steelbench.data.inspection import Inspected
 from steelbench.data.parallel import ordered_map
 
+# Not Pillow's `Image.open(...).format`, which parses the whole header: of files that OpenCV decodes it refuses some
+# and warns about others (damaged TIFF tags), and a format "unknown" of one class would count as a shortcut.
 _SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
@@ -22,7 +27,7 @@ _SIGNATURES = {
     b"MM\0*": "TIFF",
     b"RIFF": "WebP",
 }
-# Luminance quantisation of the JPEG standard, annex K.1: what libjpeg scales by its quality.
+# Luminance quantisation of the JPEG standard, annex K.1: libjpeg scales it by its quality.
 _STANDARD = np.array(
     [
         *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
@@ -36,10 +41,25 @@ _STANDARD = np.array(
 _BLACK, _WHITE = 20, 235
 _BLURRED = 0.01
 
+# Pillow warns about a damaged EXIF block on the way to the quantisation tables; nothing here reads EXIF.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
+
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """One image's outside. `quality` is the JPEG quality 1..100, or None; `levels` counts gray levels, int [256]."""
+    """Statistics of one image file.
+
+    Attributes:
+        file: path below the data folder.
+        label: class name.
+        format: as the content says, such as `PNG`.
+        height: pixels.
+        width: pixels.
+        file_bytes: size of the file.
+        quality: JPEG quality, 1..100; None for other formats.
+        levels: int64 [256], number of pixels of each gray level.
+        sharpness: variance of the Laplacian of the gray levels.
+    """
 
     file: str
     label: str
@@ -68,55 +88,69 @@ class ImageStatistics:
         return self.file_bytes / (self.height * self.width)
 
 
-def look_at_images(
+def measure_images(
     root: Path,
-    images: tuple[Inspected, ...],
+    images: Sequence[Inspected],
     bit_depth: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[ImageStatistics]:
-    """Read each image again and say what it looks like, in the order of `images`."""
-    looks = []
-    for look in ordered_map(lambda image: _look(root, image, bit_depth), images, threads=2, ahead=16):
-        looks.append(look)
-        progress(len(looks))
-    return looks
+    """Read each image again and return its statistics, in the order of `images`.
+
+    Args:
+        root: folder that relative paths of the images start from.
+        images: usable images.
+        bit_depth: used bits of 16-bit files; None means all 16.
+        progress: called with the number of images done.
+    """
+    measured = []
+    for statistics in ordered_map(lambda image: _measure(root, image, bit_depth), images, threads=2, ahead=16):
+        measured.append(statistics)
+        progress(len(measured))
+    return measured
 
 
-def _look(root: Path, image: Inspected, bit_depth: int | None) -> ImageStatistics:
+def _measure(root: Path, image: Inspected, bit_depth: int | None) -> ImageStatistics:
     data = read_bytes(root / image.sample.path)
-    pixels = decode(data, bit_depth).pixels
-    name, sharp = file_format(data), _sharpness(pixels)
-    levels = np.bincount(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).ravel(), minlength=256)
-    quality = jpeg_quality(data) if name == "JPEG" else None
-    sample = image.sample
+    gray = _gray(decode(data, bit_depth).pixels)
+    name = file_format(data)
     return ImageStatistics(
-        sample.path, sample.label, name, image.height, image.width, len(data), quality, levels, sharp
+        file=image.sample.path,
+        label=image.sample.label,
+        format=name,
+        height=image.height,
+        width=image.width,
+        file_bytes=len(data),
+        quality=jpeg_quality(data) if name == "JPEG" else None,
+        levels=np.bincount(gray.ravel(), minlength=256),
+        sharpness=float(cv2.Laplacian(gray, cv2.CV_32F).var()),
     )
 
 
-def _sharpness(pixels: RGB) -> float:
-    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return float(cv2.Laplacian(gray, cv2.CV_32F).var())
+def _gray(pixels: RGB) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def file_format(data: bytes) -> str:
-    """The format that the content says, whatever the name's suffix."""
+    """Return the format that the content says, whatever the name's suffix; `other` if unknown."""
     return next((name for start, name in _SIGNATURES.items() if data.startswith(start)), "other")
 
 
 def jpeg_quality(data: bytes) -> int | None:
-    """The quality 1..100 whose luminance table, scaled as libjpeg does, is like the file's; None if it has none."""
-    place = 2
-    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != 0xDA:
-        length = int.from_bytes(data[place + 2 : place + 4], "big")
-        if data[place + 1] == 0xDB:
-            wide = data[place + 4] >> 4 if place + 4 < len(data) else 0
-            end = place + 5 + 64 * (1 + wide)
-            if wide > 1 or len(data) < end:
-                return None
-            return _quality(int(np.frombuffer(data[place + 5 : end], ">u2" if wide else "u1").sum(dtype=np.int64)))
-        place += 2 + length
-    return None
+    """Estimate the quality that libjpeg wrote a file with.
+
+    Args:
+        data: bytes of a JPEG file.
+
+    Returns:
+        The quality 1..100 whose luminance table has the sum nearest to that of the file's first table; None if the
+        file has no readable table.
+    """
+    try:
+        # The class and not Image.open: no other format can claim the bytes, and the reader's own limit on pixels holds.
+        tables = list(JpegImageFile(BytesIO(data)).quantization.values())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return _quality(sum(tables[0])) if tables else None
 
 
 def _quality(total: int) -> int:
@@ -126,12 +160,12 @@ def _quality(total: int) -> int:
     return int(qualities[np.abs(tables.sum(axis=1) - total).argmin()])
 
 
-def doubtful_images(looks: list[ImageStatistics]) -> dict[str, list[str]]:
-    """Files that are almost black, almost white, or blurred in comparison with the set."""
-    share = [np.cumsum(look.levels) / look.levels.sum() for look in looks]
-    black = [look.file for look, below in zip(looks, share, strict=True) if below[_BLACK - 1] >= 0.99]
-    white = [look.file for look, below in zip(looks, share, strict=True) if below[_WHITE] <= 0.01]
-    usual = float(np.median([look.sharpness for look in looks])) if looks else 0.0
-    dark_or_bright = set(black) | set(white)
-    blurred = [look.file for look in looks if look.sharpness < _BLURRED * usual and look.file not in dark_or_bright]
+def doubtful_images(measured: Sequence[ImageStatistics]) -> dict[str, list[str]]:
+    """Return the files that are almost black, almost white, or blurred in comparison with the set, by that fault."""
+    share = [np.cumsum(image.levels) / image.levels.sum() for image in measured]
+    black = [image.file for image, below in zip(measured, share, strict=True) if below[_BLACK - 1] >= 0.99]
+    white = [image.file for image, below in zip(measured, share, strict=True) if below[_WHITE] <= 0.01]
+    usual = float(np.median([image.sharpness for image in measured])) if measured else 0.0
+    plain = set(black) | set(white)
+    blurred = [image.file for image in measured if image.sharpness < _BLURRED * usual and image.file not in plain]
     return {"almost black": black, "almost white": white, "blurred": blurred}

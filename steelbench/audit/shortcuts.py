@@ -1,4 +1,4 @@
-"""What gives the class away without a look at the surface: format, size, compression, brightness, contrast."""
+"""Shortcuts: single attributes of the files (format, size, compression, brightness, contrast) that tell the class."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ OUTSIDE = ("file format", "image size", "JPEG quality")
 
 @dataclass(frozen=True)
 class Shortcut:
-    """How well a small decision tree names the class from one attribute alone, on images it was not fitted to.
+    """Accuracy of a small decision tree that names the class from one attribute, on images it was not fitted to.
 
-    `accuracy` is None if the attribute is the same for all images or a class has too few groups of images.
-    `facts` are sentences on what stands out.
+    Attributes:
+        attribute: a key of `ATTRIBUTES`.
+        accuracy: of the tree, 0..1; None if the attribute is the same for all images or a class has too few groups.
+        majority: share of the largest class, 0..1.
+        images: number of images that have the attribute.
+        facts: sentences on values that only some classes have.
     """
 
     attribute: str
@@ -38,12 +42,12 @@ class Shortcut:
 
     @property
     def outside(self) -> bool:
-        """Whether nothing of the surface is in the attribute; what the others tell may partly be the defect itself."""
+        """Whether the attribute holds nothing of the surface; the others may partly tell the defect itself."""
         return self.attribute in OUTSIDE
 
     @property
     def notable(self) -> bool:
-        """Whether the attribute tells the class clearly better than naming the largest one."""
+        """Whether the accuracy is above that of naming the largest class, by `_GAIN` and `_SIGMAS` standard errors."""
         if self.accuracy is None:
             return False
         error = np.sqrt(self.majority * (1 - self.majority) / self.images)
@@ -52,7 +56,7 @@ class Shortcut:
 
 @dataclass(frozen=True)
 class Brightness:
-    """A class's mean gray level and the spread of its images' means, before and after homogenisation."""
+    """Mean gray level of a class and standard deviation of its images' means, before and after homogenisation."""
 
     label: str
     mean: float
@@ -64,28 +68,33 @@ class Brightness:
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WebP")
 # Each attribute as numbers for one image; None where it has none.
 ATTRIBUTES: dict[str, Callable[[ImageStatistics], tuple[float, ...] | None]] = {
-    "file format": lambda look: tuple(float(look.format == name) for name in FORMATS),
-    "image size": lambda look: (look.height, look.width),
-    "JPEG quality": lambda look: None if look.quality is None else (look.quality,),
-    "bytes per pixel": lambda look: (look.bytes_per_pixel,),
-    "brightness": lambda look: (look.brightness,),
-    "contrast": lambda look: (look.contrast,),
+    "file format": lambda image: tuple(float(image.format == name) for name in FORMATS),
+    "image size": lambda image: (image.height, image.width),
+    "JPEG quality": lambda image: None if image.quality is None else (image.quality,),
+    "bytes per pixel": lambda image: (image.bytes_per_pixel,),
+    "brightness": lambda image: (image.brightness,),
+    "contrast": lambda image: (image.contrast,),
 }
 
 
-def find_shortcuts(looks: Sequence[ImageStatistics], groups: Sequence[int], seed: int = 0) -> list[Shortcut]:
+def find_shortcuts(measured: Sequence[ImageStatistics], groups: Sequence[int], seed: int = 0) -> list[Shortcut]:
     """Try each of `ATTRIBUTES` as a predictor of the class.
 
     Args:
-        looks: one for each image.
-        groups: images of one group stay in one fold, so that copies do not count as prediction.
+        measured: statistics of each image.
+        groups: of each image; images of one group stay in one fold, so that copies do not count as prediction.
         seed: of the folds.
+
+    Returns:
+        One for each attribute that any image has.
     """
-    facts = {"file format": format_facts(looks), "image size": _size_facts(looks)}
+    facts = {"file format": format_facts(measured), "image size": _size_facts(measured)}
     found = []
-    for name, describe in ATTRIBUTES.items():
+    for name, value_of in ATTRIBUTES.items():
         rows = [
-            (value, look.label, group) for look, group in zip(looks, groups, strict=True) if (value := describe(look))
+            (value, image.label, group)
+            for image, group in zip(measured, groups, strict=True)
+            if (value := value_of(image))
         ]
         if rows:
             values, labels, own = (np.array(column) for column in zip(*rows, strict=True))
@@ -98,7 +107,17 @@ def find_shortcuts(looks: Sequence[ImageStatistics], groups: Sequence[int], seed
 def tree_accuracy(
     values: NDArray[np.float64], labels: NDArray[np.str_], groups: NDArray[np.int64], seed: int = 0
 ) -> float | None:
-    """Cross-validated accuracy of a decision tree of depth 3, float [N, D] to labels; None if it cannot be had."""
+    """Return the cross-validated accuracy of a decision tree of depth 3.
+
+    Args:
+        values: float [N, D], the attribute.
+        labels: str [N], class names.
+        groups: int64 [N]; images of one group stay in one fold.
+        seed: of the folds and the trees.
+
+    Returns:
+        0..1; None if a class has fewer than 2 groups, there is one class, or the attribute never varies.
+    """
     from sklearn.model_selection import StratifiedGroupKFold
     from sklearn.tree import DecisionTreeClassifier
 
@@ -115,22 +134,22 @@ def tree_accuracy(
     return float((predicted == labels).mean())
 
 
-def format_facts(looks: Sequence[ImageStatistics]) -> list[str]:
-    """Sentences on formats that only some classes have."""
-    return _facts(looks, lambda look: look.format, lambda value: value)
+def format_facts(measured: Sequence[ImageStatistics]) -> list[str]:
+    """Return sentences on formats that only some classes have."""
+    return _facts(measured, lambda image: image.format, lambda value: value)
 
 
-def _size_facts(looks: Sequence[ImageStatistics]) -> list[str]:
-    return _facts(looks, lambda look: f"{look.width} x {look.height}", lambda value: f"Size {value}")
+def _size_facts(measured: Sequence[ImageStatistics]) -> list[str]:
+    return _facts(measured, lambda image: f"{image.width} x {image.height}", lambda value: f"Size {value}")
 
 
 def _facts(
-    looks: Sequence[ImageStatistics], value: Callable[[ImageStatistics], str], name: Callable[[str], str]
+    measured: Sequence[ImageStatistics], value: Callable[[ImageStatistics], str], name: Callable[[str], str]
 ) -> list[str]:
-    sizes = Counter(look.label for look in looks)
+    sizes = Counter(image.label for image in measured)
     found: dict[str, Counter[str]] = defaultdict(Counter)
-    for look in looks:
-        found[value(look)][look.label] += 1
+    for image in measured:
+        found[value(image)][image.label] += 1
     if len(found) == 1:
         return [f"All images are alike: {next(iter(found))}."]
     facts = []
@@ -145,14 +164,14 @@ def _facts(
     return facts[:6]
 
 
-def brightness_by_class(looks: Sequence[ImageStatistics]) -> list[Brightness]:
-    """Mean brightness of each class as it is, and with each image moved to the set's mean and clipped to 0..255."""
-    target = float(np.mean([look.brightness for look in looks]))
+def brightness_by_class(measured: Sequence[ImageStatistics]) -> list[Brightness]:
+    """Return the brightness of each class as it is, and with each image moved to the set's mean, clipped to 0..255."""
+    target = float(np.mean([image.brightness for image in measured]))
     before, after = defaultdict(list), defaultdict(list)
-    for look in looks:
-        moved = np.clip(np.arange(256) - look.brightness + target, 0, 255)
-        before[look.label].append(look.brightness)
-        after[look.label].append(float(look.levels @ moved / look.levels.sum()))
+    for image in measured:
+        moved = np.clip(np.arange(256) - image.brightness + target, 0, 255)
+        before[image.label].append(image.brightness)
+        after[image.label].append(float(image.levels @ moved / image.levels.sum()))
     return [
         Brightness(label, *_mean_and_spread(before[label]), *_mean_and_spread(after[label])) for label in sorted(before)
     ]

@@ -1,4 +1,4 @@
-"""Images for the audit's page: pairs with the shared pixels framed, and single files."""
+"""Thumbnails for the audit's page: pairs with the shared pixels framed, and single files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.audit.duplicates.orientations import MIRRORS, turn_image
-from steelbench.audit.duplicates.verification import agreement, grain, shared_area
+from steelbench.audit.duplicates.verification import band_pass, compare, shared_area
 from steelbench.data.groups import Pair
 from steelbench.data.images import RGB, UnreadableImageError, read_image
 
@@ -24,7 +24,14 @@ _FRAME = (213, 94, 0)
 
 @dataclass(frozen=True)
 class PairThumbnail:
-    """A pair and its two images as JPEG bytes, the second one turned upright as the first."""
+    """A pair and its two images as JPEG bytes.
+
+    Attributes:
+        pair: the files.
+        first: image of `file_a`.
+        second: image of `file_b`, turned upright as the first.
+        wide: whether the images are more than twice as wide as high, so that they go below each other.
+    """
 
     pair: Pair
     first: bytes
@@ -33,7 +40,13 @@ class PairThumbnail:
 
 
 def draw_pairs(root: Path, pairs: Sequence[Pair], bit_depth: int | None = None) -> list[PairThumbnail]:
-    """Pictures of at most 24 pairs that show most; a file that has gone since is left out."""
+    """Draw at most 24 pairs; a pair of which a file can no longer be read is left out.
+
+    Args:
+        root: folder that the files' paths start from.
+        pairs: to choose from.
+        bit_depth: used bits of 16-bit files; None means all 16.
+    """
     drawn = []
     for pair in choose_pairs(pairs):
         try:
@@ -44,7 +57,11 @@ def draw_pairs(root: Path, pairs: Sequence[Pair], bit_depth: int | None = None) 
 
 
 def draw_files(root: Path, files: Iterable[str], bit_depth: int | None = None) -> dict[str, bytes]:
-    """Each file as a small JPEG, by its name; a file that has gone since is left out."""
+    """Draw each file once; one that can no longer be read is left out.
+
+    Returns:
+        JPEG bytes by file.
+    """
     drawn = {}
     for file in dict.fromkeys(files):
         try:
@@ -55,12 +72,16 @@ def draw_files(root: Path, files: Iterable[str], bit_depth: int | None = None) -
 
 
 def choose_pairs(pairs: Sequence[Pair], most: int = SHOWN) -> list[Pair]:
-    """Pairs across classes first, then by turns the largest overlaps, turned, smallest and equal ones.
+    """Choose varied pairs: across classes first, then in rotation the largest overlaps, turned, smallest, equal ones.
 
-    A file appears twice only after every other pair has been taken.
+    A pair with a file that was chosen before comes only after every pair without one.
+
+    Args:
+        pairs: to choose from.
+        most: pairs.
     """
     by_size = sorted(pairs, key=lambda pair: (-pair.overlap, pair))
-    piles = [
+    across = [
         iter([pair for pair in by_size if not pair.same_label and pair.kind != "overlap"]),
         iter([pair for pair in by_size if not pair.same_label and pair.kind == "overlap"]),
     ]
@@ -70,7 +91,7 @@ def choose_pairs(pairs: Sequence[Pair], most: int = SHOWN) -> list[Pair]:
         iter([pair for pair in reversed(by_size) if pair.kind == "overlap"]),
         iter([pair for pair in by_size if pair.kind == "exact"]),
     ]
-    order = dict.fromkeys([*(pair for pile in piles for pair in pile), *_alternate(mixed, len(pairs))])
+    order = dict.fromkeys([*(pair for kind in across for pair in kind), *_alternate(mixed, len(pairs))])
     seen: set[str] = set()
     fresh: list[Pair] = []
     for pair in order:
@@ -83,10 +104,10 @@ def choose_pairs(pairs: Sequence[Pair], most: int = SHOWN) -> list[Pair]:
     return sorted(chosen, key=lambda pair: place[pair])
 
 
-def _alternate(piles: Sequence[Iterator[Pair]], rounds: int) -> Iterator[Pair]:
+def _alternate(kinds: Sequence[Iterator[Pair]], rounds: int) -> Iterator[Pair]:
     for _ in range(rounds):
-        for pile in piles:
-            taken = next(pile, None)
+        for kind in kinds:
+            taken = next(kind, None)
             if taken:
                 yield taken
 
@@ -104,13 +125,13 @@ def _draw(root: Path, pair: Pair, bit_depth: int | None) -> PairThumbnail:
 
 
 def _turn(a: RGB, b: RGB, pair: Pair) -> int:
-    """Which of the turns of its kind makes the second image like the first."""
+    """The turn of the pair's kind that makes the second image most like the first."""
     if pair.kind not in ("mirrored", "rotated"):
         return 0
-    grain_a, grain_b = grain(a), grain(b)
+    band_a, band_b = band_pass(a), band_pass(b)
     turns = [turn for turn in range(1, 8) if bool(MIRRORS[turn]) == (pair.kind == "mirrored")]
-    found = {turn: agreement(grain_a, turn_image(grain_b, turn), pair.dy, pair.dx) for turn in turns}
-    return max(turns, key=lambda turn: near.low if (near := found[turn]) else -1.0)
+    found = {turn: compare(band_a, turn_image(band_b, turn), pair.dy, pair.dx) for turn in turns}
+    return max(turns, key=lambda turn: agreement.low if (agreement := found[turn]) else -1.0)
 
 
 def _framed(image: RGB, corner: NDArray[Any], size: NDArray[Any]) -> bytes:

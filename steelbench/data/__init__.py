@@ -1,4 +1,4 @@
-"""Images from folders to arrays: readers, decoding, splits. Knows no TensorFlow."""
+"""Data: image files to labelled pixels, groups and splits. Knows no TensorFlow."""
 
 import os
 
@@ -6,5 +6,5 @@ import os
 # whatever module of this package imports it first.
 MAX_PIXELS = 100_000_000
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
-# A broken file is reported once, by us; OpenCV's own lines would only tear the progress bar.
+# A broken file is reported once, in `skipped_images.csv`; OpenCV's own lines would tear the progress bar.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

@@ -1,7 +1,7 @@
-"""The embedded data set: procedural steel defects with planted duplicates, crops and a wrong label.
+"""The demo data set: procedural steel defects with planted duplicates, overlapping crops and a wrong label.
 
-`truth.json` lists everything that was planted, so that the audit can be checked against it. Planted
-pictures come from surfaces of their own; files that no listed pair names together share no pixels.
+`truth.json` lists everything that was planted, so that the audit can be checked against it. Each planted group is
+cut from a surface of its own; files that no listed pair names together share no pixels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.files import write_json
 
 CLASSES: tuple[str, ...] = tuple(TEXTURES)
-VERSION = 1  # of the pixels and of the plan; part of the cache's folder name
+VERSION = 1  # of the pixels and of the planted groups; part of the cache's folder name
 
 FEWEST, MOST = 60, 100_000
 _SENSOR_NOISE = 1.0
@@ -35,7 +35,14 @@ Kind = Literal["single", "exact", "near", "overlap"]
 
 @dataclass(frozen=True)
 class _Group:
-    """The files of one surface: where they lie, what the surface shows, and where the crops begin."""
+    """The files of one surface.
+
+    Attributes:
+        kind: of the pairs that they form.
+        texture: class that the surface shows.
+        folders: class folder of each file.
+        origins: (y, x) of the first pixel of each file in the surface.
+    """
 
     kind: Kind
     texture: str
@@ -130,7 +137,7 @@ def _numbers(rng: np.random.Generator, images: int, index: int) -> Iterator[int]
 
 
 def _plan(rng: np.random.Generator, images: int) -> Iterator[_Group]:
-    """Yield what to draw, planted groups first; folders are filled as evenly as `images` allows."""
+    """Yield the groups to draw, planted ones first; folders are filled as evenly as `images` allows."""
     left = {name: len(range(index, images, len(CLASSES))) for index, name in enumerate(CLASSES)}
     for group in _planted(rng, images):
         for folder in group.folders:

@@ -23,7 +23,14 @@ PATCH = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Texture:
-    """What is typical of a class. Ranges overlap between classes, so that no class is trivial to tell."""
+    """Parameters of a class's surfaces. Ranges overlap between classes, so that none is trivial to tell.
+
+    Attributes:
+        defect: draws the defect's relief, float [H, W].
+        grain: least and largest strength of the grain, relative to the defect.
+        grain_blur: width of the grain along x and y, pixels.
+        streaks: largest strength of the rolling streaks, relative to other classes.
+    """
 
     defect: Callable[[np.random.Generator, Shape], Field]
     grain: tuple[float, float]

@@ -1,24 +1,29 @@
-"""Groups of images that share pixels or are said to belong together."""
+"""Groups of images that must stay on one side of a split: they share pixels or are said to belong together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from steelbench.data.inspection import Inspected
 from steelbench.data.splits import Indices
 
 Kind = Literal["exact", "near", "mirrored", "rotated", "overlap"]
+# [M, 2], rows of two images that share pixels.
+Links = NDArray[np.int64]
+NO_LINKS: Links = np.zeros((0, 2), np.int64)
 
 
 @dataclass(frozen=True, order=True)
 class Pair:
     """Two files, file_a < file_b, that share pixels.
 
-    `overlap` is the shared area as a share of the smaller image. `b`, turned upright to match `a` if it is mirrored
-    or rotated, lies in `a` with its first pixel at (dy, dx).
+    `overlap` is the shared area as a share of the smaller image, 0..1. `b`, turned upright to match `a` if it is
+    mirrored or rotated, lies in `a` with its first pixel at (dy, dx).
     """
 
     file_a: str
@@ -30,39 +35,50 @@ class Pair:
     same_label: bool
 
 
-def group_files(files: Iterable[str], pairs: Iterable[Pair]) -> dict[str, int]:
-    """Number the groups of files that pairs connect, directly or along a chain; by the first file's name."""
-    parent = {file: file for file in sorted(files)}
-
-    def root(file: str) -> str:
-        while parent[file] != file:
-            parent[file] = file = parent[parent[file]]
-        return file
-
-    for pair in pairs:
-        first, second = sorted((root(pair.file_a), root(pair.file_b)))
-        parent[second] = first
-    number: dict[str, int] = {}
-    return {file: number.setdefault(root(file), len(number)) for file in parent}
-
-
-def group_numbers(keys: Sequence[Sequence[str]]) -> Indices:
-    """Number the groups: two images that share any key are of one group, and so on along the chain.
+def group_numbers(keys: Sequence[Sequence[str]], links: Links = NO_LINKS) -> Indices:
+    """Number the connected components of images that have a key in common or are linked.
 
     Args:
-        keys: for each image the keys that tie it to others, such as its pixels' digest and its `group` column.
+        keys: for each of N images the keys that tie it to others; an image without keys is tied by links alone.
+        links: int64 [M, 2], rows of images that belong together.
 
     Returns:
-        int64 [N], numbered by first appearance.
+        int64 [N], numbered from 0 by first appearance.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    number: dict[str, int] = {}
-    pairs = [(row, number.setdefault(key, len(number))) for row, own in enumerate(keys) for key in own]
-    rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
-    size = len(keys) + len(number)
-    links = coo_array((np.ones(len(rows)), (rows, columns + len(keys))), shape=(size, size))
-    component = connected_components(links, directed=False)[1][: len(keys)]
-    first: dict[int, int] = {}
-    return np.array([first.setdefault(int(value), len(first)) for value in component], np.int64)
+    # A key is one more node of the graph, so that k images with one key are k edges and not k * k.
+    node: dict[str, int] = {}
+    ties = [(row, len(keys) + node.setdefault(key, len(node))) for row, own in enumerate(keys) for key in own]
+    edges = np.concatenate([np.array(ties, np.int64).reshape(-1, 2), links])
+    size = len(keys) + len(node)
+    graph = coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(size, size))
+    component = connected_components(graph, directed=False)[1][: len(keys)]
+    _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
+
+
+def image_keys(images: Sequence[Inspected]) -> list[list[str]]:
+    """Return what ties each image to others without comparing them: equal pixels, and the data's `group` column."""
+    return [
+        [f"pixels {image.pixels_digest}", *([f"group {image.sample.group}"] if image.sample.group else [])]
+        for image in images
+    ]
+
+
+def pair_links(files: Iterable[str], pairs: Iterable[Pair]) -> Links:
+    """Return the rows of `files` that each pair links, int64 [M, 2].
+
+    Raises:
+        KeyError: if a pair names another file.
+    """
+    row: Mapping[str, int] = {file: number for number, file in enumerate(files)}
+    return np.array([(row[pair.file_a], row[pair.file_b]) for pair in pairs], np.int64).reshape(-1, 2)
+
+
+def group_files(files: Iterable[str], pairs: Iterable[Pair]) -> dict[str, int]:
+    """Number the groups of files that pairs connect, directly or along a chain, in the order of file names."""
+    names = sorted(files)
+    numbers = group_numbers([()] * len(names), pair_links(names, pairs))
+    return dict(zip(names, numbers.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""One image file to RGB uint8 pixels. Files come from outside: size and format are checked before they are believed."""
+"""Image files to RGB pixels, uint8 or resized float32; sizes and formats of hostile files are checked first."""
 
 from __future__ import annotations
 
@@ -23,12 +23,18 @@ TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 
 
 class UnreadableImageError(Exception):
-    """An image that is skipped; the message is the reason that `skipped_images.csv` lists."""
+    """Raised for an image that is skipped; the message is the reason in `skipped_images.csv`."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image and what its file said: `bits` per value and the largest value stored."""
+    """A decoded image file.
+
+    Attributes:
+        pixels: uint8 [H, W, 3], RGB, 0..255.
+        bits: of a value as the file stores it, 8 or 16.
+        largest: value as the file stores it.
+    """
 
     pixels: RGB
     bits: int
@@ -36,12 +42,12 @@ class Decoded:
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name says that this is an image; hidden files are not."""
+    """Return whether a file's name has an image's suffix and is not hidden."""
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes.
+    """Return a file's bytes.
 
     Raises:
         UnreadableImageError: if it cannot be opened, is empty, no plain file, or larger than `MAX_BYTES`.
@@ -102,7 +108,7 @@ def decode(data: bytes, bit_depth: int | None = None) -> Decoded:
 
 
 def _check_ends(data: bytes) -> None:
-    """Refuse what OpenCV would report on stderr (PNG) or, before version 5, fill with gray (JPEG)."""
+    """Refuse truncated files that OpenCV reports on stderr (PNG) or, before version 5, fills with gray (JPEG)."""
     if data.startswith(PNG):
         _check_png(data)
     # An embedded preview has an end of its own, but it stands before the scan of the image.
@@ -127,7 +133,7 @@ def _check_png(data: bytes) -> None:
 
 
 def _plain_alpha(data: bytes) -> bytes:
-    """An RGBA TIFF whose alpha is declared a plain extra channel: libtiff would multiply the colours by it."""
+    """Declare the alpha of an RGBA TIFF a plain extra channel; libtiff would multiply the colours by it."""
     order = TIFF.get(data[:4])
     if order is None or len(data) < 10:
         return data
@@ -143,7 +149,14 @@ def _plain_alpha(data: bytes) -> bytes:
 
 
 def read_image(path: Path, bit_depth: int | None = None) -> RGB:
-    """Pixels uint8 [H, W, 3], RGB, 0..255, of an image file.
+    """Read and decode an image file.
+
+    Args:
+        path: of the file.
+        bit_depth: used bits of 16-bit files; None means all 16.
+
+    Returns:
+        uint8 [H, W, 3], RGB, 0..255.
 
     Raises:
         UnreadableImageError: with the reason.
@@ -156,6 +169,10 @@ def resize(pixels: RGB, size: int) -> NDArray[np.float32]:
 
     In float32, because OpenCV's bilinear on uint8 rounds each pixel.
 
+    Args:
+        pixels: uint8 [H, W, 3], 0..255.
+        size: side of the square, pixels.
+
     Returns:
         float32 [size, size, 3], 0..255.
     """
@@ -164,19 +181,25 @@ def resize(pixels: RGB, size: int) -> NDArray[np.float32]:
 
 
 class ImageFiles:
-    """Reads on demand; nothing is kept."""
+    """Images read from files on demand; nothing is kept in memory.
+
+    Args:
+        root: folder that paths start from.
+        paths: one for each row.
+        bit_depth: used bits of 16-bit files; None means all 16.
+    """
 
     def __init__(self, root: Path, paths: Sequence[str], bit_depth: int | None) -> None:
         self.root, self.paths, self.bit_depth = root, paths, bit_depth
 
     def path(self, row: int) -> Path:
-        """The file of a row."""
+        """Return the file of a row."""
         return self.root / self.paths[row]
 
     def raw(self, rows: Iterable[int]) -> Iterator[RGB]:
-        """uint8 [H, W, 3] each, one at a time."""
+        """Yield the pixels of each row, uint8 [H, W, 3], one at a time."""
         return (read_image(self.path(row), self.bit_depth) for row in rows)
 
     def resized(self, rows: Iterable[int], size: int) -> NDArray[np.float32]:
-        """float32 [N, size, size, 3], 0..255."""
+        """Return the rows resized to squares, float32 [N, size, size, 3], 0..255."""
         return np.stack([resize(image, size) for image in self.raw(rows)])

@@ -1,4 +1,4 @@
-"""Readers: from a folder or CSV to labelled paths. Each is a row in `DATASETS`, recognised by what is there."""
+"""Readers: a folder or CSV to labelled paths. Each layout is a row of `DATASETS`, recognised by the files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ SPLIT_NAMES = {"train": "train", "val": "validation", "valid": "validation", "va
 
 @dataclass(frozen=True)
 class Reader:
-    """A row of `DATASETS`."""
+    """A layout of `DATASETS`.
+
+    Attributes:
+        matches: whether a path has the layout.
+        read: the data set of a resolved path; the flag is `--include-none`.
+        layout: description for messages and `steelbench list datasets`.
+    """
 
     matches: Callable[[Path], bool]
     read: Callable[[Path, bool], Dataset]
@@ -43,10 +49,10 @@ def read_dataset(data: str, include_none: bool = False) -> tuple[str, Dataset]:
         include_none: Severstal's images without a defect become the class `none`.
 
     Returns:
-        The reader's name and what it found, samples sorted by path.
+        The reader's name and the data set, samples sorted by path.
 
     Raises:
-        SteelbenchError: if there is nothing, or no reader knows the layout.
+        SteelbenchError: if `data` does not exist, or no reader knows its layout.
     """
     if data == "demo":
         # Imported here: OpenCV obeys the limits that `images` sets only if that is imported first.
@@ -70,7 +76,7 @@ def read_dataset(data: str, include_none: bool = False) -> tuple[str, Dataset]:
 def _existing(data: str) -> Path | None:
     try:
         path = Path(data).expanduser()
-        # An empty word, as from an unset shell variable, would be the current folder.
+        # An empty string, as from an unset shell variable, would be the current folder.
         return path if data and path.exists() else None
     except (OSError, RuntimeError):  # too long a name, an unknown ~user
         return None
@@ -117,7 +123,7 @@ def _neu_names(root: Path, _include_none: bool) -> Dataset:
 
 
 def _csv_rows(path: Path, columns: set[str]) -> list[tuple[int, dict[str, str]]]:
-    """Each row with the number of the line that it ends on."""
+    """Return each row with the number of the line that it ends on."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file)

@@ -1,4 +1,4 @@
-"""A labelled path, what readers give back, and how folders are looked through."""
+"""Samples: labelled paths as readers return them, and the listing of folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from steelbench.errors import SteelbenchError
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled image. `path` is relative to the data folder, with '/'; `split` and `group` may be empty."""
+    """The path of one image and what the data says about it.
+
+    Attributes:
+        path: relative to the data folder, with `/`.
+        label: class name; empty for an image without one.
+        split: `train`, `validation`, `test`, or empty.
+        group: images of one group must stay on one side of a split; empty if the image belongs to none.
+    """
 
     path: str
     label: str
@@ -24,10 +31,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a reader found; nothing is decoded yet.
+    """The samples of a data folder; nothing is decoded yet.
 
-    `left_out` counts images by the reason they are not used,
-    `empty` names class folders without an image."""
+    Attributes:
+        root: the folder that paths start from.
+        samples: sorted by path.
+        left_out: number of images that are not used, by reason.
+        empty: names of class folders without an image.
+    """
 
     root: Path
     samples: tuple[Sample, ...]
@@ -36,7 +47,10 @@ class Dataset:
 
 
 def visible_folders(root: Path) -> list[Path]:
-    """The visible folders, without links to a folder above: every image would be read again under another label."""
+    """Return the visible folders, sorted, without links to a folder above.
+
+    Below such a link every image would be read again under another label.
+    """
     real = root.resolve()
     return sorted(
         path
@@ -46,8 +60,12 @@ def visible_folders(root: Path) -> list[Path]:
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """The images below a folder; hidden files and folders are passed over."""
-    # Not rglob, which passes over a folder that may not be read without a word.
+    """Yield the images below a folder; hidden files and folders are passed over.
+
+    Raises:
+        OSError: if a folder may not be read.
+    """
+    # Not Path.rglob, which enters hidden folders and passes over an unreadable one in silence.
     for place, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (path for path in (Path(place, name) for name in names) if is_image(path))
@@ -58,24 +76,38 @@ def _raise(error: OSError) -> None:
 
 
 def count_loose(folder: Path) -> int:
-    """The images that lie in a folder itself."""
+    """Return the number of images that lie in a folder itself."""
     return sum(is_image(path) and not path.is_dir() for path in folder.iterdir())
 
 
 def clean_text(name: str, what: str) -> str:
-    """The name as it may stand in a CSV: the same characters however a file system composed them."""
+    """Return a name in Unicode's composed form (NFC), the same however a file system stores it.
+
+    Args:
+        name: of a file or class.
+        what: kind of name, for messages.
+
+    Raises:
+        SteelbenchError: if it cannot stand in a CSV in UTF-8.
+    """
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
         raise SteelbenchError(f"the {what} {name!r} is not valid UTF-8; rename it and run again.") from None
     if "\r" in name:
-        # CSV readers take it for the end of a line.
+        # CSV readers end a line at it.
         raise SteelbenchError(f"the {what} {name!r} holds a carriage return; rename it and run again.")
     return unicodedata.normalize("NFC", name)
 
 
 def make_sample(root: Path, path: Path, label: str, split: str = "") -> Sample:
-    """A file as a `Sample`.
+    """Return the sample of a file.
+
+    Args:
+        root: the data folder.
+        path: of the file, below `root`.
+        label: class name.
+        split: as `Sample.split`.
 
     Raises:
         SteelbenchError: if its name or its label cannot stand in a CSV.

@@ -1,4 +1,4 @@
-"""The splits of a run: groups from what images share, one split for each seed and fold, and what still leaks."""
+"""The splits of a run: one for each seed and fold, drawn by groups, with the share of test images that leak."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from steelbench.data.groups import Pair, group_numbers
+from steelbench.data.groups import Pair, group_numbers, image_keys, pair_links
 from steelbench.data.inspection import Inspection
 from steelbench.data.leakage import split_leakage
 from steelbench.data.splits import Indices, Split, make_splits, refuse_impossible
@@ -16,16 +16,16 @@ from steelbench.experiment import RunOptions
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """The splits by seed and fold.
+    """The splits of all seeds and folds.
 
     Attributes:
         splits: by (seed, fold).
         groups: number of groups that stay on one side; with random splits every image is one.
-        leaking: largest share, over the splits, of test images that share pixels or a group with a training image.
-            0 unless the data brings its own split, or the user asked for a random one.
+        leaking: largest `split_leakage` of the splits, 0..1; 0 unless the data brings its own split, or the user
+            asked for a random one.
         group_of: int64 [N], images that share something, directly or along a chain, have one number.
         naive: a random split that ignores what images share; None where that changes nothing.
-        naive_leaking: share of its test images that leak.
+        naive_leaking: `split_leakage` of the naive split, 0..1.
     """
 
     splits: dict[tuple[int, int], Split]
@@ -37,33 +37,18 @@ class SplitPlan:
 
 
 def refuse_early(options: RunOptions, inspection: Inspection) -> None:
-    """Find mistakes before the audit, which takes its time: what it ties together only makes fewer groups.
+    """Refuse impossible splits before the audit, which takes its time: pairs that it finds only make fewer groups.
 
     Raises:
         SteelbenchError: as `refuse_impossible` does.
     """
-    labels = labels_of(inspection)
-    groups = group_numbers(_keys(inspection)) if options.split == "grouped" else np.arange(len(labels))
-    fixed = [image.sample.split for image in inspection.images]
-    refuse_impossible(labels, groups, fixed, options.folds, inspection.classes)
+    labels, keys = inspection.labels, image_keys(inspection.images)
+    groups = group_numbers(keys) if options.split == "grouped" else np.arange(len(labels))
+    refuse_impossible(labels, groups, _given_parts(inspection), options.folds, inspection.classes)
 
 
-def labels_of(inspection: Inspection) -> Indices:
-    """The class number of each image, int64 [N]."""
-    number = {name: index for index, name in enumerate(inspection.classes)}
-    return np.array([number[image.sample.label] for image in inspection.images], np.int64)
-
-
-def _keys(inspection: Inspection) -> list[list[str]]:
-    """What ties images together without a look at their pixels: equal pixels and a group column."""
-    return [
-        [f"pixels {image.pixels_digest}", *([f"group {image.sample.group}"] if image.sample.group else [])]
-        for image in inspection.images
-    ]
-
-
-def divide(options: RunOptions, inspection: Inspection, pairs: Sequence[Pair] = ()) -> SplitPlan:
-    """Draw every split.
+def plan_splits(options: RunOptions, inspection: Inspection, pairs: Sequence[Pair] = ()) -> SplitPlan:
+    """Draw every split, and measure how much each leaks.
 
     Args:
         options: kind of split, folds, seeds.
@@ -73,30 +58,27 @@ def divide(options: RunOptions, inspection: Inspection, pairs: Sequence[Pair] = 
     Raises:
         SteelbenchError: as `make_splits` does.
     """
-    labels, keys = labels_of(inspection), _keys(inspection)
-    place = {image.sample.path: row for row, image in enumerate(inspection.images)}
-    links = np.array([(place[pair.file_a], place[pair.file_b]) for pair in pairs], np.int64).reshape(-1, 2)
-    tied = group_numbers(keys)
-    for link, ends in enumerate(links):
-        for row in ends:
-            keys[row].append(f"pair {link}")
-    shared, single = group_numbers(keys), np.arange(len(labels))
-    fixed = [image.sample.split for image in inspection.images]
+    labels, keys, given = inspection.labels, image_keys(inspection.images), _given_parts(inspection)
+    links = pair_links((image.sample.path for image in inspection.images), pairs)
+    tied, shared, single = group_numbers(keys), group_numbers(keys, links), np.arange(len(labels))
+    groups = shared if options.split == "grouped" else single
 
     def draw(groups: Indices, seed: int) -> list[Split]:
-        return make_splits(labels, groups, fixed, folds=options.folds, seed=seed, classes=inspection.classes)
+        return make_splits(labels, groups, given, folds=options.folds, seed=seed, classes=inspection.classes)
 
-    groups = shared if options.split == "grouped" else single
-    splits = {
-        (seed, fold): split for seed in range(options.seeds) for fold, split in enumerate(draw(groups, seed))
-    }  # fmt: skip
-    tells = options.split == "grouped" and shared.max() + 1 < len(labels) and not any(fixed)
-    naive = draw(single, 0)[0] if tells else None
+    splits = {(seed, fold): split for seed in range(options.seeds) for fold, split in enumerate(draw(groups, seed))}
+    grouping_matters = options.split == "grouped" and shared.max() + 1 < len(labels) and not any(given)
+    naive = draw(single, 0)[0] if grouping_matters else None
     return SplitPlan(
-        splits,
-        int(groups.max()) + 1,
-        max(split_leakage(split, tied, links) for split in splits.values()),
-        shared,
-        naive,
-        split_leakage(naive, tied, links) if naive else 0.0,
+        splits=splits,
+        groups=int(groups.max()) + 1,
+        leaking=max(split_leakage(split, tied, links) for split in splits.values()),
+        group_of=shared,
+        naive=naive,
+        naive_leaking=split_leakage(naive, tied, links) if naive else 0.0,
     )
+
+
+def _given_parts(inspection: Inspection) -> list[str]:
+    """The part that the data itself puts each image into, "" where it says nothing."""
+    return [image.sample.split for image in inspection.images]

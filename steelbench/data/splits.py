@@ -1,4 +1,9 @@
-"""Training, validation and test: stratified, and whatever shares a group stays on one side."""
+"""Splits: training, validation and test indices, stratified by class, each group on one side.
+
+More than scikit-learn's StratifiedGroupKFold, which draws the folds: validation and test are both drawn by groups, a
+split that the data brings is honoured and completed, every class stands in every part where that is possible, and
+what is impossible is refused with the class and the largest number of folds.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +18,19 @@ from numpy.typing import NDArray
 from steelbench.errors import SteelbenchError
 
 Indices = NDArray[np.int64]
-# Draws tried until every class stands in every part; small classes can make the greedy folds miss one.
+# Draws tried until every class stands in every part; the greedy folds of scikit-learn can miss a small class.
 DRAWS = 20
 
 
 @dataclass(frozen=True)
 class Split:
-    """Indices of the images of each part, ascending and disjoint."""
+    """Rows of the images of each part.
+
+    Attributes:
+        train: int64 [A], ascending.
+        validation: int64 [B], ascending, disjoint from the others.
+        test: int64 [C], ascending, disjoint from the others.
+    """
 
     train: Indices
     validation: Indices
@@ -35,16 +46,16 @@ def make_splits(
     seed: int,
     classes: Sequence[str],
 ) -> list[Split]:
-    """The splits of one seed, one for each fold.
+    """Draw the splits of one seed, one for each fold.
 
     One fold is 64/16/20 % training/validation/test. With K folds each is the test set once and a fifth of the rest
     is validation. Where the data brings its own split, that is honoured and only missing parts are drawn.
 
     Args:
         labels: int64 [N], class numbers.
-        groups: int64 [N].
+        groups: int64 [N]; images of one number stay on one side.
         fixed: for each image "train", "validation", "test" or "".
-        folds: K.
+        folds: K, 1 or more.
         seed: redraws the folds.
         classes: names, for messages.
 
@@ -70,7 +81,7 @@ def make_splits(
 def refuse_impossible(
     labels: Indices, groups: Indices, fixed: Sequence[str], folds: int, classes: Sequence[str]
 ) -> None:
-    """What can be said against splits before they are drawn; arguments and errors as for `make_splits`."""
+    """Refuse splits that cannot be drawn; arguments and errors as for `make_splits`."""
     if not any(fixed):
         _refuse_few_groups(labels, groups, folds, classes)
     elif folds > 1:
@@ -120,7 +131,7 @@ def _refuse_untrained(labels: Indices, classes: Sequence[str]) -> None:
 
 
 def _draw(labels: Indices, groups: Indices, pool: Indices, seed: int) -> tuple[Indices, Indices]:
-    """Four fifths and one fifth of the pool, every class in both where that can be."""
+    """Draw four fifths and one fifth of the pool, every class in both where that is possible."""
     fewest, best = 3 * len(pool), pool
     # Classes of fewer than five images leave less than four fifths.
     folds = min(5, len(np.unique(groups[pool])), int(np.unique(labels[pool], return_counts=True)[1].max()))
@@ -135,7 +146,7 @@ def _draw(labels: Indices, groups: Indices, pool: Indices, seed: int) -> tuple[I
 
 
 def _complete(labels: Indices, groups: Indices, pool: Indices, part: Indices) -> tuple[Indices, Indices]:
-    """Move whole groups between the part and the rest until each holds every class; the rest goes first."""
+    """Move whole groups between the part and the rest until each holds every class; the rest is filled first."""
     rest = np.setdiff1d(pool, part)
     for label in np.unique(labels[pool]):
         if label not in labels[rest]:
@@ -149,7 +160,10 @@ def _complete(labels: Indices, groups: Indices, pool: Indices, part: Indices) ->
 def _move(
     labels: Indices, groups: Indices, label: int, source: Indices, target: Indices, *, strip: bool
 ) -> tuple[Indices, Indices]:
-    """Move the smallest group with the label; unless `strip`, only one that takes the last image of no class."""
+    """Move the smallest group with the label.
+
+    Without `strip` only a group is moved that leaves the source an image of each of its classes.
+    """
     sizes = Counter(groups[source].tolist())
     for group in sorted(set(groups[source[labels[source] == label]].tolist()), key=lambda g: (sizes[g], g)):
         moved = source[groups[source] == group]
@@ -175,12 +189,12 @@ def _parts(labels: Indices, groups: Indices, pool: Indices, folds: int, seed: in
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     # The grouped folds are found greedily, one group after another; where every group is one image the plain ones
-    # are exact and faster. They always deal a class smaller than K to the same folds, so not for those.
+    # are exact and faster. They put a class smaller than K into the same folds whatever the seed, so not for those.
     smallest = np.unique(labels[pool], return_counts=True)[1].min()
     single = len(np.unique(groups[pool])) == len(pool) and smallest >= folds
     folder = (StratifiedKFold if single else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # A class smaller than the number of folds is dealt with by drawing again.
+        # A warning about a class smaller than the number of folds: `_draw` and `_fold_parts` draw again.
         warnings.simplefilter("ignore", UserWarning)
         for _, part in folder.split(pool, labels[pool], groups[pool]):
             yield pool[np.sort(part)]

@@ -1,1 +1,1 @@
-"""Using a finished model: predict, search images, enroll classes."""
+"""Inference with a saved model: predict, search similar images, enroll classes."""

@@ -1,4 +1,4 @@
-"""A new class for a finished model, from a few images, without training: a direction beside the others."""
+"""Enrolment of a class in a saved model without training: its mean embedding becomes a column of the last layer."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Pat
         model_path: a model whose classes are directions of unit embeddings: `triplet`, `arcface`.
         name: of the new class.
         files: images of it.
-        target: where the new `.h5` goes, its card beside it.
+        target: the new `.h5`; its card is written beside it.
 
     Returns:
-        How many images made the class, and those that could not be read.
+        The number of images that the class is made of, and the files that cannot be read.
+
+    References:
+        Qi, Brown, Lowe, "Low-Shot Learning with Imprinted Weights", 2018. https://arxiv.org/abs/1712.07136
 
     Raises:
         SteelbenchError: if the model is of another kind, or knows the class, or no image can be read.
@@ -47,10 +50,10 @@ def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Pat
 
 
 def refuse_name(model: Model, name: str) -> None:
-    """Refuse a class that the model knows.
+    """Refuse the name of a class that the model knows.
 
     Raises:
-        SteelbenchError: names the classes.
+        SteelbenchError: with the names of its classes.
     """
     if name in model.classes:
         raise SteelbenchError(
@@ -59,10 +62,17 @@ def refuse_name(model: Model, name: str) -> None:
 
 
 def class_directions(model: Model, path: Path) -> NDArray[np.float32]:
-    """The last layer's kernel, float32 [E, C]: a direction for each class, all of one length.
+    """Return the last layer's kernel, one column of about the same length for each class.
+
+    Args:
+        model: of the file.
+        path: of the file, for messages.
+
+    Returns:
+        float32 [E, C].
 
     Raises:
-        SteelbenchError: if the model classifies by anything else.
+        SteelbenchError: if the last layer does not classify unit embeddings by their direction alone.
     """
     import keras
 
@@ -80,11 +90,14 @@ def class_directions(model: Model, path: Path) -> NDArray[np.float32]:
 
 
 def with_class(kernel: NDArray[np.float32], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The kernel with one more column: the mean direction of the embeddings, as long as the others are on average.
+    """Return the kernel with one more column: the mean direction of the embeddings, with the others' mean length.
 
     Args:
         kernel: float32 [E, C].
-        embeddings: float32 [K, E], of unit norm.
+        embeddings: float32 [K, E], unit norm.
+
+    Returns:
+        float32 [E, C + 1].
     """
     mean = embeddings.mean(axis=0, dtype=np.float64)
     length = np.linalg.norm(kernel, axis=0).mean()
@@ -93,7 +106,12 @@ def with_class(kernel: NDArray[np.float32], embeddings: NDArray[np.float32]) -> 
 
 
 def extended(model: Model, kernel: NDArray[np.float32]) -> object:
-    """The network with another last layer, float32 [E, C + 1]."""
+    """Return the network with another last layer.
+
+    Args:
+        model: the old network.
+        kernel: float32 [E, C + 1], of the new layer, which has no bias.
+    """
     import keras
 
     embedding = model.network.get_layer("embedding").output

@@ -1,4 +1,4 @@
-"""The most similar images: embeddings of a model, compared by cosine."""
+"""Search for the most similar images: embeddings of a model, compared by cosine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file
 from steelbench.inference.model import Model
 
-CHUNK = 64
-TILE, CAPTION, COLUMNS = 160, 26, 7
+CHUNK = 64  # images in memory
+TILE, CAPTION, COLUMNS = 160, 26, 7  # of the contact sheet: pixels, pixels, images
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class Match:
 
 
 def most_similar(model: Model, query: Path, index: Sequence[Path], top: int) -> tuple[list[Match], list[Path]]:
-    """The images of the index that look most like the query to the model, nearest first.
+    """Return the images of the index whose embeddings are nearest to the query's, nearest first.
 
     Args:
-        model: of `load_model`.
+        model: gives the embeddings.
         query: an image; where it is in the index, too, it is left out there.
         index: images.
-        top: how many.
+        top: number of images, at most.
 
     Returns:
-        The images found, and those that could not be read.
+        The matches, and the files of the index that cannot be read.
 
     Raises:
         SteelbenchError: if the query cannot be read, or no image of the index can.
@@ -45,7 +45,7 @@ def most_similar(model: Model, query: Path, index: Sequence[Path], top: int) -> 
     from sklearn.neighbors import NearestNeighbors
 
     try:
-        asked = model.embed([read_image(query, model.bit_depth)])
+        wanted = model.embed([read_image(query, model.bit_depth)])
     except UnreadableImageError as error:
         raise SteelbenchError(f"--query {query} cannot be read: {error}. Name an image file.") from None
     own = query.resolve()
@@ -53,16 +53,20 @@ def most_similar(model: Model, query: Path, index: Sequence[Path], top: int) -> 
     if not files:
         raise SteelbenchError("--index holds no image that can be read, beside the query; name a folder of images.")
     search = NearestNeighbors(n_neighbors=min(top, len(files)), metric="cosine").fit(embeddings)
-    distances, rows = search.kneighbors(asked)
-    found = [Match(files[row], float(1 - distance)) for row, distance in zip(rows[0], distances[0], strict=True)]
-    return found, unreadable
+    distances, rows = search.kneighbors(wanted)
+    matches = [Match(files[row], float(1 - distance)) for row, distance in zip(rows[0], distances[0], strict=True)]
+    return matches, unreadable
 
 
 def embed_files(model: Model, paths: Iterable[Path]) -> tuple[list[Path], NDArray[np.float32], list[Path]]:
-    """Embeddings of image files, a few pictures in memory at a time.
+    """Return the embeddings of image files; at most `CHUNK` images are in memory.
+
+    Args:
+        model: gives the embeddings.
+        paths: image files.
 
     Returns:
-        The files that could be read, their embeddings float32 [N, E], and the files that could not.
+        The files that can be read, their embeddings float32 [N, E], and the files that cannot be read.
     """
     files: list[Path] = []
     unreadable: list[Path] = []
@@ -84,13 +88,21 @@ def embed_files(model: Model, paths: Iterable[Path]) -> tuple[list[Path], NDArra
 
 
 def draw_sheet(
-    query: Path, found: Sequence[Match], path: Path, bit_depth: int | None, label: Callable[[Path], str]
+    query: Path, matches: Sequence[Match], path: Path, bit_depth: int | None, label: Callable[[Path], str]
 ) -> None:
-    """A contact sheet as PNG: the query first, then what was found, with its rank, cosine and label."""
+    """Draw a contact sheet: the query first, then the matches with rank, cosine and label.
+
+    Args:
+        query: image file.
+        matches: nearest first.
+        path: of the PNG.
+        bit_depth: used bits of 16-bit files; None means all 16.
+        label: text for a match's file.
+    """
     tiles = [_tile(query, "query", bit_depth)]
     tiles += [
-        _tile(item.path, f"{rank}  {item.cosine:.3f}  {label(item.path)}", bit_depth)
-        for rank, item in enumerate(found, start=1)
+        _tile(match.path, f"{rank}  {match.cosine:.3f}  {label(match.path)}", bit_depth)
+        for rank, match in enumerate(matches, start=1)
     ]
     blank = np.full_like(tiles[0], 255)
     rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
@@ -103,7 +115,7 @@ def draw_sheet(
 def _tile(path: Path, text: str, bit_depth: int | None) -> NDArray[np.uint8]:
     tile = np.full((TILE + CAPTION + 8, TILE + 8, 3), 255, np.uint8)
     tile[4 : TILE + 4, 4 : TILE + 4] = np.clip(resize(read_image(path, bit_depth), TILE), 0, 255).astype(np.uint8)
-    # OpenCV's letters are ASCII alone.
+    # OpenCV's fonts have ASCII letters only.
     plain = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)[:24]
     cv2.putText(tile, plain, (6, TILE + 22), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30), 1, cv2.LINE_AA)
     return tile

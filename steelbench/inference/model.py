@@ -1,4 +1,4 @@
-"""A finished model for use: checked against its card, fed with raw pixels, refusing what it was not made for."""
+"""A saved model with its card: load it, check raw pixels, return probabilities and embeddings."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ class Model:
     """A saved classifier with its card.
 
     Attributes:
-        card: everything that is known about it: metrics, seeds, versions, origin of the weights.
+        card: record of the model: metrics, seeds, versions, origin of the weights.
         classes: class names, in the order of the probabilities.
-        network: the `keras.Model`; its layer `embedding` gives the features.
+        bit_depth: used bits of the 16-bit files that it was trained on; None means all 16.
+        network: the `keras.Model`; its layer `embedding` gives the embeddings.
     """
 
     def __init__(self, network: Any, card: Card) -> None:
@@ -35,7 +36,7 @@ class Model:
         self._embed: Any = None
 
     def predict(self, images: Any, *, refuse_scaled: bool = True) -> NDArray[np.float32]:
-        """Class probabilities of raw images.
+        """Return class probabilities of raw images.
 
         Args:
             images: one array [N, H, W, 3] or [H, W, 3], or a list of arrays [H, W, 3] of any sizes; RGB, 0..255,
@@ -50,27 +51,30 @@ class Model:
         """
         from steelbench.models.saved_model import same_size
 
-        pictures = [_check_shape(image) for image in _as_list(images)]
-        _check_values(pictures, refuse_scaled)
-        return np.concatenate([self._compute(batch).numpy() for batch in same_size(pictures)])
+        checked = check_raw_images(images, refuse_scaled=refuse_scaled)
+        return np.concatenate([self._compute(batch).numpy() for batch in same_size(checked)])
 
     def embed(self, images: Any, *, refuse_scaled: bool = False) -> NDArray[np.float32]:
-        """Embeddings of raw images: what the layer `embedding` gives.
+        """Return embeddings of raw images, the output of the layer `embedding`.
 
-        Arguments and errors as for `predict`.
+        Args:
+            images: as for `predict`.
+            refuse_scaled: True for pixels that may not come straight from a file.
 
         Returns:
             float32 [N, E].
+
+        Raises:
+            SteelbenchError: as `predict`.
         """
         import keras
 
         from steelbench.models.saved_model import compiled, same_size
 
-        pictures = [_check_shape(image) for image in _as_list(images)]
-        _check_values(pictures, refuse_scaled)
+        checked = check_raw_images(images, refuse_scaled=refuse_scaled)
         if self._embed is None:
             self._embed = compiled(keras.Model(self.network.input, self.network.get_layer("embedding").output))
-        return np.concatenate([self._embed(batch).numpy() for batch in same_size(pictures)])
+        return np.concatenate([self._embed(batch).numpy() for batch in same_size(checked)])
 
     def __repr__(self) -> str:
         return f"<steelbench model {self.card.name}: {', '.join(self.classes)}>"
@@ -86,9 +90,32 @@ def load_model(path: str | Path) -> Model:
         SteelbenchError: if either is missing, or the file is not the one that the card describes.
     """
     path = Path(path)
+    card = read_card(path)
+    # Only after the cheap checks: TensorFlow takes seconds to import.
+    start_tensorflow()
+    from steelbench.models import saved_model
+
+    network = saved_model.load(path)
+    if network.output_shape[-1] != len(card.classes):
+        raise SteelbenchError(
+            f"{_card_path(path)} names {len(card.classes)} classes, {path.name} has {network.output_shape[-1]}; "
+            "copy the card that belongs to it."
+        )
+    return Model(network, card)
+
+
+def read_card(path: Path) -> Card:
+    """Read the card beside a model file, and check that it describes this file; needs no TensorFlow.
+
+    Args:
+        path: of the `.h5`.
+
+    Raises:
+        SteelbenchError: if either is missing or damaged, or their sha256 differ.
+    """
     if not path.is_file():
         raise SteelbenchError(f"{path} does not exist; expected a model that steelbench saved, such as models/NAME.h5.")
-    beside = path.with_suffix(".json")
+    beside = _card_path(path)
     if not beside.is_file():
         raise SteelbenchError(
             f"{beside} is missing, the card with the class names; copy it along with {path.name}. "
@@ -101,17 +128,26 @@ def load_model(path: str | Path) -> Model:
         raise SteelbenchError(
             f"{path} is not the file that its card describes (sha256 differs): damaged or replaced. Copy both again."
         )
-    # Not before all else is well: TensorFlow takes seconds to import.
-    start_tensorflow()
-    from steelbench.models import saved_model
+    return card
 
-    network = saved_model.load(path)
-    if network.output_shape[-1] != len(card.classes):
-        raise SteelbenchError(
-            f"{beside} names {len(card.classes)} classes, {path.name} has {network.output_shape[-1]}; "
-            "copy the card that belongs to it."
-        )
-    return Model(network, card)
+
+def _card_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def check_raw_images(images: Any, *, refuse_scaled: bool) -> list[NDArray[Any]]:
+    """Return raw images as a list of arrays [H, W, 3].
+
+    Args:
+        images: as for `Model.predict`.
+        refuse_scaled: whether values that are all 0..1 are refused.
+
+    Raises:
+        SteelbenchError: for other shapes, types, or values.
+    """
+    checked = [_check_shape(image) for image in _as_list(images)]
+    _check_values(checked, refuse_scaled)
+    return checked
 
 
 def _as_list(images: Any) -> Sequence[Any]:
@@ -139,11 +175,11 @@ def _check_shape(image: Any) -> NDArray[Any]:
     return array
 
 
-def _check_values(pictures: Sequence[NDArray[Any]], refuse_scaled: bool) -> None:
-    if not pictures:
+def _check_values(images: Sequence[NDArray[Any]], refuse_scaled: bool) -> None:
+    if not images:
         raise SteelbenchError("there are no images; give at least one.")
-    low = min(float(picture.min()) for picture in pictures)
-    high = max(float(picture.max()) for picture in pictures)
+    low = min(float(image.min()) for image in images)
+    high = max(float(image.max()) for image in images)
     if not np.isfinite([low, high]).all():
         raise SteelbenchError("the images hold values that are not numbers (NaN or infinity); expected 0..255.")
     if low < 0:

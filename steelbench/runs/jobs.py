@@ -180,10 +180,11 @@ def make_jobs(
                 augment=parts["augment"],
             )
         )
-    number = {name: index for index, name in enumerate(inspection.classes)}
     images = [
-        ImageRef(path=image.sample.path, label=number[image.sample.label], digest=image.bytes_digest, group=group)
-        for image, group in zip(inspection.images, division.group_of.tolist(), strict=True)
+        ImageRef(path=image.sample.path, label=label, digest=image.bytes_digest, group=group)
+        for image, label, group in zip(
+            inspection.images, inspection.labels.tolist(), division.group_of.tolist(), strict=True
+        )
     ]
     references = [SplitRef.of(split, seed, fold) for (seed, fold), split in division.splits.items()]
     naive = SplitRef.of(division.naive, 0, 0) if division.naive else None

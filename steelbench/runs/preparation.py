@@ -16,7 +16,7 @@ from steelbench.audit.audit import audit_inspected
 from steelbench.audit.findings import AuditResult
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.readers import Dataset, read_dataset
-from steelbench.data.split_plan import SplitPlan, divide, refuse_early
+from steelbench.data.split_plan import SplitPlan, plan_splits, refuse_early
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, method_of
 from steelbench.features.engines import choose_engine
@@ -65,7 +65,7 @@ class RunInputs:
     @cached_property
     def division(self) -> SplitPlan:
         """The splits; where everything was done before they are drawn only if they are asked for."""
-        return divide(self.options, self.inspection, self.audit.pairs)
+        return plan_splits(self.options, self.inspection, self.audit.pairs)
 
     @cached_property
     def unlabelled(self) -> Unlabelled | None:

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from steelbench.audit.audit import audit_data, audited_pairs
-from steelbench.audit.findings import Doubt, LabelCheck, write_audit
+from steelbench.audit.findings import LabelCheck, SuspiciousLabel, write_audit
 from steelbench.audit.thumbnails import choose_pairs, draw_files, draw_pairs
 from steelbench.data.groups import Pair
 from steelbench.data.inspection import inspect_dataset
-from steelbench.data.leakage import expected_random_leakage
 from steelbench.data.readers import read_dataset
 
 HOSTILE = 'a,"b"\n<script>alert(1)</script>é=.png'
@@ -85,8 +84,9 @@ def test_the_tables_name_every_pair_and_every_file(folder, tmp_path):
 
 def test_audit_json_counts_what_the_tables_hold(folder, tmp_path):
     audit = audit_data(str(folder))
-    doubt = Doubt("rust/1.png", "rust", "scratch", 0.1, flagged=True, backbone="vgg19")
-    write_audit(tmp_path / "out", replace(audit, suspicious=[doubt], label_check=LabelCheck("vgg19", "imagenet", 15)))
+    label = SuspiciousLabel("rust/1.png", "rust", "scratch", 0.1, flagged=True, backbone="vgg19")
+    audit = replace(audit, suspicious=[label], label_check=LabelCheck("vgg19", "imagenet", 15))
+    write_audit(tmp_path / "out", audit)
 
     found = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
 
@@ -95,6 +95,7 @@ def test_audit_json_counts_what_the_tables_hold(folder, tmp_path):
     assert found["imbalance"] == {"smallest": "scratch", "largest": "rust", "ratio": 1.5}
     assert found["pairs"] == {"total": 2, "kinds": {"exact": 1, "overlap": 1}, "across_classes": 1}
     assert found["groups"] == {"total": 13, "largest": 2, "images_in_pairs": 4}
+    assert (audit.shared_groups, audit.grouped_images, audit.pairs_across_classes, audit.flagged_labels) == (2, 4, 1, 1)
     assert len(found["label_conflicts"]) == 1
     assert found["label_check"] == {"backbone": "vgg19", "weights": "imagenet", "images": 15, "reason": ""}
     assert found["suspicious_labels"] == [
@@ -164,19 +165,6 @@ def test_another_label_or_another_pixel_is_other_data(folder):
     assert not audited_pairs(*inspected(folder))[2]
 
 
-def test_the_leak_of_disjoint_pairs_is_their_chance_to_be_divided():
-    # One class of 400 in 200 pairs: a test image leaks if its partner is one of the other 399's training part.
-    labels = {f"{k:03d}": "steel" for k in range(400)}
-    pairs = [Pair(f"{k:03d}", f"{k + 1:03d}", "near", 1.0, 0, 0, True) for k in range(0, 400, 2)]
-
-    assert expected_random_leakage(labels, pairs, 0.2) == pytest.approx(320 / 399, abs=0.03)
-    assert expected_random_leakage(labels, pairs, 0.3) == pytest.approx(280 / 399, abs=0.03)
-
-
-def test_without_pairs_nothing_leaks():
-    assert expected_random_leakage({"a": "x", "b": "x", "c": "x"}, [], 0.3) == 0
-
-
 def test_the_first_pictures_are_the_conflicts_and_files_vary():
     pairs = [Pair("a", f"b{k:02d}", "overlap", 0.3, k, 0, True) for k in range(40)]
     pairs += [Pair("c", "d", "near", 1.0, 0, 0, False), Pair("e", "f", "overlap", 0.5, 9, 9, False)]
@@ -189,7 +177,7 @@ def test_the_first_pictures_are_the_conflicts_and_files_vary():
     assert pairs[-1] in chosen
 
 
-def test_pictures_of_pairs_are_images_and_a_lost_file_is_left_out(folder, tmp_path):
+def test_thumbnails_of_pairs_are_images_and_a_lost_file_is_left_out(folder):
     audit = audit_data(str(folder))
     (folder / "rust" / "left.png").unlink()
 

@@ -1,36 +1,39 @@
 """Attributes that give the class away are named; harmless ones are not."""
 
+import runpy
+
 import cv2
 import numpy as np
 import pytest
 
+from steelbench.audit import image_statistics
 from steelbench.audit.image_statistics import (
     ImageStatistics,
     doubtful_images,
     file_format,
     jpeg_quality,
-    look_at_images,
+    measure_images,
 )
 from steelbench.audit.shortcuts import brightness_by_class, find_shortcuts, tree_accuracy
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset
 
 
-def look(number, label, brightness=120, format_="PNG", size=(64, 64), sharpness=100.0):
+def statistics(number, label, brightness=120, format_="PNG", size=(64, 64), sharpness=100.0):
     levels = np.zeros(256, np.int64)
     levels[[brightness - 5, brightness + 5]] = 2048
     return ImageStatistics(f"{label}/{number}", label, format_, *size, 4000, None, levels, sharpness)
 
 
-def by_name(looks):
-    return {shortcut.attribute: shortcut for shortcut in find_shortcuts(looks, range(len(looks)))}
+def by_name(images):
+    return {shortcut.attribute: shortcut for shortcut in find_shortcuts(images, range(len(images)))}
 
 
 def test_a_format_of_one_class_is_named_with_its_count():
-    looks = [look(k, "roll", format_="PNG" if k < 30 else "JPEG") for k in range(40)]
-    looks += [look(k, "rust", format_="JPEG") for k in range(40)]
+    images = [statistics(k, "roll", format_="PNG" if k < 30 else "JPEG") for k in range(40)]
+    images += [statistics(k, "rust", format_="JPEG") for k in range(40)]
 
-    found = by_name(looks)["file format"]
+    found = by_name(images)["file format"]
 
     assert found.facts == ("PNG occurs in one class only ('roll', 30 of 40).",)
     # JPEG says rust (40 of 50), PNG says roll (30 of 30): 70 of 80.
@@ -40,10 +43,10 @@ def test_a_format_of_one_class_is_named_with_its_count():
 
 def test_brightness_that_differs_by_class_is_a_shortcut_and_equal_sizes_are_none():
     rng = np.random.default_rng(0)
-    looks = [look(k, "dark", int(rng.integers(50, 110))) for k in range(60)]
-    looks += [look(k, "bright", int(rng.integers(115, 180))) for k in range(60)]
+    images = [statistics(k, "dark", int(rng.integers(50, 110))) for k in range(60)]
+    images += [statistics(k, "bright", int(rng.integers(115, 180))) for k in range(60)]
 
-    found = by_name(looks)
+    found = by_name(images)
 
     assert found["brightness"].accuracy == pytest.approx(1.0, abs=0.05)
     assert found["image size"].accuracy is None and not found["image size"].notable
@@ -52,9 +55,9 @@ def test_brightness_that_differs_by_class_is_a_shortcut_and_equal_sizes_are_none
 
 def test_brightness_by_chance_is_no_shortcut():
     rng = np.random.default_rng(1)
-    looks = [look(k, f"class{k % 4}", int(rng.integers(60, 180))) for k in range(200)]
+    images = [statistics(k, f"class{k % 4}", int(rng.integers(60, 180))) for k in range(200)]
 
-    assert not by_name(looks)["brightness"].notable
+    assert not by_name(images)["brightness"].notable
 
 
 def test_copies_in_one_group_do_not_count_as_prediction():
@@ -67,9 +70,9 @@ def test_copies_in_one_group_do_not_count_as_prediction():
 
 
 def test_homogenised_classes_are_equally_bright():
-    looks = [look(k, "dark", 60) for k in range(3)] + [look(k, "bright", 160) for k in range(3)]
+    images = [statistics(k, "dark", 60) for k in range(3)] + [statistics(k, "bright", 160) for k in range(3)]
 
-    bright, dark = brightness_by_class(looks)
+    bright, dark = brightness_by_class(images)
 
     assert (dark.label, dark.mean, bright.mean) == ("dark", 60, 160)
     assert dark.mean_after == bright.mean_after == pytest.approx(110)
@@ -88,6 +91,19 @@ def test_jpeg_quality_is_what_the_file_was_written_with(quality):
 )
 def test_a_file_without_a_table_has_no_quality(data):
     assert jpeg_quality(data) is None
+
+
+def test_a_damaged_exif_block_neither_hides_the_quality_nor_warns(recwarn):
+    data = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
+    # One tag is announced where the block ends.
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0"
+    damaged = data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[20:]
+
+    # Run again, because pytest forgets the filters that a module sets when it is imported.
+    fresh = runpy.run_path(image_statistics.__file__)
+
+    assert fresh["jpeg_quality"](damaged) == 75
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(
@@ -109,7 +125,7 @@ def test_black_white_and_blurred_images_are_listed(tmp_path):
             cv2.imwrite(str(tmp_path / label / f"{name}.png"), pixels.astype(np.uint8))
     _, dataset = read_dataset(str(tmp_path))
 
-    found = doubtful_images(look_at_images(dataset.root, inspect_dataset(dataset).images))
+    found = doubtful_images(measure_images(dataset.root, inspect_dataset(dataset).images))
 
     assert found == {
         "almost black": ["a/black.png", "b/black.png"],
@@ -125,8 +141,8 @@ def test_brightness_and_contrast_are_those_of_the_pixels(tmp_path):
         cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
     _, dataset = read_dataset(str(tmp_path))
 
-    seen = look_at_images(dataset.root, inspect_dataset(dataset).images)[0]
+    measured = measure_images(dataset.root, inspect_dataset(dataset).images)[0]
 
-    assert seen.brightness == pytest.approx(pixels.mean())
-    assert seen.contrast == pytest.approx(pixels.std())
-    assert (seen.height, seen.width) == (20, 30)
+    assert measured.brightness == pytest.approx(pixels.mean())
+    assert measured.contrast == pytest.approx(pixels.std())
+    assert (measured.height, measured.width) == (20, 30)

@@ -181,7 +181,7 @@ def test_the_cache_is_made_once_and_leaves_nothing_else(tmp_path):
 
 
 def test_an_interrupted_writer_leaves_no_cached_folder(tmp_path, monkeypatch):
-    def fail(*args):
+    def fail(*_written):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(demo, "write_json", fail)

@@ -107,9 +107,17 @@ def test_big_endian_tiff_with_alpha_is_not_blended():
     pixels = noise(4, 5, 4)
     body = pixels.tobytes()
     entries = [
-        (256, 3, 1, 5), (257, 3, 1, 4), (258, 3, 4, 8 + len(body)), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 8),
-        (277, 3, 1, 4), (278, 3, 1, 4), (279, 4, 1, len(body)), (338, 3, 1, 2),
-    ]  # fmt: skip
+        (256, 3, 1, 5),
+        (257, 3, 1, 4),
+        (258, 3, 4, 8 + len(body)),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, 8),
+        (277, 3, 1, 4),
+        (278, 3, 1, 4),
+        (279, 4, 1, len(body)),
+        (338, 3, 1, 2),
+    ]
     start = 8 + len(body) + 8
     data = b"MM\0*" + struct.pack(">I", start) + body + struct.pack(">4H", 8, 8, 8, 8)
     data += struct.pack(">H", len(entries))
@@ -187,9 +195,15 @@ def test_the_exif_turn_is_applied(kind, turn):
     found = decode(data).pixels
 
     upright = {  # what each value of the tag means, from the EXIF specification
-        1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1], 5: pixels.swapaxes(0, 1),
-        6: np.rot90(pixels, -1), 7: pixels[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(pixels),
-    }[turn]  # fmt: skip
+        1: pixels,
+        2: pixels[:, ::-1],
+        3: pixels[::-1, ::-1],
+        4: pixels[::-1],
+        5: pixels.swapaxes(0, 1),
+        6: np.rot90(pixels, -1),
+        7: pixels[::-1, ::-1].swapaxes(0, 1),
+        8: np.rot90(pixels),
+    }[turn]
     assert found.shape == upright.shape
     np.testing.assert_allclose(found, upright, atol=6)
     np.testing.assert_allclose(found, ImageOps.exif_transpose(Image.open(io.BytesIO(data))), atol=6)
@@ -266,9 +280,14 @@ def test_files_that_cannot_be_opened_say_why(tmp_path):
     with huge.open("wb") as file:
         file.truncate(MAX_BYTES + 1)  # sparse: takes no room
     expected = {
-        "empty.png": "empty", "text.png": "no image", "folder.png": "no such file", "missing.png": "no such file",
-        "loop.png": "no such file", "huge.bmp": str(MAX_BYTES), "x" * 300 + ".png": "cannot be opened",
-    }  # fmt: skip
+        "empty.png": "empty",
+        "text.png": "no image",
+        "folder.png": "no such file",
+        "missing.png": "no such file",
+        "loop.png": "no such file",
+        "huge.bmp": str(MAX_BYTES),
+        "x" * 300 + ".png": "cannot be opened",
+    }
 
     for name, words in expected.items():
         with pytest.raises(UnreadableImageError, match=words):

@@ -1,9 +1,7 @@
-"""What a data set must have before anything is trained, and the threaded map that decodes it."""
+"""Inspection of a data set: what is recorded of each image, what is refused, and what changes the digest."""
 
 import dataclasses
 import hashlib
-import threading
-import time
 import zlib
 
 import cv2
@@ -11,7 +9,6 @@ import numpy as np
 import pytest
 
 from steelbench.data.inspection import Inspected, inspect_dataset
-from steelbench.data.parallel import ordered_map
 from steelbench.data.readers import Dataset, Sample, read_dataset
 from steelbench.errors import SteelbenchError
 
@@ -42,7 +39,7 @@ def write_deep(root, top, bits16=True):
     return root
 
 
-def test_every_image_is_told_as_its_file_is(small):
+def test_every_image_is_recorded_as_its_file_is(small):
     found = inspected(small)
 
     assert found.classes == ("columns", "rows") and found.counts == {"columns": 10, "rows": 10}
@@ -127,7 +124,7 @@ def test_one_class_is_refused(tiny_images):
     assert "one class only ('rows')" in refusal(tiny_images(classes=1))
 
 
-def test_images_of_12_bits_are_doubted_unless_said(tmp_path):
+def test_a_notice_names_the_bit_depth_of_images_that_look_like_12_bits(tmp_path):
     root = write_deep(tmp_path, 4095)
 
     assert "--bit-depth 12" in inspected(root).warnings[0]
@@ -136,7 +133,7 @@ def test_images_of_12_bits_are_doubted_unless_said(tmp_path):
 
 
 @pytest.mark.parametrize(("top", "bits16"), [(4096, True), (65535, True), (255, False)])
-def test_other_depths_are_not_doubted(tmp_path, top, bits16):
+def test_other_depths_have_no_notice(tmp_path, top, bits16):
     assert inspected(write_deep(tmp_path, top, bits16)).warnings == ()
 
 
@@ -201,67 +198,8 @@ def test_an_inspected_image_is_plain(small):
     assert all(isinstance(value, (int, str, Sample)) for value in vars(inspected(small).images[0]).values())
 
 
-@pytest.mark.parametrize(("threads", "ahead"), [(1, 1), (4, 2), (4, 64), (8, 3)])
-def test_ordered_map_keeps_the_order(threads, ahead):
-    def late(number):
-        time.sleep(0.002 * (number % 3))
-        return number * number
+def test_labels_are_places_in_the_sorted_classes(small):
+    found = inspected(small)
 
-    assert list(ordered_map(late, range(50), threads, ahead)) == [n * n for n in range(50)]
-    assert list(ordered_map(late, [], threads, ahead)) == []
-
-
-def test_ordered_map_never_looks_further_ahead_than_told():
-    taken = []
-
-    def items():
-        for number in range(1000):
-            taken.append(number)
-            yield number
-
-    for done, _ in enumerate(ordered_map(lambda number: number, items(), threads=2, ahead=7), start=1):
-        assert len(taken) <= done + 7
-        if done == 30:
-            break
-
-    assert len(taken) <= 37
-
-
-def test_ordered_map_passes_on_what_the_function_raises_in_its_turn():
-    def fail(number):
-        if number == 5:
-            raise ZeroDivisionError("five")
-        return number
-
-    results = ordered_map(fail, range(100), ahead=20)
-
-    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
-    with pytest.raises(ZeroDivisionError, match="five"):
-        next(results)
-
-
-def test_ordered_map_passes_on_what_the_items_raise():
-    def items():
-        yield 1
-        raise KeyError("source")
-
-    with pytest.raises(KeyError, match="source"):
-        list(ordered_map(lambda number: number, items()))
-
-
-def test_closing_ordered_map_early_waits_only_for_what_runs():
-    started, threads_before = [], threading.active_count()
-
-    def slow(number):
-        started.append(number)
-        time.sleep(0.05)
-        return number
-
-    results = ordered_map(slow, range(10_000), threads=2, ahead=64)
-    next(results)
-    began = time.monotonic()
-    results.close()
-
-    assert time.monotonic() - began < 1  # 64 waiting items of .05 s by two threads would take 1.6 s
-    assert len(started) < 15
-    assert threading.active_count() == threads_before
+    assert found.labels.dtype == np.int64
+    assert [found.classes[label] for label in found.labels] == [image.sample.label for image in found.images]

@@ -126,8 +126,13 @@ def test_images_are_found_at_any_depth_and_by_upper_case_extensions(tmp_path):
     put(tmp_path, "a/1.PNG", "a/deep/er/2.Jpg", "a/3.TIFF", "b/4.webp", "b/5.bmp", "b/6.jpeg")
 
     assert labels(read_dataset(str(tmp_path))[1]) == {
-        "a/1.PNG": "a", "a/deep/er/2.Jpg": "a", "a/3.TIFF": "a", "b/4.webp": "b", "b/5.bmp": "b", "b/6.jpeg": "b",
-    }  # fmt: skip
+        "a/1.PNG": "a",
+        "a/deep/er/2.Jpg": "a",
+        "a/3.TIFF": "a",
+        "b/4.webp": "b",
+        "b/5.bmp": "b",
+        "b/6.jpeg": "b",
+    }
 
 
 def test_hidden_and_other_files_are_no_images(tmp_path):
@@ -254,9 +259,13 @@ def test_neu_names_give_the_six_classes(tmp_path):
 
     assert name == "neu_cls" and dataset.left_out == {"no NEU-CLS name": 2}
     assert labels(dataset) == {
-        "Cr_1.bmp": "crazing", "In_2.BMP": "inclusion", "Pa_3.jpg": "patches", "PS_4.bmp": "pitted_surface",
-        "RS_300.bmp": "rolled-in_scale", "Sc_6.bmp": "scratches",
-    }  # fmt: skip
+        "Cr_1.bmp": "crazing",
+        "In_2.BMP": "inclusion",
+        "Pa_3.jpg": "patches",
+        "PS_4.bmp": "pitted_surface",
+        "RS_300.bmp": "rolled-in_scale",
+        "Sc_6.bmp": "scratches",
+    }
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -264,9 +273,12 @@ def test_csv_with_all_columns_in_any_order(tmp_path, encoding):
     put(tmp_path / "img", "ä 1.png", "2.png", "3.png")
     path = table(
         tmp_path / "x.csv",
-        'coil 7,img/ä 1.png," Fläche, rau ",,TRAIN', "coil 7,./img/2.png,b,ignored,valid", ",img/../img/3.png,b,,",
-        header="group,path, label ,note,split", encoding=encoding,
-    )  # fmt: skip
+        'coil 7,img/ä 1.png," Fläche, rau ",,TRAIN',
+        "coil 7,./img/2.png,b,ignored,valid",
+        ",img/../img/3.png,b,,",
+        header="group,path, label ,note,split",
+        encoding=encoding,
+    )
 
     name, dataset = read_dataset(str(path))
 
@@ -372,9 +384,16 @@ def severstal(root, *rows, header="ImageId,ClassId,EncodedPixels"):
 def test_severstal_uses_images_with_one_class(tmp_path):
     data = severstal(
         tmp_path,
-        "one.jpg,1,1 2", "one.jpg,1,9 9", "one.jpg,1,1 2", "two.jpg,3,1 1", "two.jpg,4,5 5", "three.jpg,4,1 1",
-        "gone.jpg,2,1 1", "gone too.jpg,1,1 1", "four.jpg,2,",
-    )  # fmt: skip
+        "one.jpg,1,1 2",
+        "one.jpg,1,9 9",
+        "one.jpg,1,1 2",
+        "two.jpg,3,1 1",
+        "two.jpg,4,5 5",
+        "three.jpg,4,1 1",
+        "gone.jpg,2,1 1",
+        "gone too.jpg,1,1 1",
+        "four.jpg,2,",
+    )
 
     name, dataset = read_dataset(data)
 
@@ -394,9 +413,11 @@ def test_severstal_images_without_a_defect_are_a_class_if_asked_for(tmp_path, em
     found = labels(read_dataset(data, include_none=True)[1])
 
     assert found == {
-        "train_images/one.jpg": "defect_1", "train_images/two.jpg": "defect_2", "train_images/three.jpg": "defect_2",
+        "train_images/one.jpg": "defect_1",
+        "train_images/two.jpg": "defect_2",
+        "train_images/three.jpg": "defect_2",
         "train_images/four.jpg": "none",
-    }  # fmt: skip
+    }
 
 
 def test_severstal_without_pixels_lists_only_defects(tmp_path):

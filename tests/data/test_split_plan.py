@@ -1,14 +1,11 @@
-"""The splits of a run: what ties images together, and what leaks where it does not."""
+"""The splits of a run: what ties images together stays together, and what leaks is measured."""
 
-import numpy as np
 import pytest
 
 from steelbench.data.groups import Pair
 from steelbench.data.inspection import Inspected, Inspection
-from steelbench.data.leakage import split_leakage
 from steelbench.data.samples import Sample
-from steelbench.data.split_plan import divide
-from steelbench.data.splits import Split
+from steelbench.data.split_plan import plan_splits
 from steelbench.experiment import RunOptions
 from steelbench.runs.run_summary import first_notices
 
@@ -32,10 +29,10 @@ def options(**more):
     return RunOptions(data="d", **more)
 
 
-def leaks_by_loops(division, found):
+def leaks_by_loops(plan, found):
     """Largest share of test images with an equal image in training, counted one by one."""
     shares = []
-    for split in division.splits.values():
+    for split in plan.splits.values():
         train = {found.images[row].pixels_digest for row in split.train}
         shares.append(sum(found.images[row].pixels_digest in train for row in split.test) / len(split.test))
     return max(shares)
@@ -44,63 +41,48 @@ def leaks_by_loops(division, found):
 @pytest.mark.parametrize("folds", [1, 4])
 def test_grouped_splits_keep_copies_together(folds):
     found = inspection(copies=3)
-    division = divide(options(folds=folds, seeds=2), found)
+    plan = plan_splits(options(folds=folds, seeds=2), found)
 
-    assert len(division.splits) == 2 * folds
-    assert division.groups == 40
-    assert division.leaking == 0 == leaks_by_loops(division, found)
+    assert len(plan.splits) == 2 * folds
+    assert plan.groups == 40
+    assert plan.leaking == 0 == leaks_by_loops(plan, found)
 
 
 def test_random_splits_leak_and_say_how_much():
     found = inspection(copies=3)
-    division = divide(options(split="random", folds=4), found)
+    plan = plan_splits(options(split="random", folds=4), found)
 
-    assert division.groups == 120
-    assert division.leaking == pytest.approx(leaks_by_loops(division, found))
-    assert division.leaking > 0.5
-    notice = next(n for n in first_notices(found, division) if "leaks" in n.text)
-    assert notice.level == "serious" and f"{division.leaking:.1%}" in notice.text
+    assert plan.groups == 120
+    assert plan.leaking == pytest.approx(leaks_by_loops(plan, found))
+    assert plan.leaking > 0.5
+    notice = next(n for n in first_notices(found, plan) if "leaks" in n.text)
+    assert notice.level == "serious" and f"{plan.leaking:.1%}" in notice.text
 
 
 def test_a_split_of_the_data_that_tears_copies_apart_is_told():
     parts = ["train", "test"] * 40  # every image in training, its copy in test
     found = inspection(copies=2, splits=parts)
-    division = divide(options(), found)
+    plan = plan_splits(options(), found)
 
     # A fifth of the training images was drawn for validation, the copies of the others are seen in training.
-    assert division.leaking == pytest.approx(0.8) == leaks_by_loops(division, found)
+    assert plan.leaking == pytest.approx(0.8) == leaks_by_loops(plan, found)
 
 
 def test_a_group_column_ties_images_that_differ():
     # Each sheet holds images of one class: 0 2 4 6, 1 3 5 7, ...
     groups = [f"sheet {number // 8} {number % 2}" for number in range(80)]
     found = inspection(groups=groups, count=80)
-    division = divide(options(), found)
+    plan = plan_splits(options(), found)
 
-    assert division.groups == 20
-    split = division.splits[0, 0]
+    assert plan.groups == 20
+    split = plan.splits[0, 0]
     sides = [{groups[row] for row in part} for part in (split.train, split.validation, split.test)]
     assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
 
 
 def test_no_leak_is_no_notice():
     found = inspection()
-    assert not first_notices(found, divide(options(), found))
-
-
-def test_share_of_a_case_counted_by_hand():
-    split = Split(np.array([0, 1, 2]), np.array([3]), np.array([4, 5, 6, 7]))
-    # Of the test images, 4 and 7 are of groups that stand in training.
-    assert split_leakage(split, np.array([0, 1, 2, 3, 0, 4, 3, 2])) == 0.5
-
-
-def test_share_counts_images_that_share_pixels_with_a_training_image():
-    split = Split(np.array([0, 1]), np.array([2]), np.array([3, 4, 5]))
-    alone = np.arange(6)
-
-    # 3 lies on 0, 4 only on 2, which validates; 5 lies on 3, not on a training image.
-    assert split_leakage(split, alone, np.array([[3, 0], [2, 4], [5, 3]])) == pytest.approx(1 / 3)
-    assert split_leakage(split, alone, np.array([[0, 3], [4, 1]])) == pytest.approx(2 / 3)
+    assert not first_notices(found, plan_splits(options(), found))
 
 
 def overlapping(found, step=4):
@@ -117,37 +99,37 @@ def overlapping(found, step=4):
 def test_no_pair_of_the_audit_crosses_a_grouped_split(folds):
     found = inspection(count=80)
     pairs = overlapping(found)
-    division = divide(options(folds=folds, seeds=2), found, pairs)
+    plan = plan_splits(options(folds=folds, seeds=2), found, pairs)
     place = {image.sample.path: row for row, image in enumerate(found.images)}
 
-    for split in division.splits.values():
+    for split in plan.splits.values():
         for part in (split.train, split.validation, split.test):
             assert all((place[p.file_a] in part) == (place[p.file_b] in part) for p in pairs)
-    assert division.leaking == 0
+    assert plan.leaking == 0
     # A strip of four is one group, though its ends share nothing with each other.
-    assert division.group_of[place["0-0.png"]] == division.group_of[place["6-0.png"]]
+    assert plan.group_of[place["0-0.png"]] == plan.group_of[place["6-0.png"]]
 
 
 def test_naive_splits_ignore_what_images_share_and_say_how_much_leaks():
     found = inspection(count=80)
     pairs = overlapping(found)
-    division = divide(options(folds=4, seeds=2), found, pairs)
+    plan = plan_splits(options(folds=4, seeds=2), found, pairs)
 
     place = {image.sample.path: row for row, image in enumerate(found.images)}
-    split = division.naive
+    split = plan.naive
     train, ends = set(split.train), [(place[p.file_a], place[p.file_b]) for p in pairs]
     leaks = {a for a, b in ends if b in train} | {b for a, b in ends if a in train}
     assert sorted([*split.train, *split.validation, *split.test]) == list(range(80))
-    assert division.naive_leaking == pytest.approx(len(leaks & set(split.test)) / len(split.test))
-    assert division.naive_leaking > 0.3
+    assert plan.naive_leaking == pytest.approx(len(leaks & set(split.test)) / len(split.test))
+    assert plan.naive_leaking > 0.3
 
 
 @pytest.mark.parametrize("more", [{"split": "random"}, {}])
 def test_where_nothing_is_shared_or_splits_are_random_there_is_no_second_split(more):
     found = inspection(copies=2 if more else 1)
 
-    assert not divide(options(**more), found).naive
+    assert not plan_splits(options(**more), found).naive
 
 
 def test_a_split_of_the_data_has_no_second_one():
-    assert not divide(options(), inspection(copies=2, splits=["train", "test"] * 40)).naive
+    assert not plan_splits(options(), inspection(copies=2, splits=["train", "test"] * 40)).naive

@@ -1,8 +1,10 @@
 """A finished model in use: what it takes, what it refuses, and files that are not what they claim to be."""
 
 import csv
+import errno
 import io
 import json
+import os
 import shutil
 
 import cv2
@@ -241,6 +243,41 @@ def test_an_unreadable_image_has_a_row_with_the_reason_and_the_exit_code_is_1(sa
 
     assert code == 1 and [bool(line["class"]) for line in lines] == [True, False, False, True]
     assert lines[1]["reason"] == "the file is empty" and "truncated" in lines[2]["reason"]
+
+
+def test_hidden_files_and_folders_are_no_images_to_predict(saved, tmp_path, capsys):
+    (tmp_path / "seen" / ".thumbnails").mkdir(parents=True)
+    for name in ("seen/a.png", "seen/.b.png", "seen/.thumbnails/c.png"):
+        cv2.imwrite(str(tmp_path / name), pixels())
+
+    code, lines = predicted(capsys, saved, tmp_path)
+
+    assert code == 0 and [line["path"] for line in lines] == [str(tmp_path / "seen" / "a.png")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("predict", "{model}", "{folder}"), ("retrieve", "{model}", "--query", "{query}", "--index", "{folder}")],
+)
+def test_a_folder_that_may_not_be_read_is_told_and_not_passed_over(saved, tmp_path, capsys, monkeypatch, arguments):
+    (tmp_path / "images" / "locked").mkdir(parents=True)
+    for name in ("a.png", "locked/b.png"):
+        cv2.imwrite(str(tmp_path / "images" / name), pixels())
+    scandir = os.scandir
+
+    def guarded(folder):
+        # As the operating system answers everybody but root, whom tests may run as.
+        if os.fspath(folder).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    names = {"model": saved, "folder": tmp_path / "images", "query": tmp_path / "images" / "a.png"}
+
+    assert main([word.format(**names) for word in arguments]) == 2
+
+    printed = capsys.readouterr()
+    assert "locked" in printed.err and not printed.out
 
 
 def test_many_images_in_pieces_give_the_same_as_each_alone(saved, tmp_path, capsys, monkeypatch):

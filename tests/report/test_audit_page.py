@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steelbench.audit.findings import AuditResult, Doubt, LabelCheck
+from steelbench.audit.findings import AuditResult, LabelCheck, SuspiciousLabel
 from steelbench.audit.image_statistics import ImageStatistics
 from steelbench.audit.shortcuts import Brightness, Shortcut
 from steelbench.audit.thumbnails import PairThumbnail
@@ -47,13 +47,13 @@ def audit():
         pairs=pairs,
         groups=group_files(files, pairs),
         leaks={"80/20": 0.826, "70/30": 0.784},
-        looks=[ImageStatistics(file, EVIL, "PNG", 8, 8, 99, None, levels, 1.0) for file in files],
+        statistics=[ImageStatistics(file, EVIL, "PNG", 8, 8, 99, None, levels, 1.0) for file in files],
         shortcuts=[Shortcut("file format", 0.9, 0.5, 400, (EVIL,)), Shortcut("image size", None, 0.5, 400)],
         brightness=[Brightness(EVIL, 100, 10, 120, 0)],
         doubtful={"almost black": [EVIL] * 20, "almost white": [], "blurred": []},
         seconds=1.25,
         from_cache=True,
-        suspicious=[Doubt(EVIL, EVIL, EVIL, 0.01, flagged=True, backbone="vgg19")],
+        suspicious=[SuspiciousLabel(EVIL, EVIL, EVIL, 0.01, flagged=True, backbone="vgg19")],
         label_check=LabelCheck("vgg19", "imagenet", 4),
     )
 
@@ -165,7 +165,9 @@ def test_the_imbalance_of_the_classes_is_told(audit, tmp_path):
 
 
 def test_the_suspicious_labels_are_shown_in_order_with_class_and_picture(audit, tmp_path):
-    doubts = [Doubt(f"{k:02}.png", "rust", "scale", k / 100, flagged=k < 3, backbone="vgg19") for k in range(25)]
+    doubts = [
+        SuspiciousLabel(f"{k:02}.png", "rust", "scale", k / 100, flagged=k < 3, backbone="vgg19") for k in range(25)
+    ]
     many = replace(audit, suspicious=doubts, label_check=LabelCheck("vgg19", "imagenet", 40))
 
     assert shown_files(many)[:20] == [f"{k:02}.png" for k in range(20)]

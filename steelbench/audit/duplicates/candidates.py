@@ -1,7 +1,8 @@
-"""Which images may share pixels, and how they would have to lie on each other: votes of keypoints that look alike.
+"""Candidate pairs: images in which two similar keypoints vote for the same placement.
 
-Time grows as n log n with the number of images: each keypoint is compared only with its neighbours in a few
-orders, each of them sorted by another random code.
+Time grows as n log n with the number of images: each keypoint is compared only with its neighbours in a few sort
+orders, each by another random binary code (locality-sensitive hashing; Charikar 2002,
+https://doi.org/10.1145/509907.509965).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from steelbench.audit.duplicates.orientations import COMPOSE, INVERSE, turn_poin
 
 _ORDERS = 8
 _NEIGHBOURS = 3  # compared on one side in each order
-_ALIKE = 0.9  # cosine of two descriptions
+_LEAST_COSINE = 0.9  # of two descriptions
 _BITS = 40
 _BIN = 4  # pixels; JPEG moves a keypoint by one, seldom by two
 _FEWEST_VOTES = 2
@@ -27,7 +28,17 @@ _PER_IMAGE = 30  # candidates, at most, on average
 
 @dataclass(frozen=True, order=True)
 class Candidate:
-    """`b`, turned by `turn`, may lie in `a` with its first pixel at (dy, dx); `votes` say so, around `place` of `a`."""
+    """A placement to verify.
+
+    Attributes:
+        a: index of the image that would be covered.
+        b: index of the image that would lie on it.
+        turn: index into `TURNS`, how `b` is turned before.
+        dy: row of `a` where the first row of the turned `b` would lie.
+        dx: the column, likewise.
+        votes: number of pairs of keypoints that agree on it.
+        place: (y, x) in `a`, mean of the keypoints that agree.
+    """
 
     a: int
     b: int
@@ -39,8 +50,8 @@ class Candidate:
 
 
 def find_candidates(keypoints: Sequence[Keypoints]) -> list[Candidate]:
-    """The pairs of images (a < b, indices) in which two keypoints agree on one position, most votes first."""
-    first, second = _alike(keypoints)
+    """Return the placements (a < b) that at least two pairs of keypoints agree on, most votes first."""
+    first, second = _similar(keypoints)
     if not len(first):
         return []
     image = np.repeat(np.arange(len(keypoints)), [len(k.places) for k in keypoints])
@@ -48,16 +59,16 @@ def find_candidates(keypoints: Sequence[Keypoints]) -> list[Candidate]:
     poses = np.concatenate([k.turns for k in keypoints])
     shapes = np.array([k.shape for k in keypoints])
     turns = COMPOSE[INVERSE[poses[first]], poses[second]]
-    laid = np.empty((len(second), 2), np.int64)
+    turned = np.empty((len(second), 2), np.int64)
     for turn in range(8):
         own = turns == turn
-        laid[own] = turn_points(places[second[own]], turn, shapes[image[second[own]]])
-    shifts, limit = places[first] - laid, _PER_IMAGE * len(keypoints)
-    return _count(image[first], image[second], turns, shifts, places[first], limit)
+        turned[own] = turn_points(places[second[own]], turn, shapes[image[second[own]]])
+    shifts, limit = places[first] - turned, _PER_IMAGE * len(keypoints)
+    return _count_votes(image[first], image[second], turns, shifts, places[first], limit)
 
 
-def _alike(keypoints: Sequence[Keypoints]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers of keypoints of two images, first < second, whose descriptions are alike."""
+def _similar(keypoints: Sequence[Keypoints]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of keypoints of two images whose descriptions are similar: two int64 [M], first < second."""
     descriptions = np.concatenate([k.descriptions for k in keypoints])
     scales = np.concatenate([k.scales for k in keypoints])
     image = np.repeat(np.arange(len(keypoints), dtype=np.int32), [len(k.places) for k in keypoints])
@@ -71,9 +82,9 @@ def _alike(keypoints: Sequence[Keypoints]) -> tuple[NDArray[np.int64], NDArray[n
     for _ in range(_ORDERS):
         planes = rng.standard_normal((descriptions.shape[1], _BITS)).astype(np.float32) / spread[:, None]
         order = np.argsort(_codes(descriptions, scales, planes, middle), kind="stable")
-        own, scale, looks = image[order], scales[order], descriptions[order].astype(np.float32)
+        own, scale, described = image[order], scales[order], descriptions[order].astype(np.float32)
         for step in range(1, _NEIGHBOURS + 1):
-            close = np.einsum("ij,ij->i", looks[step:], looks[:-step]) > _ALIKE
+            close = np.einsum("ij,ij->i", described[step:], described[:-step]) > _LEAST_COSINE
             close &= (own[step:] != own[:-step]) & (scale[step:] == scale[:-step])
             here = np.flatnonzero(close)
             pair = np.sort(np.stack([order[here], order[here + step]]), axis=0)
@@ -95,13 +106,22 @@ def _codes(
     return codes.view(">i8").ravel().astype(np.int64)
 
 
-def _count(
+def _count_votes(
     a: NDArray[Any], b: NDArray[Any], turns: NDArray[Any], shifts: NDArray[Any], places: NDArray[Any], limit: int
 ) -> list[Candidate]:
-    """Collect the votes in bins of `_BIN` pixels, twice, so that no bin's edge divides them."""
+    """Count the votes in bins of `_BIN` pixels, twice, so that votes divided by a bin's edge are together once.
+
+    Args:
+        a: int [M], index of the image of each first keypoint.
+        b: int [M], index of the image of each second keypoint.
+        turns: int [M], index into `TURNS`.
+        shifts: int64 [M, 2], offset (dy, dx) that each pair votes for.
+        places: int64 [M, 2], (y, x) of each first keypoint.
+        limit: candidates, at most.
+    """
     rows = np.empty((0, 8), np.int64)
     for phase in (0, _BIN // 2):
-        # Bins 8192 pixels apart share a key; that costs a look at the pixels and nothing else.
+        # Bins 8192 pixels apart share a key; verification refuses what is wrong.
         bins = (shifts + phase) // _BIN % 2048
         keys = (((np.int64(a) * (1 << 17) + b) * 8 + turns) * 2048 + bins[:, 0]) * 2048 + bins[:, 1]
         order = np.argsort(keys, kind="stable")

@@ -1,4 +1,4 @@
-"""Places of an image that can be found again, each with a short description that no mirroring or turning changes."""
+"""Keypoints: places of an image that can be found again, with descriptions that mirroring and turning do not change."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Gray = NDArray[np.float32]
 
 # Two scales: fine grain tells crops apart, the coarse one outlives strong JPEG compression.
 _SIGMAS = (1.2, 2.4)
-_REACH = 4  # a description samples 9 x 9 places around the keypoint
+_REACH = 4  # steps on each side: a description samples 9 x 9 places
 _SPACING = 5 / 3  # between them, in sigmas
-_WEAKEST = 0.3  # gray levels; below, flat areas would be described by their noise
+_WEAKEST = 0.3  # gray levels; in flatter areas noise would be described
 # Keypoints are maxima of a square window, so that a crop keeps those of the frame; its side follows from this.
 _PER_SCALE = 250
 _SMALLEST_WINDOW = 2
@@ -28,8 +28,15 @@ _DISC = (_STEPS_Y**2 + _STEPS_X**2 <= _REACH**2 + 2).astype(np.float32)
 
 @dataclass(frozen=True)
 class Keypoints:
-    """Of one image: places int32 [K, 2] (y, x), the turn that brings each to its canonical pose, its scale, and
-    descriptions float16 [K, D] of unit norm."""
+    """Keypoints of one image.
+
+    Attributes:
+        places: int32 [K, 2], (y, x).
+        turns: int8 [K], index into `TURNS` of the turn that brings each to its canonical pose.
+        scales: int8 [K], index into the scales.
+        descriptions: float16 [K, D], unit norm.
+        shape: height and width of the image.
+    """
 
     places: NDArray[np.int32]
     turns: NDArray[np.int8]
@@ -39,7 +46,7 @@ class Keypoints:
 
 
 def _cosines() -> NDArray[np.float32]:
-    """Low-frequency products of cosines over the 9 x 9 samples, [81, D], orthonormal, without the constant."""
+    """Low-frequency products of cosines over the 9 x 9 samples, float32 [81, D], orthonormal, without the constant."""
     side = 2 * _REACH + 1
     place = np.arange(side) + 0.5
     waves = np.array([np.cos(np.pi * k * place / side) for k in range(_FREQUENCIES)])
@@ -52,7 +59,7 @@ _BASIS = _cosines()
 
 
 def find_keypoints(gray: Gray) -> Keypoints:
-    """Describe at most about 500 places of an image of any size.
+    """Find and describe at most about 500 places of an image of any size.
 
     Args:
         gray: float32 [H, W], 0..255.
@@ -83,7 +90,11 @@ def _at_scale(gray: Gray, sigma: float, window: int) -> tuple[NDArray[Any], NDAr
 
 
 def _canonical(patches: Gray) -> tuple[Gray, NDArray[np.int8]]:
-    """Mirror and transpose each patch so that it is brighter below and on the right, and more so below."""
+    """Mirror and transpose each patch so that it is brighter below and on the right, and more so below.
+
+    Returns:
+        Patches [K, 9, 9] and turns int8 [K].
+    """
     patches = (patches - (patches * _DISC).sum((1, 2), keepdims=True) / _DISC.sum()) * _DISC
     down, right = (patches * _STEPS_Y).sum((1, 2)), (patches * _STEPS_X).sum((1, 2))
     patches[down < 0] = patches[down < 0][:, ::-1]
@@ -96,4 +107,5 @@ def _canonical(patches: Gray) -> tuple[Gray, NDArray[np.int8]]:
 
 def _describe(patches: Gray) -> NDArray[np.float16]:
     low = patches.reshape(-1, _DISC.size) @ _BASIS
+    # 1e-6 is far below a textured patch's norm (gray levels): a flat patch becomes 0, which is like no other.
     return (low / np.maximum(np.linalg.norm(low, axis=1, keepdims=True), 1e-6)).astype(np.float16)

@@ -1,4 +1,4 @@
-"""How one image lies on another: in one of eight ways (four turns, each as it is and mirrored), at an offset."""
+"""Orientations: the eight ways to turn and mirror an image, and how placements of images compose and invert."""
 
 from __future__ import annotations
 
@@ -36,8 +36,17 @@ MIRRORS = np.linalg.det(TURNS).round() < 0
 
 
 @dataclass(frozen=True)
-class Laid:
-    """Image `b`, turned, lies in image `a` at (dy, dx) (indices)."""
+class Placement:
+    """The placement of an image in another one.
+
+    Attributes:
+        a: index of the image that is covered.
+        b: index of the image that lies on it.
+        turn: index into `TURNS`, how `b` is turned before.
+        dy: row of `a` where the first row of the turned `b` lies.
+        dx: the column, likewise.
+        share: shared area as a share of the smaller image, 0..1.
+    """
 
     a: int
     b: int
@@ -48,40 +57,49 @@ class Laid:
 
 
 def turn_image(image: NDArray[Any], turn: int) -> NDArray[Any]:
-    """A view of a two-dimensional image, turned."""
+    """Return a view of an image [H, W], turned; `turn` is an index into `TURNS`."""
     matrix = TURNS[turn]
     swapped = image.T if turn >= TRANSPOSE else image
     return swapped[:: matrix[0].sum(), :: matrix[1].sum()]
 
 
 def turn_shape(shape: tuple[int, int], turn: int) -> tuple[int, int]:
-    """Height and width of the turned image."""
+    """Return height and width of the turned image."""
     return (shape[1], shape[0]) if turn >= TRANSPOSE else shape
 
 
 def turn_points(points: NDArray[Any], turn: int, shapes: NDArray[Any]) -> NDArray[Any]:
-    """Places int [N, 2] (y, x) of images of `shapes` [N, 2] (or [2]), as places of the turned images."""
+    """Return where points lie in the turned images.
+
+    Args:
+        points: int [N, 2], (y, x).
+        turn: index into `TURNS`.
+        shapes: int [N, 2] or [2], height and width of the points' images.
+
+    Returns:
+        int [N, 2], (y, x).
+    """
     matrix = TURNS[turn]
     return points @ matrix.T - np.minimum((np.asarray(shapes) - 1) @ matrix.T, 0)
 
 
 def _origin(shape: tuple[int, int], turn: int) -> NDArray[np.int64]:
-    """What `TURNS[turn] @ place` must be moved by to give places of the turned image."""
+    """Offset, int [2], to add to `TURNS[turn] @ place` to get the place in the turned image."""
     return -np.minimum(TURNS[turn] @ (np.array(shape) - 1), 0)
 
 
-def inverse(laid: Laid, shapes: Sequence[tuple[int, int]]) -> Laid:
-    """The same two images, seen from `b`."""
-    back = int(INVERSE[laid.turn])
-    moved = _origin(shapes[laid.b], laid.turn) + np.array([laid.dy, laid.dx])
-    dy, dx = -TURNS[back] @ moved - _origin(shapes[laid.a], back)
-    return Laid(laid.b, laid.a, back, int(dy), int(dx), laid.share)
+def inverse(placement: Placement, shapes: Sequence[tuple[int, int]]) -> Placement:
+    """Return where `a`, turned, lies in `b`."""
+    back = int(INVERSE[placement.turn])
+    moved = _origin(shapes[placement.b], placement.turn) + np.array([placement.dy, placement.dx])
+    dy, dx = -TURNS[back] @ moved - _origin(shapes[placement.a], back)
+    return Placement(placement.b, placement.a, back, int(dy), int(dx), placement.share)
 
 
-def compose(outer: Laid, inner: Laid, shapes: Sequence[tuple[int, int]]) -> Laid:
-    """How `inner.b` lies in `outer.a`, where `inner.a` is `outer.b`."""
+def compose(outer: Placement, inner: Placement, shapes: Sequence[tuple[int, int]]) -> Placement:
+    """Return where `inner.b` lies in `outer.a`; `inner.a` must be `outer.b`."""
     turn = int(COMPOSE[outer.turn][inner.turn])
     moved = _origin(shapes[inner.b], inner.turn) + np.array([inner.dy, inner.dx])
     moved = TURNS[outer.turn] @ moved + _origin(shapes[outer.b], outer.turn) + np.array([outer.dy, outer.dx])
     dy, dx = moved - _origin(shapes[inner.b], turn)
-    return Laid(outer.a, inner.b, turn, int(dy), int(dx))
+    return Placement(outer.a, inner.b, turn, int(dy), int(dx))

@@ -1,7 +1,7 @@
-"""Do two images show the same pixels where one is laid on the other? The last word on every pair.
+"""Verification of candidate pairs by block-wise correlation of their band-passed pixels.
 
-Both images are reduced to their grain (band-pass) and correlated block by block. A scratch or a light gradient
-that two surfaces have in common makes some blocks agree; the same pixels make all of them agree.
+A scratch or a light gradient that two surfaces have in common makes some blocks agree; the same pixels make all of
+them agree.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from numpy.typing import NDArray
 
 from steelbench.data.images import RGB
 
-Grain = NDArray[np.float16]
+# [H, W], gray levels about 0.
+BandPassed = NDArray[np.float16]
 
 BLOCK = 12
 _FINE, _COARSE = 0.8, 4.0  # sigmas of the band-pass
 _MOST_BLOCKS = 96
 FEWEST_BLOCKS = 8
-_PLAIN = 0.6  # gray levels; a block with less grain in both images says nothing
-_SEARCH = 2  # pixels around the proposed position
-_WINDOW = 64  # half side of the square that the search looks at
-# Chosen on NEU and X-SDD, where samples of each range were looked at as pictures. Of some 19000 proposals more than
+_PLAIN = 0.6  # gray levels; a block with a smaller standard deviation in both images is not compared
+_SEARCH = 2  # pixels around the proposed offset
+_WINDOW = 64  # half side of the square in which the best offset is searched
+# Chosen on NEU and X-SDD, where samples of each range were inspected by eye. Of some 19000 candidates more than
 # 99 % of those that share nothing have `low` below .5; the rest are roller marks and scratches that two surfaces have
 # in common, with `remaining` above .4. Planted crops and copies with JPEG quality 60 have `low` .5 to 1 and, but for
 # a few, `remaining` below .4; crops without compression have `low` above .98.
@@ -39,10 +40,15 @@ _AWAY = 8  # pixels; the same surface correlates only in place, a straight scrat
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well two images agree at (dy, dx).
+    """Agreement of two images at one offset.
 
-    `typical` and `low` are the median and the lower quartile of the blocks' correlations; `beside` is the largest
-    median when the images are moved 8 pixels out of place.
+    Attributes:
+        dy: row of the first image where the second one begins.
+        dx: the column, likewise.
+        typical: median of the blocks' correlations, -1..1.
+        low: lower quartile of the blocks' correlations, -1..1.
+        beside: largest median when the images are moved 8 pixels out of place.
+        blocks: number of blocks compared.
     """
 
     dy: int
@@ -54,31 +60,43 @@ class Agreement:
 
     @property
     def remaining(self) -> float:
-        """What is unexplained in place, as a share of what is unexplained beside it; about 1 on a straight scratch."""
+        """Correlation missing in place, as a share of that missing 8 pixels beside; about 1 on a straight scratch."""
         return (1 - self.typical) / max(1 - max(self.beside, 0.0), 1e-3)
 
     @property
     def same_pixels(self) -> bool:
-        """Whether the images show the same pixels here."""
+        """Whether this agreement is that of the same pixels; thresholds as chosen above."""
         return self.remaining <= _MOST_REMAINING and self.low - self.remaining >= _MARGIN
 
 
-def grain(pixels: RGB) -> Grain:
-    """Float16 [H, W]: gray levels without noise finer than a pixel and without light and shade."""
+def band_pass(pixels: RGB) -> BandPassed:
+    """Return the gray levels without noise finer than a pixel and without light and shade.
+
+    Args:
+        pixels: uint8 [H, W, 3], RGB.
+
+    Returns:
+        float16 [H, W].
+    """
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     band = cv2.GaussianBlur(gray, (0, 0), _FINE) - cv2.GaussianBlur(gray, (0, 0), _COARSE)
     return band.astype(np.float16)
 
 
-class Recent:
-    """Values by number, computed when asked for; the latest ones stay as long as they fit into `limit` bytes."""
+class RecentArrays:
+    """A cache of arrays by number, for several threads; the least recently used ones are dropped.
+
+    Args:
+        compute: the array of a number.
+        limit: bytes of all arrays that are kept; one is kept even if it is larger.
+    """
 
     def __init__(self, compute: Callable[[int], NDArray[Any]], limit: int = 384 * 1024 * 1024) -> None:
         self._compute, self._left, self._lock = compute, limit, Lock()
         self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
 
     def __call__(self, number: int) -> NDArray[Any]:
-        """The value of `number`."""
+        """Return the array of `number`, computed if it is not kept."""
         with self._lock:
             if number in self._kept:
                 self._kept.move_to_end(number)
@@ -94,18 +112,18 @@ class Recent:
 
 
 def shared_area(a: tuple[int, int], b: tuple[int, int], dy: int, dx: int) -> tuple[slice, slice]:
-    """Rows and columns of `a` (height, width) that `b`, lying at (dy, dx), covers; empty slices if none."""
+    """Return the rows and columns of `a` (height, width) that `b`, lying at (dy, dx), covers; empty slices if none."""
     top, left = max(0, dy), max(0, dx)
     return slice(top, max(top, min(a[0], dy + b[0]))), slice(left, max(left, min(a[1], dx + b[1])))
 
 
 def shared_share(a: tuple[int, int], b: tuple[int, int], dy: int, dx: int) -> float:
-    """The shared area as a share of the smaller image, 0..1."""
+    """Return the shared area as a share of the smaller image, 0..1."""
     rows, columns = shared_area(a, b, dy, dx)
     return (rows.stop - rows.start) * (columns.stop - columns.start) / min(a[0] * a[1], b[0] * b[1])
 
 
-def _shared(a: Grain, b: Grain, dy: int, dx: int) -> tuple[Grain, Grain]:
+def _shared(a: BandPassed, b: BandPassed, dy: int, dx: int) -> tuple[BandPassed, BandPassed]:
     rows, columns = shared_area(_size(a), _size(b), dy, dx)
     return a[rows, columns], b[rows.start - dy : rows.stop - dy, columns.start - dx : columns.stop - dx]
 
@@ -114,17 +132,21 @@ def _size(image: NDArray[Any]) -> tuple[int, int]:
     return image.shape[0], image.shape[1]
 
 
-def agreement(a: Grain, b: Grain, dy: int, dx: int, place: tuple[int, int] | None = None) -> Agreement | None:
-    """Compare two images laid on each other; None if they do not agree, or share too few blocks that show anything.
+def compare(a: BandPassed, b: BandPassed, dy: int, dx: int, place: tuple[int, int] | None = None) -> Agreement | None:
+    """Correlate two images laid on each other.
 
     Args:
-        a: grain of the first image.
-        b: grain of the second image, already turned.
-        dy: row of `a` where the first row of `b` lies; the best position up to 2 pixels away is taken.
+        a: float16 [H, W], first image, band-passed.
+        b: float16 [H', W'], second image, band-passed and turned.
+        dy: row of `a` where the first row of `b` lies; the best offset up to 2 pixels away is taken.
         dx: the column, likewise.
-        place: (y, x) in `a` around which to look for the best position; the shared area's centre if None.
+        place: (y, x) in `a` around which the best offset is searched; the shared area's centre if None.
+
+    Returns:
+        None if the lower quartile of the correlations is below `_LEAST_LOW`, or fewer than `FEWEST_BLOCKS` blocks can
+        be compared.
     """
-    dy, dx = _settle(a, b, dy, dx, place)
+    dy, dx = _best_offset(a, b, dy, dx, place)
     here = _correlations(a, b, dy, dx)
     if len(here) < FEWEST_BLOCKS:
         return None
@@ -137,7 +159,7 @@ def agreement(a: Grain, b: Grain, dy: int, dx: int, place: tuple[int, int] | Non
     return Agreement(dy, dx, float(typical), float(low), beside, len(here))
 
 
-def _settle(a: Grain, b: Grain, dy: int, dx: int, place: tuple[int, int] | None) -> tuple[int, int]:
+def _best_offset(a: BandPassed, b: BandPassed, dy: int, dx: int, place: tuple[int, int] | None) -> tuple[int, int]:
     rows, columns = shared_area(_size(a), _size(b), dy, dx)
     y, x = place or ((rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2)
     rows = slice(max(rows.start, y - _WINDOW), min(rows.stop, y + _WINDOW))
@@ -151,19 +173,23 @@ def _settle(a: Grain, b: Grain, dy: int, dx: int, place: tuple[int, int] | None)
     return dy + int(best[0]) - _SEARCH, dx + int(best[1]) - _SEARCH
 
 
-def _correlations(a: Grain, b: Grain, dy: int, dx: int) -> NDArray[np.float32]:
-    """The correlation of each block of the shared area that has grain in either image."""
+def _correlations(a: BandPassed, b: BandPassed, dy: int, dx: int) -> NDArray[np.float32]:
+    """Correlation of each block of the shared area that is not plain in both images, float32 [B]."""
     first, second = (_blocks(part) for part in _shared(a, b, dy, dx))
     if not len(first):
         return np.empty(0, np.float32)
     spread = np.sqrt([np.einsum("ij,ij->i", part, part) / BLOCK**2 for part in (first, second)])
     products = np.einsum("ij,ij->i", first, second) / BLOCK**2
-    shows = spread.max(axis=0) > _PLAIN
-    return np.asarray(products[shows] / np.maximum(spread[0] * spread[1], 1e-3)[shows], np.float32)
+    textured = spread.max(axis=0) > _PLAIN
+    return np.asarray(products[textured] / np.maximum(spread[0] * spread[1], 1e-3)[textured], np.float32)
 
 
-def _blocks(image: Grain) -> NDArray[np.float32]:
-    """At most 64 blocks, spread over the image, each less its mean: float32 [N, 256]."""
+def _blocks(image: BandPassed) -> NDArray[np.float32]:
+    """At most `_MOST_BLOCKS` blocks of `BLOCK` x `BLOCK` pixels, spread over the image, each less its mean.
+
+    Returns:
+        float32 [B, BLOCK * BLOCK].
+    """
     height, width = image.shape[0] // BLOCK, image.shape[1] // BLOCK
     grid = image[: height * BLOCK, : width * BLOCK].reshape(height, BLOCK, width, BLOCK)
     count = height * width

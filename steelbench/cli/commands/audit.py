@@ -1,4 +1,4 @@
-"""`steelbench audit`: what must be known about a data set before a number on it is believed."""
+"""`steelbench audit --data DIR`: findings as tables and a page, the main ones as sentences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from steelbench.cli.progress import ProgressDisplay
 
-# What the audit calls its stages, in words.
+# Text on the terminal for each stage of the audit.
 STAGES = {
     "reading": "reading images",
     "features": "describing images",
@@ -17,10 +17,17 @@ STAGES = {
 
 
 def run_audit(data: str, out: Path, include_none: bool, bit_depth: int | None) -> None:
-    """Audit, write the findings and their page, print them in sentences."""
+    """Audit a data set, write the findings and their page into `out`, print the main findings.
+
+    Args:
+        data: a folder, a CSV file or `demo`.
+        out: folder for `audit.json`, `pairs.csv`, `groups.csv`, `audit.html`.
+        include_none: whether Severstal's images without a defect are a class.
+        bit_depth: used bits of 16-bit files; None means all 16.
+    """
     from steelbench.audit.audit import audit_data
     from steelbench.audit.findings import write_audit
-    from steelbench.audit.label_check import judge_labels
+    from steelbench.audit.labels import check_labels
     from steelbench.audit.thumbnails import draw_files, draw_pairs
     from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page
 
@@ -32,7 +39,7 @@ def run_audit(data: str, out: Path, include_none: bool, bit_depth: int | None) -
             progress=lambda stage, done, total: terminal(STAGES[stage], "", done, total),
         )
         terminal("judging labels", "", 0, 0)
-        found = judge_labels(found)
+        found = check_labels(found)
         write_audit(out, found)
         pairs, files = draw_pairs(found.root, found.pairs, bit_depth), shown_files(found)
         write_audit_page(out, found, pairs, draw_files(found.root, files, bit_depth))

@@ -10,7 +10,16 @@ from steelbench.errors import SteelbenchError
 
 
 def enroll_folder(model: Path, folder: Path, out: Path | None) -> int:
-    """Write the new model, print its path; returns 1 if some images could not be read."""
+    """Write a model that also knows the class that a folder shows, and print its path.
+
+    Args:
+        model: of the `.h5` to extend.
+        folder: images of the new class, which gets the folder's name.
+        out: the new `.h5`; `MODEL-with-CLASS.h5` beside the old one if None.
+
+    Returns:
+        The exit code: 1 if an image could not be read.
+    """
     if not folder.is_dir():
         raise SteelbenchError(f"{folder} is no folder; name one that holds images of the new class.")
     target = out or model.with_name(f"{model.stem}-with-{_slug(folder.name)}.h5")

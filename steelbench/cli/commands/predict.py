@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from steelbench.errors import SteelbenchError
 
+if TYPE_CHECKING:
+    from steelbench.data.images import RGB
+    from steelbench.inference.model import Model
+
 CHUNK = 64
-# Images are also held back no longer than this many pixels: those of a line camera are large.
+# A chunk also ends when it holds more pixels than this: images of a line camera are large.
 CHUNK_PIXELS = 50_000_000
 
 
-def image_paths(paths: list[Path]) -> Iterator[Path]:
-    """The files as given, and the images below the folders.
+def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files as given, and the images below the folders, sorted; hidden files and folders are passed over.
 
     Raises:
         SteelbenchError: if a path does not exist, or a folder holds no image.
+        OSError: if a folder may not be read.
     """
-    from steelbench.data.images import is_image
+    from steelbench.data.samples import image_files
 
     for path in paths:
         if not path.exists():
@@ -29,44 +34,57 @@ def image_paths(paths: list[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = [child for child in sorted(path.rglob("*")) if child.is_file() and is_image(child)]
+        found = sorted(image_files(path))
         if not found:
             raise SteelbenchError(f"{path} holds no image; expected .bmp .jpg .png .tif or .webp files.")
         yield from found
 
 
-def predict_files(model_path: Path, paths: list[Path]) -> int:
-    """Print a line for each image; an unreadable one has no class but a reason. Returns 1 if there was one."""
-    from steelbench.data.images import RGB, UnreadableImageError, read_image
+def predict_files(model_path: Path, paths: Iterable[Path]) -> int:
+    """Print a CSV line for each image; one that cannot be read has a reason in place of its class.
 
+    Returns:
+        The exit code: 1 if an image could not be read.
+    """
     files = list(image_paths(paths))
     from steelbench.inference.model import load_model
 
     model = load_model(model_path)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["path", "class", "probability", "reason"])
-    code = 0
-    waiting: list[tuple[Path, RGB | str]] = []
+    unreadable = False
+    for chunk in _read_chunks(files, model.bit_depth):
+        writer.writerows(_rows(model, chunk))
+        unreadable |= any(isinstance(found, str) for _, found in chunk)
+    return int(unreadable)
 
-    def flush() -> None:
-        pixels = [found for _, found in waiting if not isinstance(found, str)]
-        rows: Iterator[Any] = iter(model.predict(pixels, refuse_scaled=False) if pixels else ())
-        for path, found in waiting:
-            if isinstance(found, str):
-                writer.writerow([path, "", "", found])
-            else:
-                row = next(rows)
-                writer.writerow([path, model.classes[int(row.argmax())], f"{row.max():.6f}", ""])
-        waiting.clear()
 
+def _read_chunks(files: Iterable[Path], bit_depth: int | None) -> Iterator[list[tuple[Path, RGB | str]]]:
+    """Yield files with their pixels, or the reason why they cannot be read, as many as fit into memory."""
+    from steelbench.data.images import UnreadableImageError, read_image
+
+    chunk: list[tuple[Path, RGB | str]] = []
+    pixels = 0
     for path in files:
         try:
-            waiting.append((path, read_image(path, model.bit_depth)))
+            image = read_image(path, bit_depth)
+            chunk.append((path, image))
+            pixels += image.shape[0] * image.shape[1]
         except UnreadableImageError as error:
-            waiting.append((path, str(error)))
-            code = 1
-        held = sum(found.size // 3 for _, found in waiting if not isinstance(found, str))
-        if len(waiting) == CHUNK or held > CHUNK_PIXELS:
-            flush()
-    flush()
-    return code
+            chunk.append((path, str(error)))
+        if len(chunk) == CHUNK or pixels > CHUNK_PIXELS:
+            yield chunk
+            chunk, pixels = [], 0
+    if chunk:
+        yield chunk
+
+
+def _rows(model: Model, chunk: list[tuple[Path, RGB | str]]) -> Iterator[list[str]]:
+    readable = [found for _, found in chunk if not isinstance(found, str)]
+    probabilities = list(model.predict(readable, refuse_scaled=False)) if readable else []
+    for path, found in chunk:
+        if isinstance(found, str):
+            yield [str(path), "", "", found]
+        else:
+            own = probabilities.pop(0)
+            yield [str(path), model.classes[int(own.argmax())], f"{own.max():.6f}", ""]

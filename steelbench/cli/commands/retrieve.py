@@ -11,7 +11,18 @@ from steelbench.errors import SteelbenchError
 
 
 def retrieve_files(model_path: Path, query: Path, index: Path, top: int, sheet: Path | None) -> int:
-    """Print rank, path, cosine for the most similar images; returns 1 if some could not be read."""
+    """Print rank, path and cosine of the most similar images, and draw them on a contact sheet.
+
+    Args:
+        model_path: of the `.h5`.
+        query: image to compare with.
+        index: folder of images to search.
+        top: number of images.
+        sheet: PNG to draw; `similar-to-<query>.png` if None.
+
+    Returns:
+        The exit code: 1 if an image of the index could not be read.
+    """
     if not query.is_file():
         raise SteelbenchError(f"--query {query} is no file; name an image.")
     files = list(image_paths([index]))

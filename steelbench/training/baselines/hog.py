@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspected, Inspection
 from steelbench.data.parallel import ordered_map
-from steelbench.data.split_plan import labels_of
 from steelbench.data.splits import Split
 from steelbench.features.cache import FeatureStore
 from steelbench.records import RunRecord, read_record
@@ -68,7 +67,7 @@ def run_hog(
     start = time.perf_counter()
     features = descriptors(inspection.images, root, bit_depth, cache, progress)
     seconds = time.perf_counter() - start
-    labels = labels_of(inspection)
+    labels = inspection.labels
     for (seed, fold), split in todo.items():
         start = time.perf_counter()
         probabilities, params, notes = train_svm(features, labels, len(inspection.classes), split)

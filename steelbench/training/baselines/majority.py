@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.data.inspection import Inspection
-from steelbench.data.split_plan import labels_of
 from steelbench.data.splits import Split
 from steelbench.evaluation.metrics import score
 from steelbench.evaluation.predictions import write_predictions
@@ -25,7 +24,7 @@ def run_majority(results: Path, inspection: Inspection, splits: dict[tuple[int, 
         inspection: the images.
         splits: by seed and fold.
     """
-    labels = labels_of(inspection)
+    labels = inspection.labels
     for (seed, fold), split in splits.items():
         shares = np.bincount(labels[split.train], minlength=len(inspection.classes)) / len(split.train)
         probabilities = np.tile(shares.astype(np.float32), (len(labels), 1))
@@ -47,7 +46,7 @@ def write_run(
         probabilities: float32 [N, C] of all images.
         more: the fields of `RunRecord` that are the method's own.
     """
-    classes, labels = list(inspection.classes), labels_of(inspection)
+    classes, labels = list(inspection.classes), inspection.labels
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     record = RunRecord(
         backbone="none", classes=classes, weights={"kind": "none"}, engine="", precision="",

@@ -9,7 +9,7 @@ from sklearn.svm import LinearSVC
 
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset
-from steelbench.data.split_plan import divide
+from steelbench.data.split_plan import plan_splits
 from steelbench.data.splits import Split
 from steelbench.experiment import RunOptions
 from steelbench.records import RunRecord, read_record
@@ -76,7 +76,7 @@ def test_test_images_change_nothing():
 def test_runs_are_written_once_and_descriptors_are_kept(tiny_images, tmp_path, monkeypatch):
     _, dataset = read_dataset(str(tiny_images(images=12, classes=3)))
     found = inspect_dataset(dataset)
-    splits = divide(RunOptions(data="d", folds=3, seeds=2), found).splits
+    splits = plan_splits(RunOptions(data="d", folds=3, seeds=2), found).splits
 
     def go(fingerprint):
         hog.run_hog(tmp_path / "results", found, splits, dataset.root, None, tmp_path / "cache", fingerprint)

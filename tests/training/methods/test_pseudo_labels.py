@@ -296,7 +296,7 @@ def test_a_few_unreadable_images_are_skipped_and_many_are_refused(tmp_path):
 
     assert len(found.images) == 20 and [name for name, _ in found.skipped] == ["bad.png"]
     (tmp_path / "u" / "worse.png").write_bytes(b"no image")
-    with pytest.raises(SteelbenchError, match="2 of 22 images cannot be read, at most 5%"):
+    with pytest.raises(SteelbenchError, match=r"2 of 22 images \(9%\) cannot be read, at most 5%"):
         read_unlabelled(tmp_path / "u", set())
 
 
