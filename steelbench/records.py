@@ -314,6 +314,11 @@ class Summary(Record):
     silenced: list[str] = Field([], description="codes of notices that the command was told not to show")
     judgement: Comparison = Comparison()
 
+    @property
+    def shown_notices(self) -> list[Notice]:
+        """The notices that were not silenced."""
+        return [notice for notice in self.warnings if notice.code not in self.silenced]
+
 
 class RunKey(Record):
     """Which run of a results folder: a row's backbone, method and variant, its seed and fold."""

@@ -57,7 +57,7 @@ def _console() -> Console:
 
 def print_leaderboard(summary: Summary) -> None:
     """Print the leaderboard and its conclusion; notices and failures go to standard error."""
-    for notice in summary.warnings:
+    for notice in summary.shown_notices:
         say(f"{notice.level}: {notice.row + ': ' if notice.row else ''}{notice.text}")
     show(*_fitting(_leaderboard_columns(summary.rows), _console().width), right=RIGHT)
     for row in summary.rows:

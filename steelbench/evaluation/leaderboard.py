@@ -44,6 +44,7 @@ def assemble(
     failures: dict[str, str],
     notices: Sequence[Notice],
     weights: dict[str, str],
+    silenced: Sequence[str] = (),
 ) -> Summary:
     """Read every run, write `leaderboard.csv` and `results.json`.
 
@@ -57,6 +58,7 @@ def assemble(
         failures: reason by run name, for runs that failed just now.
         notices: what came up before and while training.
         weights: kind of weights by backbone, for rows of which every run failed.
+        silenced: codes of notices that terminal and report leave out.
 
     Raises:
         SteelbenchError: if a record, a `predictions.csv` or `groups.csv` is damaged.
@@ -68,7 +70,7 @@ def assemble(
     rows.sort(key=lambda row: (row.status == "failed", -(row.accuracy or 0.0), -(row.macro_f1 or 0.0), row.name))
     rows, judgement = judge(rows, answers, groups)
     warnings = [*notices, *result_notices(rows, split)]
-    summary = Summary(dataset=dataset, split=split, rows=rows, warnings=warnings, judgement=Comparison(**judgement))
+    summary = Summary(dataset=dataset, split=split, rows=rows, warnings=warnings, silenced=list(silenced), judgement=Comparison(**judgement))
     write_json(results / "results.json", summary)
     _write_csv(results / "leaderboard.csv", rows)
     return summary
