@@ -183,3 +183,26 @@ def _first_line(error: Exception) -> str:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}"
     return str(error).splitlines()[0]
+
+
+class RunKey(Record):
+    """One run: an experiment with its seed and its fold. Hashable, so that results can be looked up by it.
+
+    `backbone` is as the user named it (`hub:x`, `a+b`), which a run's name does not keep.
+    """
+
+    backbone: str
+    method: str
+    variant: str = ""
+    seed: int = 0
+    fold: int = 0
+
+    @property
+    def name(self) -> str:
+        """`<backbone>-<method>[-<variant>]`, the row of the leaderboard."""
+        return row_name(self.backbone, self.method, self.variant)
+
+    @property
+    def run_name(self) -> str:
+        """`<name>-s<seed>-f<fold>`, the folder in `runs/`."""
+        return f"{self.name}-s{self.seed}-f{self.fold}"

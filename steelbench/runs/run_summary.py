@@ -1,4 +1,4 @@
-"""What the summary says of the data, the split and the doubts that are known before training."""
+"""The summary's data set, split and notices that are known before training; `skipped_images.csv`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from steelbench.data.split_plan import SplitPlan
 from steelbench.experiment import RunOptions
 from steelbench.files import whole_file
 from steelbench.records import Notice
+from steelbench.runs.preparation import RunInputs
 
 
 def describe_data(
     options: RunOptions, dataset: Dataset, inspection: Inspection, config: dict[str, Any]
 ) -> dict[str, Any]:
-    """`Summary.dataset`."""
+    """Return `Summary.dataset`."""
     return {
         "name": "demo" if options.data == "demo" else dataset.root.name,
         "reader": config["reader"],
@@ -34,9 +35,12 @@ def describe_data(
 
 
 def describe_split(options: RunOptions, division: SplitPlan, audit_seconds: float) -> dict[str, Any]:
-    """`Summary.split`; the numbers of images are those of seed 0, fold 0.
+    """Return `Summary.split`; its numbers of images are those of seed 0, fold 0.
 
-    The audit's seconds are those of this command; on data that was audited before they are few.
+    Args:
+        options: of the command.
+        division: groups and splits.
+        audit_seconds: that this command spent on the audit; few on data that was audited before.
     """
     first = division.splits[0, 0]
     return {
@@ -54,7 +58,7 @@ def describe_split(options: RunOptions, division: SplitPlan, audit_seconds: floa
 
 
 def first_notices(inspection: Inspection, division: SplitPlan, shortcuts: Sequence[Shortcut] = ()) -> list[Notice]:
-    """What must be said of the images and the splits."""
+    """Return notices on the images and the splits."""
     notices = [Notice(level="caution", text=text) for text in inspection.warnings]
     notices += [_shortcut_notice(shortcut) for shortcut in shortcuts if shortcut.notable and shortcut.outside]
     if division.leaking:
@@ -102,6 +106,39 @@ def _shortcut_notice(shortcut: Shortcut) -> Notice:
         text=f"A shortcut: {shortcut.attribute} alone names the class of {shortcut.accuracy:.1%} of the images (the "
         f"largest class: {shortcut.majority:.1%}). A network can learn that instead of the defect.{facts}",
     )
+
+
+def weights_notices(inputs: RunInputs) -> list[Notice]:
+    """Return a notice on each ensemble of which some, but not all, networks have random weights."""
+    mixed = [name for name, kind in inputs.weights.items() if kind == "mixed"]
+    notices = []
+    for experiment in {found.backbone: found for found in inputs.experiments if found.backbone in mixed}.values():
+        random = [name for name in experiment.networks if inputs.origins[name].kind == "random"]
+        if random:
+            text = (
+                f"{experiment.backbone}: the weights of {', '.join(random)} are random, so a part of its features was "
+                "never trained."
+            )
+            notices.append(Notice(level="serious", text=text))
+    return notices
+
+
+def unlabelled_notices(inputs: RunInputs) -> list[Notice]:
+    """Return notices on pseudo-labels; none without `--unlabelled`."""
+    found = inputs.found
+    if found is None:
+        return []
+    text = (
+        f"Pseudo-labels: heads trained by this command learn from up to {len(found.images)} images without "
+        f"labels, too, named with a probability of {inputs.options.confidence:g} at least. None of them shares "
+        "pixels with a validation or test image, as far as the audit can see."
+    )
+    notices = [Notice(level="note", text=text)]
+    if found.skipped:
+        path, reason = found.skipped[0]
+        text = f"{len(found.skipped)} unreadable images without labels; the first is {path}: {reason}."
+        notices.append(Notice(level="caution", text=text))
+    return notices
 
 
 def write_skipped(path: Path, inspection: Inspection) -> None:
