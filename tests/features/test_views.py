@@ -9,6 +9,7 @@ import pytest
 from steelbench.cli.exit import main
 from steelbench.data.augmentation import view
 from steelbench.features import extraction
+from steelbench.features.spec import ImageRef
 
 CACHE = "STEELBENCH_CACHE"
 
@@ -110,9 +111,14 @@ def test_what_is_seen_is_the_changed_image(tmp_path, monkeypatch):
             seen.append(batch)
             yield batch.mean(axis=(1, 2))
 
-    sources = [extraction.Source(tmp_path / name, name) for name in ("a", "b")]
     count = extraction.extract(
-        sources, FeatureStore(), Encoder(), engine, 2, change=lambda image, digest: view("heavy", image, 1, digest)
+        [ImageRef(path=name, digest=name) for name in ("a", "b")],
+        FeatureStore(),
+        root=tmp_path,
+        encoder=Encoder(),
+        compute=engine,
+        batch=2,
+        change=lambda image, digest: view("heavy", image, 1, digest),
     )
 
     assert count == 2 and written == ["a", "b"]

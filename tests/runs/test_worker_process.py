@@ -63,7 +63,7 @@ def test_every_task_of_a_worker_that_ends_early_fails_with_the_reason(steel, tmp
 
 
 def test_a_workers_own_words_about_a_task_are_the_reason_and_the_others_get_its_end(steel, tmp_path, worker):
-    event = json.dumps({"kind": "failed", "step": "vgg19-softmax-s0-f0", "text": "the loss became nan"})
+    event = json.dumps({"kind": "failed", "run": "vgg19-softmax-s0-f0", "text": "the loss became nan"})
     worker(f"echo '{event}'; exit 7")
 
     run(steel, tmp_path / "results")
