@@ -65,26 +65,39 @@ def extraction(count: int, folder: Path) -> dict[str, float]:
     from steelbench.data.inspection import inspect_dataset
     from steelbench.data.readers import read_dataset
     from steelbench.features.cache import spaces
-    from steelbench.features.spec import ImageRef
-    from steelbench.runs.jobs import Job, SplitRef
+    from steelbench.features.spec import ImageRef, Part
+    from steelbench.runs.jobs import Job, RunData, SplitRef
     from steelbench.runs.scheduler import run_jobs
 
     root, cache = cached_demo(folder, count), folder / f"extraction-{count}"
     found = inspect_dataset(read_dataset(str(root))[1])
-    job = Job(
-        results=str(folder), cache=str(cache), data_root=str(root), bit_depth=None, backbone="mobilenet_v2_035",
-        image_size=224, origin={"kind": "random", "file": "", "md5": "", "path": ""}, engine="auto",
-        precision="float32", verify="sample", track=False, classes=list(found.classes),
+    data = RunData(
+        root=str(root),
+        bit_depth=None,
+        classes=list(found.classes),
         images=[ImageRef(path=image.sample.path, label=0, digest=image.bytes_digest) for image in found.images],
-        splits=[SplitRef(seed=0, fold=0, train=list(range(64)), validation=[], test=[])], tasks=[], limit=count,
-    )  # fmt: skip
+        splits=[SplitRef(seed=0, fold=0, train=list(range(64)), validation=[], test=[])],
+    )
+    origin = {"kind": "random", "file": "", "md5": "", "path": ""}
+    job = Job(
+        results=str(folder),
+        cache=str(cache),
+        parts=[Part(backbone="mobilenet_v2_035", image_size=224, origin=origin)],
+        engine="auto",
+        precision="float32",
+        verify="sample",
+        track=False,
+        tasks=[],
+        limit=count,
+        data=data,
+    )
     start = time.perf_counter()
     run_jobs([job], folder, lambda job, event: None)
     [space] = spaces(cache)
-    images = len({image.digest for image in job.images})
+    images = len({image.digest for image in data.images})
     if len(space.digests()) != images:
         raise SystemExit(f"{len(space.digests())} of {images} images were seen")
-    return {"x": images, "seconds": time.perf_counter() - start, "peak_gib": space.check["memory_gib"]}
+    return {"x": images, "seconds": time.perf_counter() - start, "peak_gib": space.measurements["memory_gib"]}
 
 
 def curves(images: list[int], folder: Path) -> dict[str, list[dict[str, float]]]:

@@ -1,4 +1,4 @@
-"""What a command tells the leaderboard beside the run records: data, split, failures, notices, weights."""
+"""The outcome of a command, for the leaderboard beside the run records: data, split, failures, notices, weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a feature extraction is asked for: images, networks, and the settings that all networks of a job share."""
+"""Specification of a feature extraction: images, networks, and the settings that all networks of a job share."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Part(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionRequest:
-    """Which images to extract features of, and how; the same for every network of a job.
+    """The images to extract features of, and the settings; the same for every network of a job.
 
     Attributes:
         images: the labelled images, then those without labels.

@@ -37,7 +37,7 @@ Progress = Callable[[str, str, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class RunInputs:
-    """What a command asks for, and what was read for it.
+    """The request of a command, and everything that was read for it.
 
     Attributes:
         options: of the command.
@@ -65,7 +65,7 @@ class RunInputs:
 
 @dataclass(frozen=True)
 class AuditedSplits:
-    """What images share, and the splits that keep it on one side.
+    """The audit of the images, and the splits that keep images with shared pixels on one side.
 
     Attributes:
         audit: the findings.

@@ -34,22 +34,22 @@ def describe_data(
     }
 
 
-def describe_split(options: RunOptions, division: SplitPlan, audit_seconds: float) -> dict[str, Any]:
+def describe_split(options: RunOptions, plan: SplitPlan, audit_seconds: float) -> dict[str, Any]:
     """Return `Summary.split`; its numbers of images are those of seed 0, fold 0.
 
     Args:
         options: of the command.
-        division: groups and splits.
+        plan: groups and splits.
         audit_seconds: that this command spent on the audit; few on data that was audited before.
     """
-    first = division.splits[0, 0]
+    first = plan.splits[0, 0]
     return {
         "kind": options.split,
         "folds": options.folds,
         "seeds": options.seeds,
-        "groups": division.groups,
-        "leaking": division.leaking,
-        "naive_leaking": division.naive_leaking if division.naive else None,
+        "groups": plan.groups,
+        "leaking": plan.leaking,
+        "naive_leaking": plan.naive_leaking if plan.naive else None,
         "audit_seconds": audit_seconds,
         "train": len(first.train),
         "validation": len(first.validation),
@@ -57,20 +57,20 @@ def describe_split(options: RunOptions, division: SplitPlan, audit_seconds: floa
     }
 
 
-def first_notices(inspection: Inspection, division: SplitPlan, shortcuts: Sequence[Shortcut] = ()) -> list[Notice]:
+def first_notices(inspection: Inspection, plan: SplitPlan, shortcuts: Sequence[Shortcut] = ()) -> list[Notice]:
     """Return notices on the images and the splits."""
     notices = [Notice(level="caution", text=text) for text in inspection.warnings]
     notices += [_shortcut_notice(shortcut) for shortcut in shortcuts if shortcut.notable and shortcut.outside]
-    if division.leaking:
+    if plan.leaking:
         notices.append(
             Notice(
                 level="serious",
-                text=f"The test set leaks: {division.leaking:.1%} of the test images share pixels, or a group, with a "
+                text=f"The test set leaks: {plan.leaking:.1%} of the test images share pixels, or a group, with a "
                 "training image. The accuracies below are too high; use --split grouped, or mend the split that the "
                 "data brings.",
             )
         )
-    notices += _missing_classes(inspection, division)
+    notices += _missing_classes(inspection, plan)
     if inspection.skipped:
         notices.append(
             Notice(
@@ -81,10 +81,10 @@ def first_notices(inspection: Inspection, division: SplitPlan, shortcuts: Sequen
     return notices
 
 
-def _missing_classes(inspection: Inspection, division: SplitPlan) -> list[Notice]:
+def _missing_classes(inspection: Inspection, plan: SplitPlan) -> list[Notice]:
     labels = np.array([image.sample.label for image in inspection.images])
     gone: dict[str, set[str]] = {}
-    for split in division.splits.values():
+    for split in plan.splits.values():
         for part in ("training", "validation", "test"):
             rows = split.train if part == "training" else getattr(split, part)
             gone.setdefault(part, set()).update(set(inspection.classes) - set(labels[rows]))

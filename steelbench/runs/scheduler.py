@@ -1,4 +1,4 @@
-"""How many workers run at once, and which one may extract features.
+"""Scheduler of a run's jobs: how many workers are alive at once, and which one may extract features.
 
 A worker spends seconds on importing, building and converting, and again on saving and verifying, mostly on one core.
 Extraction alone keeps every core busy, so one worker at a time does it, while others get ready or train heads.

@@ -88,9 +88,14 @@ def read_unlabelled(
 
 
 def tie(
-    found: FoundImages, inspection: Inspection, group_of: Indices, root: Path, bit_depth: int | None, confidence: float,
+    found: FoundImages,
+    inspection: Inspection,
+    group_of: Indices,
+    root: Path,
+    bit_depth: int | None,
+    confidence: float,
     progress: Callable[[str, int, int], None],
-) -> Unlabelled:  # fmt: skip
+) -> Unlabelled:
     """Search labelled and unlabelled images together for shared pixels, and number the groups.
 
     Args:

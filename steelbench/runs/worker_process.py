@@ -89,14 +89,9 @@ def run_job(
     write_json(path, job)
     running = {task.key.run_name: task.key for task in job.tasks}
     failures: dict[RunKey, str] = {}
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(
-            # -P: Python must not import a file such as random.py from the current folder.
-            [sys.executable, "-P", "-m", "steelbench.runs.worker", str(path)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment(),
-        ) as process,
-    ):  # fmt: skip
+    # -P: Python must not import a file such as random.py from the current folder.
+    command = [sys.executable, "-P", "-m", "steelbench.runs.worker", str(path)]
+    with log.open("wb") as errors, _start(command, errors) as process:
         workers.add(process)
         for line in cast(IO[bytes], process.stdout):
             try:
@@ -126,6 +121,12 @@ def _file_name(job: Job) -> str:
     if job.homogenize != "none" and job.tasks:
         name += f"-s{job.tasks[0].key.seed}-f{job.tasks[0].key.fold}"
     return name
+
+
+def _start(command: list[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment()
+    )
 
 
 def _give_turn(process: subprocess.Popen[bytes]) -> None:
