@@ -198,7 +198,18 @@ class Worker:
         trained = dataclasses.replace(trained, notes={**trained.notes, "features": extracted.health})
         seconds = {**seconds, "fit": time.perf_counter() - start}
         naive = self._naive_metrics(task, extracted, context)
-        self._finish(task, folder, trained, encoder.used(), extracted.features, split, seconds, naive)
+        finish_run(
+            folder,
+            job=self.job,
+            task=task,
+            encoder=encoder.used(),
+            trained=trained,
+            features=extracted.features,
+            split=split,
+            seconds=seconds,
+            naive=naive,
+            step=self._step,
+        )
 
     def _run_on_images(self, task: Task, folder: Path, images: _OnImages, load: dict[str, float]) -> None:
         split, start = self.data.split_of(task.key), time.perf_counter()
@@ -206,8 +217,18 @@ class Worker:
         seconds = {**load, "fit": time.perf_counter() - start}
         if trained.encoder is None or trained.features is None:
             raise ValueError(f"{task.key.method} trained on images, but returned no encoder and features")
-        used = UsedEncoder(trained.encoder, "keras", None, images.encoder.weights)
-        self._finish(task, folder, trained, used, trained.features, split, seconds, None)
+        finish_run(
+            folder,
+            job=self.job,
+            task=task,
+            encoder=UsedEncoder(trained.encoder, "keras", None, images.encoder.weights),
+            trained=trained,
+            features=trained.features,
+            split=split,
+            seconds=seconds,
+            naive=None,
+            step=self._step,
+        )
 
     def _train(self, task: Task, extracted: Extracted, split: Split, context: FitContext) -> TrainedHead:
         """Train a head on cached features; twice where images without labels may join."""
@@ -236,30 +257,6 @@ class Worker:
     def _fit_context(self, task: Task, folder: Path) -> FitContext:
         tensorboard = Path(self.job.results) / "tensorboard" / task.key.run_name if self.job.track else None
         return FitContext(seed=task.key.seed * 1000 + task.key.fold, state=folder, tensorboard=tensorboard)
-
-    def _finish(
-        self,
-        task: Task,
-        folder: Path,
-        trained: TrainedHead,
-        encoder: UsedEncoder,
-        features: Array,
-        split: Split,
-        seconds: dict[str, float],
-        naive: Metrics | None,
-    ) -> None:
-        finish_run(
-            folder,
-            job=self.job,
-            task=task,
-            encoder=encoder,
-            trained=trained,
-            features=features,
-            split=split,
-            seconds=seconds,
-            naive=naive,
-            step=self._step,
-        )
 
     def _step(self, name: str, done: int = 0, total: int = 0) -> None:
         self.emit(Event(kind="progress", step=name, done=done, total=total))

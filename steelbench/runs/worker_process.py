@@ -120,7 +120,8 @@ def _file_name(job: Job) -> str:
     name = "-".join([job.backbone, *(str(part.image_size) for part in job.parts)])
     if job.homogenize != "none" and job.tasks:
         name += f"-s{job.tasks[0].key.seed}-f{job.tasks[0].key.fold}"
-    return name
+    # Windows takes no colon in a file's name, and `hub:PRESET` has one.
+    return name.replace(":", "_")
 
 
 def _start(command: list[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
