@@ -90,7 +90,7 @@ def extraction(count: int, folder: Path) -> dict[str, float]:
     images = len({image.digest for image in job.images})
     if len(space.digests()) != images:
         raise SystemExit(f"{len(space.digests())} of {images} images have features")
-    return {"x": images, "seconds": time.perf_counter() - start, "peak_gib": space.check["memory_gib"]}
+    return {"x": images, "seconds": time.perf_counter() - start, "peak_gib": space.measurements["memory_gib"]}
 
 
 def curves(images: list[int], folder: Path) -> dict[str, list[dict[str, float]]]:

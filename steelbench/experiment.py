@@ -1,4 +1,4 @@
-"""What to run: the settings of every method, an experiment, and the options of one `steelbench run`."""
+"""Experiments, the options of one `steelbench run`, and the values of `--set`: the public door for suites."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ from steelbench.methods import (
     Softmax,
     Supcon,
     Triplet,
-    method_of,
 )
-from steelbench.records import row_name
+from steelbench.records import RunKey
 
 __all__ = [
     "METHODS",
@@ -41,24 +40,34 @@ __all__ = [
     "Softmax",
     "Supcon",
     "Triplet",
-    "method_of",
+    "networks_of",
     "parse_assignments",
     "with_fields",
 ]
 
-
-# Of pseudo-labels, where no other is given.
+# Least probability of a pseudo-label, where the user gives no other.
 CONFIDENCE = 0.9
+
+
+def networks_of(backbone: str) -> tuple[str, ...]:
+    """Return the networks of a backbone's name: the parts of an ensemble `a+b`, else the name itself."""
+    return tuple(backbone.split("+"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """One backbone, one method, one seed, one fold; `variant` names what a suite varies besides.
+    """One backbone and one method, for one seed and one fold.
 
-    A backbone `a+b` is an ensemble: the features of both, joined.
+    Attributes:
+        backbone: a name of `BACKBONES`, `hub:PRESET`, or an ensemble `a+b`, whose features are concatenated.
+        method: the settings of a method in `METHODS`.
+        variant: names what a suite varies besides, `[a-z0-9_.=]*`.
+        image_size: side of the square that the backbone sees, 32 to 2048 pixels; None for the command's or its own.
+        seed: of the split and of the training; 0 in suites, `steelbench run` makes the others.
+        fold: of the cross-validation; 0 in suites.
 
     Raises:
-        SteelbenchError: if the variant is not a slug of `[a-z0-9_.=]`.
+        SteelbenchError: if the variant or the image size is not as above.
     """
 
     backbone: str
@@ -79,18 +88,35 @@ class Experiment:
             )
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks whose features are used, one unless the backbone is an ensemble."""
+        return networks_of(self.backbone)
+
+    @property
+    def method_name(self) -> str:
+        """The method's key in `METHODS`."""
+        return self.method.kind
+
+    @property
+    def key(self) -> RunKey:
+        """The key of its run, in results and in failures."""
+        return RunKey(
+            backbone=self.backbone, method=self.method_name, variant=self.variant, seed=self.seed, fold=self.fold
+        )
+
+    @property
     def name(self) -> str:
         """`<backbone>-<method>[-<variant>]`."""
-        return row_name(self.backbone, method_of(self.method), self.variant)
+        return self.key.name
 
     @property
     def run_name(self) -> str:
         """`<name>-s<seed>-f<fold>`."""
-        return f"{self.name}-s{self.seed}-f{self.fold}"
+        return self.key.run_name
 
 
 class RunOptions(Settings):
-    """The options of one `steelbench run`, as they are recorded in `config.json`."""
+    """The options of one `steelbench run`, which `config.json` records."""
 
     kind: ClassVar[str] = "options"
     data: str
@@ -112,7 +138,6 @@ class RunOptions(Settings):
     unlabelled: Path | None = None
     confidence: float = Field(CONFIDENCE, ge=0.5, le=1, description="least probability of a pseudo-label")
     force: bool = False
-    dry_run: bool = False
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:
@@ -125,14 +150,17 @@ class RunOptions(Settings):
 
 
 def parse_assignments(assignments: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """`METHOD.FIELD=VALUE` texts to fields by method; values are still text, which the settings convert.
+    """Return the fields by method that `METHOD.FIELD=VALUE` texts assign.
 
     Args:
-        assignments: as given to `--set`.
-        methods: those that run.
+        assignments: the texts, as given to `--set`; a later one wins.
+        methods: names of the methods that run.
+
+    Returns:
+        Method -> field -> value. Values are text (a tuple of texts for a list), which the settings convert.
 
     Raises:
-        SteelbenchError: for an unknown method, one that does not run, or no `METHOD.FIELD=VALUE`.
+        SteelbenchError: for an unknown method, one that does not run, or a text of another form.
     """
     given: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
@@ -149,7 +177,12 @@ def parse_assignments(assignments: Sequence[str], methods: Sequence[str]) -> dic
 
 
 def with_fields(settings: Settings, fields: dict[str, Any], epochs: int | None = None) -> Settings:
-    """The settings with other values for some fields; `epochs` only where the method has epochs.
+    """Return the settings with other values for some fields.
+
+    Args:
+        settings: of any method.
+        fields: value by field; texts are converted.
+        epochs: of `--epochs`; ignored by a method without epochs, and overruled by `fields`.
 
     Raises:
         SteelbenchError: for an unknown field, or a value that does not fit.

@@ -244,8 +244,3 @@ METHODS = {
 def views_of(settings: Settings) -> int:
     """Augmented views of each image in a batch; 1 is the image itself, or what `--augment` makes of it."""
     return getattr(settings, "views", 1)
-
-
-def method_of(settings: Settings) -> str:
-    """The name in `METHODS` whose settings these are."""
-    return next(name for name, row in METHODS.items() if type(settings) is row.settings)

@@ -139,6 +139,29 @@ class RunNotes(SparseRecord):
     pseudo_labels: PseudoLabelRecord | None = None
 
 
+class RunKey(Record):
+    """One run: an experiment with its seed and its fold. Hashable, so that results can be looked up by it.
+
+    `backbone` is as the user named it (`hub:x`, `a+b`), which a run's name does not keep.
+    """
+
+    backbone: str
+    method: str
+    variant: str = ""
+    seed: int = 0
+    fold: int = 0
+
+    @property
+    def name(self) -> str:
+        """`<backbone>-<method>[-<variant>]`, the row of the leaderboard."""
+        return row_name(self.backbone, self.method, self.variant)
+
+    @property
+    def run_name(self) -> str:
+        """`<name>-s<seed>-f<fold>`, the folder in `runs/`."""
+        return f"{self.name}-s{self.seed}-f{self.fold}"
+
+
 class RunRecord(Record):
     """What came out of one experiment. `metrics` maps a part (train, validation, test) to its numbers in 0..1."""
 
@@ -318,26 +341,6 @@ class Summary(Record):
     def shown_notices(self) -> list[Notice]:
         """The notices that were not silenced."""
         return [notice for notice in self.warnings if notice.code not in self.silenced]
-
-
-class RunKey(Record):
-    """Which run of a results folder: a row's backbone, method and variant, its seed and fold."""
-
-    backbone: str
-    method: str
-    variant: str = ""
-    seed: int = 0
-    fold: int = 0
-
-    @property
-    def name(self) -> str:
-        """`<backbone>-<method>[-<variant>]`, the row of the leaderboard."""
-        return row_name(self.backbone, self.method, self.variant)
-
-    @property
-    def run_name(self) -> str:
-        """`<name>-s<seed>-f<fold>`, the folder in `runs/`."""
-        return f"{self.name}-s{self.seed}-f{self.fold}"
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

@@ -12,10 +12,10 @@ from steelbench.experiment import (
     RunOptions,
     Settings,
     Softmax,
-    method_of,
     parse_assignments,
     with_fields,
 )
+from steelbench.records import RunKey
 
 
 def refusal(make, *arguments, **fields):
@@ -30,7 +30,7 @@ def refusal(make, *arguments, **fields):
 def test_every_method_has_settings_with_defaults_of_its_own(name):
     settings = METHODS[name].settings()
 
-    assert settings.kind == name == method_of(settings)
+    assert settings.kind == name
     assert type(settings)(**settings.model_dump()) == settings
     assert METHODS[name].summary and ":" in METHODS[name].train + METHODS[name].train_images
     assert issubclass(METHODS[name].settings, Settings)
@@ -136,6 +136,15 @@ def test_the_names_of_an_experiment(backbone, variant, name):
 
     assert (one.name, one.run_name) == (name, f"{name}-s3-f4")
     assert dataclasses.replace(one, seed=0, fold=0).run_name == f"{name}-s0-f0"
+    assert one.key == RunKey(backbone=backbone, method="linear", variant=variant, seed=3, fold=4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_experiment_knows_its_networks_and_its_method_by_name(name):
+    experiment = Experiment(backbone="vgg19+hub:x", method=METHODS[name].settings())
+
+    assert experiment.networks == ("vgg19", "hub:x") and experiment.method_name == name
+    assert dataclasses.replace(experiment, backbone="vgg19").networks == ("vgg19",)
 
 
 def test_assignments_become_fields_by_method():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,11 @@ import numpy as np
 
 from steelbench.evaluation.metrics import naive_accuracy, row_scores
 from steelbench.evaluation.notices import result_notices
+from steelbench.evaluation.outcome import RunOutcome
 from steelbench.evaluation.predictions import RowPredictions, gather, read_groups
 from steelbench.evaluation.ranking import judge
 from steelbench.files import whole_file, write_json
-from steelbench.records import (
-    Comparison,
-    DatasetSummary,
-    Notice,
-    Row,
-    RowDetail,
-    RunRecord,
-    SplitSummary,
-    Summary,
-    read_record,
-)
+from steelbench.records import Comparison, Row, RowDetail, RunKey, RunRecord, Summary, read_record
 
 COLUMNS = (
     "backbone", "method", "variant", "weights", "status", "reason", "accuracy", "accuracy_low", "accuracy_high",
@@ -35,17 +26,11 @@ COLUMNS = (
 )  # fmt: skip
 # Steps that all runs of a backbone share; they count once.
 SHARED = ("load", "features")
+# A run that failed, and why.
+Failure = tuple[RunKey, str]
 
 
-def assemble(
-    results: Path,
-    dataset: DatasetSummary,
-    split: SplitSummary,
-    failures: dict[str, str],
-    notices: Sequence[Notice],
-    weights: dict[str, str],
-    silenced: Sequence[str] = (),
-) -> Summary:
+def assemble(results: Path, outcome: RunOutcome) -> Summary:
     """Read every run, write `leaderboard.csv` and `results.json`.
 
     Images that share pixels, as `audit/groups.csv` says, are no independent evidence: intervals and comparisons go by
@@ -53,38 +38,39 @@ def assemble(
 
     Args:
         results: the results folder.
-        dataset: the images.
-        split: how they were divided.
-        failures: reason by run name, for runs that failed just now.
-        notices: what came up before and while training.
-        weights: kind of weights by backbone, for rows of which every run failed.
-        silenced: codes of notices that terminal and report leave out.
+        outcome: what the run records do not hold.
 
     Raises:
         SteelbenchError: if a record, a `predictions.csv` or `groups.csv` is damaged.
     """
-    groups = read_groups(results)
-    rows, answers = _read_rows(results, split.seeds * split.folds, groups, failures)
+    groups, split, failed = read_groups(results), outcome.split, _by_row(outcome.failures)
+    rows, answers = _read_rows(results, split.seeds * split.folds, groups, failed)
     named = {row.name for row in rows}
-    rows += [_lost_row(name, lost, weights) for name, lost in _by_row(failures).items() if name not in named]
+    rows += [_lost_row(lost, outcome.weights) for name, lost in failed.items() if name not in named]
     rows.sort(key=lambda row: (row.status == "failed", -(row.accuracy or 0.0), -(row.macro_f1 or 0.0), row.name))
     rows, judgement = judge(rows, answers, groups)
-    warnings = [*notices, *result_notices(rows, split)]
-    summary = Summary(dataset=dataset, split=split, rows=rows, warnings=warnings, silenced=list(silenced), judgement=Comparison(**judgement))
+    summary = Summary(
+        dataset=outcome.dataset,
+        split=split,
+        rows=rows,
+        warnings=[*outcome.notices, *result_notices(rows, split)],
+        silenced=list(outcome.silenced),
+        judgement=Comparison(**judgement),
+    )
     write_json(results / "results.json", summary)
     _write_csv(results / "leaderboard.csv", rows)
     return summary
 
 
 def _read_rows(
-    results: Path, expected: int, groups: dict[str, str], failures: dict[str, str]
+    results: Path, expected: int, groups: dict[str, str], failed: dict[str, list[Failure]]
 ) -> tuple[list[Row], dict[str, RowPredictions]]:
     """A row for each name of which a run was written, and the answers of those that are finished."""
     runs: dict[str, list[RunRecord]] = defaultdict(list)
     for path in sorted((results / "runs").glob("*/result.json")):
         record = read_record(path, RunRecord)
         runs[record.name].append(record)
-    failed, rows, answers = _by_row(failures), [], {}
+    rows, answers = [], {}
     for name, records in runs.items():
         if name in failed or len(records) < expected:
             rows.append(_unfinished_row(records, failed.get(name, []), expected))
@@ -94,29 +80,35 @@ def _read_rows(
     return rows, answers
 
 
-def _by_row(failures: dict[str, str]) -> dict[str, list[tuple[str, str]]]:
-    """Run names and reasons, by the row's name."""
-    failed: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for run_name, reason in failures.items():
-        failed[run_name.rsplit("-s", 1)[0]].append((run_name, reason))
+def _by_row(failures: Mapping[RunKey, str]) -> dict[str, list[Failure]]:
+    """Group failures by leaderboard row."""
+    failed: dict[str, list[Failure]] = defaultdict(list)
+    for key, reason in failures.items():
+        failed[key.name].append((key, reason))
     return failed
 
 
-def _lost_row(name: str, reasons: list[tuple[str, str]], weights: dict[str, str]) -> Row:
-    backbone, method, *variant = name.split("-", 2)
+def _lost_row(failed: list[Failure], weights: dict[str, str]) -> Row:
+    """Return the row of an experiment of which no run was finished."""
+    key, _ = failed[0]
     return Row(
-        name=name, backbone=backbone, method=method, variant="".join(variant), weights=weights.get(backbone, ""),
-        status="failed", reason=_reasons(reasons),
-    )  # fmt: skip
+        name=key.name,
+        backbone=key.backbone,
+        method=key.method,
+        variant=key.variant,
+        weights=weights.get(key.backbone, ""),
+        status="failed",
+        reason=_reason(failed),
+    )
 
 
-def _reasons(reasons: list[tuple[str, str]]) -> str:
-    first = reasons[0][1]
-    return first if len(reasons) == 1 else f"{len(reasons)} runs failed, {reasons[0][0]}: {first}"
+def _reason(failed: list[Failure]) -> str:
+    key, first = failed[0]
+    return first if len(failed) == 1 else f"{len(failed)} runs failed, {key.run_name}: {first}"
 
 
-def _unfinished_row(records: list[RunRecord], reasons: list[tuple[str, str]], expected: int) -> Row:
-    reason = _reasons(reasons) if reasons else f"unfinished: {len(records)} of {expected} runs"
+def _unfinished_row(records: list[RunRecord], failed: list[Failure], expected: int) -> Row:
+    reason = _reason(failed) if failed else f"unfinished: {len(records)} of {expected} runs"
     return Row(**_what_ran(records), status="failed", reason=reason)
 
 

@@ -1,7 +1,10 @@
-"""The feature cache on disk: content-addressed, whole or absent, safe with several processes, checked when read.
+"""The feature cache on disk: features by image content, in files that are whole or absent, for several processes.
+
+A *space* is the folder of one `FeatureStore`; its name is a digest of everything that the features depend on.
 
 CACHE/features/<backbone>/<space>/space.json        what the features depend on beside the image
 CACHE/features/<backbone>/<space>/<checksum>.npy    a shard: records of (sha256 of the image's bytes, feature)
+CACHE/features/<backbone>/<space>/extraction.json   measured by the last extraction: rate, memory, engine difference
 """
 
 from __future__ import annotations
@@ -23,19 +26,24 @@ from numpy.typing import NDArray
 
 from steelbench.files import whole_file, write_json
 
+# A shard is written when it is so large, or so long after the last one.
 SHARD_BYTES = 32 * 1024 * 1024
 SHARD_SECONDS = 15.0
+MEASUREMENTS = "extraction.json"
+# The file's name until version 0.1; caches from then are still read.
+OLD_MEASUREMENTS = "check.json"
+# Takes digests and their features float32 [N, D].
 Write = Callable[[Sequence[str], NDArray[np.float32]], None]
 
 
 class FeatureStore:
-    """All features of one encoder, computed in one way.
+    """The cached features of one encoder, computed in one way.
 
     Args:
         root: the cache folder.
-        backbone: its name, for people who look into the folder.
+        backbone: the network's name, which names the folder, too.
         dim: length of a feature.
-        depends_on: everything that the features depend on beside the image's bytes.
+        depends_on: everything that the features depend on beside the image's bytes; JSON values.
     """
 
     def __init__(self, root: Path, backbone: str, dim: int, depends_on: dict[str, Any]) -> None:
@@ -47,7 +55,7 @@ class FeatureStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Alone with the space; others wait, then find what was computed. The system ends a dead process's lock."""
+        """Hold the store's file lock. The operating system releases it if the process dies."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock"):
             self._remove_leftovers()
@@ -63,19 +71,19 @@ class FeatureStore:
         return len(self._where)
 
     def _remove_leftovers(self) -> None:
-        """What killed processes left; only for the one that holds the lock."""
+        """Delete temporary files of killed processes; only for the holder of the lock."""
         for path in self.folder.glob(".*.npy"):
             path.unlink(missing_ok=True)
 
     def read(self) -> None:
-        """Learn what the space holds now."""
+        """Open all shards on disk; afterwards `digest in store` says what is there."""
         for path in sorted(self.folder.glob("[!.]*.npy")):
             shard = self._open(path)
             if shard is not None:
                 self._where.update((key.decode(), (shard, row)) for row, key in enumerate(shard["digest"]))
 
     def _open(self, path: Path) -> NDArray[Any] | None:
-        """A shard as a memory map; a damaged one is deleted, so that its images are computed again."""
+        """Return a shard as a memory map; delete a damaged one, so that its images are computed again."""
         try:
             shard = np.load(path, mmap_mode="r", allow_pickle=False)
             whole = shard.dtype == self.record and shard.ndim == 1 and _checksum(shard) == path.stem
@@ -86,19 +94,23 @@ class FeatureStore:
             return None
         return shard
 
-    def write_check(self, check: Mapping[str, float | None]) -> None:
-        """Keep how the engine compared with Keras, for runs that find everything here."""
-        write_json(self.folder / "check.json", dict(check))
+    def write_measurements(self, measured: Mapping[str, float | None]) -> None:
+        """Write values that an extraction measured; those of other names are kept.
 
-    def check(self) -> dict[str, float]:
-        """What `write_check` kept; empty if nothing."""
-        return _read_json(self.folder / "check.json")
+        Args:
+            measured: difference and cosine (of the engine to Keras), images_per_second, load_seconds, memory_gib.
+        """
+        write_json(self.folder / MEASUREMENTS, {**self.measurements(), **measured})
+
+    def measurements(self) -> dict[str, float]:
+        """Return what `write_measurements` wrote, by whichever process; empty if nothing."""
+        return read_measurements(self.folder)
 
     @contextmanager
     def writer(self) -> Iterator[Write]:
-        """Yields a function that takes digests and their features, and keeps them in shards of bounded size.
+        """Yield a function that stores digests and their features, in shards of bounded size.
 
-        A shard is written when it is large, and every few seconds, so that a killed run loses little.
+        A shard is also written every few seconds, so that a killed run loses little.
         """
         keys: list[str] = []
         rows: list[NDArray[np.float32]] = []
@@ -133,7 +145,17 @@ class FeatureStore:
         self._where.update((key, (stored, row)) for row, key in enumerate(keys))
 
     def gather(self, digests: Sequence[str]) -> NDArray[np.float32]:
-        """float32 [N, D], in the order of the digests. Raises KeyError for one that the space lacks."""
+        """Return the features of some images.
+
+        Args:
+            digests: sha256 of each image's bytes, N of them.
+
+        Returns:
+            float32 [N, D], in the order of the digests.
+
+        Raises:
+            KeyError: for a digest that the store lacks.
+        """
         out = np.empty((len(digests), self.record["feature"].shape[0]), np.float32)
         for row, digest in enumerate(digests):
             shard, at = self._where[digest]
@@ -141,12 +163,16 @@ class FeatureStore:
         return out
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def read_measurements(folder: Path) -> dict[str, float]:
+    """Return what the last extraction into a space measured; empty if nothing is there, or nothing readable."""
+    for name in (MEASUREMENTS, OLD_MEASUREMENTS):
+        try:
+            found = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(found, dict):
+            return found
+    return {}
 
 
 def _checksum(shard: NDArray[Any]) -> str:
@@ -155,7 +181,16 @@ def _checksum(shard: NDArray[Any]) -> str:
 
 @dataclass(frozen=True)
 class StoreSize:
-    """One space of the cache, as `steelbench cache info` tells it."""
+    """One space of the cache, as `steelbench cache info` lists it.
+
+    Attributes:
+        backbone: the network's name.
+        folder: of the space.
+        images: number of features.
+        size: of all shards, bytes.
+        used: time of the last write, seconds since 1970.
+        description: what the features depend on, the contents of `space.json`.
+    """
 
     backbone: str
     folder: Path
@@ -165,12 +200,12 @@ class StoreSize:
     description: dict[str, Any]
 
     @property
-    def check(self) -> dict[str, float]:
-        """What the engine's first use left: comparison with Keras, rate, memory."""
-        return _read_json(self.folder / "check.json")
+    def measurements(self) -> dict[str, float]:
+        """Return what the last extraction measured; see `FeatureStore.write_measurements`."""
+        return read_measurements(self.folder)
 
     def digests(self) -> set[str]:
-        """The images that it holds, unchecked: for a forecast."""
+        """Return the digests of its images without checking the shards: enough for a forecast."""
         found: set[str] = set()
         for path in self.folder.glob("[!.]*.npy"):
             with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
@@ -180,7 +215,7 @@ class StoreSize:
 
 
 def spaces(root: Path) -> list[StoreSize]:
-    """Every space below the cache folder, with its size in bytes and the time of its last write."""
+    """Return every space of a cache folder, sorted by backbone."""
     found = []
     for folder in sorted((root / "features").glob("*/*")):
         shards = [path for path in folder.glob("*.npy") if not path.name.startswith(".")]
@@ -196,7 +231,7 @@ def spaces(root: Path) -> list[StoreSize]:
 
 
 def _length(path: Path) -> int:
-    """Records in a shard by its header; a damaged one, which the next run drops, has none."""
+    """Return the number of features in a shard by its header; 0 for a damaged one, which the next run deletes."""
     try:
         return len(np.load(path, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError, TypeError):
@@ -204,7 +239,13 @@ def _length(path: Path) -> int:
 
 
 def clear(root: Path, backbone: str | None = None, older_than_days: float = 0.0) -> int:
-    """Delete spaces; returns the bytes that were freed."""
+    """Delete spaces and return the bytes that were freed.
+
+    Args:
+        root: the cache folder.
+        backbone: only spaces of this one; None for all.
+        older_than_days: only spaces that were not written to for so long.
+    """
     freed = 0
     for space in spaces(root):
         if (backbone is None or space.backbone == backbone) and time.time() - space.used >= older_than_days * 86_400:

@@ -1,10 +1,10 @@
-"""Engines: what runs a frozen encoder over batches. Each is a row in `ENGINES`, named by a string."""
+"""Engines, which compute a frozen encoder's features batch by batch: Keras and OpenVINO, one row of `ENGINES` each."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
+import pkgutil
 import sys
 import warnings
 from collections import deque
@@ -18,13 +18,21 @@ from numpy.typing import NDArray
 from steelbench.errors import SteelbenchError, choose
 
 Batch = NDArray[np.float32]
-# Maps batches float32 [B, S, S, 3] at the encoder's size to features float32 [B, D], in order.
-Run = Callable[[Iterable[Batch]], Iterator[Batch]]
+# Maps batches float32 [B, S, S, 3], 0..255, at the encoder's size to features float32 [B, D], in order.
+ComputeFeatures = Callable[[Iterable[Batch]], Iterator[Batch]]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A row of `ENGINES`: the package it needs, its images per batch, its precisions, the function that opens it."""
+    """A row of `ENGINES`.
+
+    Attributes:
+        package: the package that it needs.
+        batch: images per batch.
+        precisions: those that it computes in.
+        open: `module:function`, which returns a `ComputeFeatures` for (encoder, precision, batch). A text, so that
+            the table can be read without TensorFlow.
+    """
 
     package: str
     batch: int
@@ -33,27 +41,33 @@ class Engine:
 
     @property
     def installed(self) -> bool:
-        """Whether its package can be imported."""
+        """Return whether its package can be imported."""
         return importlib.util.find_spec(self.package) is not None
 
     @property
     def version(self) -> str:
-        """The version of its package."""
+        """Return the version of its package."""
         from importlib.metadata import version
 
         return version(self.package)
 
 
+# Up to so many cores OpenVINO computes one batch at a time on all of them.
 FEW_CORES = 4
 # OpenVINO is fastest with small batches, several at once.
 ENGINES = {
-    "keras": Engine("keras", 32, ("float32", "bfloat16", "float16"), "open_keras"),
-    "openvino": Engine("openvino", 8, ("float32", "bfloat16"), "open_openvino"),
+    "keras": Engine("keras", 32, ("float32", "bfloat16", "float16"), "steelbench.features.engines:open_keras"),
+    "openvino": Engine("openvino", 8, ("float32", "bfloat16"), "steelbench.features.engines:open_openvino"),
 }
 
 
 def choose_engine(wanted: str, precision: str, gpus: int) -> str:
-    """The engine's name: `auto` is OpenVINO on a machine without a GPU, where it is installed.
+    """Return the name of the engine to use.
+
+    Args:
+        wanted: a name of `ENGINES`, or `auto`: OpenVINO on a machine without a GPU where it is installed, else Keras.
+        precision: float32, bfloat16 or float16.
+        gpus: number of GPUs that TensorFlow sees.
 
     Raises:
         SteelbenchError: if the wanted engine is not installed or cannot compute in that precision.
@@ -75,8 +89,8 @@ def choose_engine(wanted: str, precision: str, gpus: int) -> str:
     return wanted
 
 
-def open_engine(name: str, encoder: Any, precision: str, batch: int | None = None) -> Run:
-    """Open an engine for an encoder of `build_encoder`; its resizing is left to the caller.
+def open_engine(name: str, encoder: Any, precision: str, batch: int | None = None) -> ComputeFeatures:
+    """Return a function from batches of images to features; the caller resizes the images.
 
     Args:
         name: a row of `ENGINES`.
@@ -85,11 +99,11 @@ def open_engine(name: str, encoder: Any, precision: str, batch: int | None = Non
         batch: images per batch; None for the engine's own.
     """
     row = ENGINES[name]
-    return getattr(importlib.import_module(__name__), row.open)(encoder, precision, batch or row.batch)
+    return pkgutil.resolve_name(row.open)(encoder, precision, batch or row.batch)
 
 
-def open_keras(encoder: Any, precision: str, batch: int) -> Run:  # noqa: ARG001 - takes batches of any size
-    """A compiled function; on the GPU if TensorFlow sees one."""
+def open_keras(encoder: Any, precision: str, batch: int) -> ComputeFeatures:  # noqa: ARG001 - takes batches of any size
+    """Return a compiled TensorFlow function; it computes on the GPU if there is one."""
     import keras
     import tensorflow as tf
 
@@ -113,10 +127,10 @@ def open_keras(encoder: Any, precision: str, batch: int) -> Run:  # noqa: ARG001
     return lambda batches: (compute(tf.constant(batch)).numpy() for batch in batches)
 
 
-def open_openvino(encoder: Any, precision: str, batch: int) -> Run:
-    """Asynchronous requests on the CPU; as many batches at once as OpenVINO finds best."""
-    # Its conversion reports its use over the network, from a fork of this process, which then holds every file that is
-    # being written. Without the package that does it there is nothing to report.
+def open_openvino(encoder: Any, precision: str, batch: int) -> ComputeFeatures:
+    """Return a function that sends batches to OpenVINO on the CPU, as many at once as OpenVINO finds best."""
+    # OpenVINO's conversion reports its use over the network from a fork of this process, and the fork keeps open every
+    # file that is being written. With the reporting package hidden it does neither.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -125,7 +139,7 @@ def open_openvino(encoder: Any, precision: str, batch: int) -> Run:
     network = before_pooling(encoder)
     shape = [batch, *network.input.shape[1:]]
     with warnings.catch_warnings():
-        # Keras warns that OpenVINO hands it a tuple where it expects a tensor.
+        # Keras warns that OpenVINO passes a tuple where Keras expects a tensor.
         warnings.simplefilter("ignore", UserWarning)
         graph = openvino.convert_model(network, input=shape)
     compiled = openvino.Core().compile_model(
@@ -134,19 +148,19 @@ def open_openvino(encoder: Any, precision: str, batch: int) -> Run:
         {
             # OpenVINO's own default would be bfloat16 where the processor has it.
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-            # On few cores all of them on one batch beat a batch for each: its activations stay in the cache (VGG19 in
-            # float32 on two: 11.2 images/s against 9.8).
+            # On few cores, all cores on one batch are faster than one batch per core, because its activations stay in
+            # the processor's cache (VGG19, float32, 2 cores: 11.2 images/s against 9.8).
             "PERFORMANCE_HINT": "LATENCY" if (os.cpu_count() or 1) <= FEW_CORES else "THROUGHPUT",
         },
     )
 
-    # Two at least, so that the next batch waits inside while one is computed.
+    # At least two, so that the next batch is already there when one is done.
     count = max(2, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
     requests = [compiled.create_infer_request() for _ in range(count)]
 
     def run(batches: Iterable[Batch]) -> Iterator[Batch]:
-        # Not OpenVINO's own queue: it calls back into Python from its threads, and one that is late while the model is
-        # being freed waits for us for ever, as we do for it.
+        # Not OpenVINO's AsyncInferQueue: it calls back into Python from its own threads, and a call that comes while
+        # the model is being freed deadlocks.
         busy: deque[Any] = deque()
         try:
             for number, batch in enumerate(batches):

@@ -1,4 +1,4 @@
-"""Features of a frozen encoder, computed once for each image: extraction, and the check of the engine."""
+"""Extraction: compute the features that a store lacks, check the engine that computes them, measure their spread."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from numpy.typing import NDArray
 from steelbench.data.images import read_image, resize
 from steelbench.data.parallel import ordered_map
 from steelbench.features.cache import FeatureStore
-from steelbench.features.engines import Run, open_engine
+from steelbench.features.engines import ComputeFeatures, open_engine
+from steelbench.features.spec import ImageRef
 
 # Largest relative difference from plain Keras that float32 features may have; usual are 1e-6 to 1e-4.
 TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class Source:
-    """An image to be seen: its file, and the digest of its bytes, which its features are kept under."""
-
-    path: Path
-    digest: str
+# From pixels float32 [S, S, 3], 0..255, and the image's digest to pixels of the same shape.
+Change = Callable[[NDArray[np.float32], str], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class EngineCheck:
-    """The engine that computes, and how its first batch compares with plain Keras in float32.
+    """The comparison of an engine's first batch with plain Keras in float32.
 
-    `problem` says why the engine that was asked for is not the one that computes.
+    Attributes:
+        engine: the engine to use, `keras` where another one failed.
+        difference: largest relative difference of a feature vector, by norm.
+        cosine: smallest cosine of a feature vector to that of Keras.
+        problem: why the engine that was asked for is not used; "" if it is.
     """
 
     engine: str
@@ -41,24 +40,26 @@ class EngineCheck:
 
     @property
     def record(self) -> dict[str, float | None]:
-        """Difference and cosine for a record; None where they are no numbers."""
+        """Return difference and cosine for a record; None where they are not finite."""
         found = {"difference": self.difference, "cosine": self.cosine}
         return {key: value if np.isfinite(value) else None for key, value in found.items()}
 
     @property
     def fell_back(self) -> bool:
-        """Whether Keras took over."""
+        """Return whether Keras replaces the engine that was asked for."""
         return bool(self.problem)
 
 
-def checked_engine(name: str, encoder: Any, precision: str, first: NDArray[np.float32]) -> tuple[Run, EngineCheck]:
+def checked_engine(
+    name: str, encoder: Any, precision: str, first: NDArray[np.float32]
+) -> tuple[ComputeFeatures, EngineCheck]:
     """Open an engine and compare its first batch with plain Keras.
 
     Args:
         name: a row of `ENGINES`.
         encoder: of `build_encoder`.
         precision: float32, bfloat16 or float16.
-        first: float32 [B, S, S, 3], real images at the encoder's size.
+        first: float32 [B, S, S, 3], 0..255, real images at the encoder's size.
 
     Returns:
         The engine to use, which is `keras` where float32 features differ by more than `TOLERANCE`, and the check.
@@ -67,10 +68,10 @@ def checked_engine(name: str, encoder: Any, precision: str, first: NDArray[np.fl
 
     expected = np.asarray(before_pooling(encoder)(first, training=False))
     try:
-        run = open_engine(name, encoder, precision)
-        got = next(iter(run([first])))
+        compute = open_engine(name, encoder, precision)
+        got = next(iter(compute([first])))
     except Exception as error:
-        # Whatever a conversion stumbles over, plain Keras can run what Keras built.
+        # A conversion may raise anything; plain Keras can run every model that Keras built.
         if name == "keras":
             raise
         problem = f"{name} cannot run it ({type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]})"
@@ -79,11 +80,16 @@ def checked_engine(name: str, encoder: Any, precision: str, first: NDArray[np.fl
     if name != "keras" and precision == "float32" and not difference <= TOLERANCE:
         problem = f"{name} differs from Keras by {difference:.1e} (relative), more than {TOLERANCE:g}"
         return open_engine("keras", encoder, precision), EngineCheck("keras", difference, cosine, problem)
-    return run, EngineCheck(name, difference, cosine)
+    return compute, EngineCheck(name, difference, cosine)
 
 
 def compare(got: NDArray[np.float32], expected: NDArray[np.float32]) -> tuple[float, float]:
-    """Largest relative difference (by norm) and smallest cosine over the images of a batch."""
+    """Return the largest relative difference (by norm) and the smallest cosine over the images of a batch.
+
+    Args:
+        got: float32 [B, D], features of the engine.
+        expected: float32 [B, D], features of plain Keras.
+    """
     norms = np.linalg.norm(expected, axis=1) + 1e-30
     difference = np.linalg.norm(got - expected, axis=1) / norms
     cosine = np.sum(got * expected, axis=1) / (norms * (np.linalg.norm(got, axis=1) + 1e-30))
@@ -91,7 +97,14 @@ def compare(got: NDArray[np.float32], expected: NDArray[np.float32]) -> tuple[fl
 
 
 def batches(images: Iterable[NDArray[np.float32]], size: int) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Batches of one fixed size, the last one padded with its last image; with the number of real ones."""
+    """Yield batches of one fixed size, the last one padded with its last image, each with its number of real images.
+
+    One size, because a network is compiled anew for every other one.
+
+    Args:
+        images: arrays of one shape.
+        size: images per batch.
+    """
     waiting: list[NDArray[np.float32]] = []
     for image in images:
         waiting.append(image)
@@ -103,65 +116,76 @@ def batches(images: Iterable[NDArray[np.float32]], size: int) -> Iterator[tuple[
         yield np.stack(waiting + waiting[-1:] * (size - real)), real
 
 
+def unchanged(pixels: NDArray[np.float32], digest: str) -> NDArray[np.float32]:  # noqa: ARG001 - a `Change`
+    """Return the pixels."""
+    return pixels
+
+
 def extract(
-    sources: Sequence[Source],
-    space: FeatureStore,
-    encoder: Any,
-    run: Run,
-    batch: int,
+    images: Sequence[ImageRef],
+    store: FeatureStore,
     *,
+    root: Path,
+    encoder: Any,
+    compute: ComputeFeatures,
+    batch: int,
     bit_depth: int | None = None,
-    change: Callable[[NDArray[np.float32], str], NDArray[np.float32]] = lambda pixels, digest: pixels,
+    change: Change = unchanged,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """Compute the features that the space lacks.
+    """Compute the features that a store lacks.
 
-    Each missing image is decoded and computed exactly once, whatever else asks for the same space at the same time.
+    Each missing image is decoded and computed exactly once, whatever other process extracts into the same store.
 
     Args:
-        sources: the images.
-        space: where their features are kept.
-        encoder: of `build_encoder`.
-        run: the engine.
-        batch: images that it takes at once.
-        bit_depth: used bits of 16-bit files.
-        change: from pixels float32 [S, S, 3], 0..255, and the image's digest to what is seen in their place.
+        images: may hold copies, which are computed once.
+        store: where their features are kept.
+        root: the folder that the images' paths are relative to.
+        encoder: of `build_encoder`; it says the size S that images are resized to.
+        compute: of `open_engine`.
+        batch: images per batch.
+        bit_depth: used bits of 16-bit files; None for all.
+        change: applied to the pixels of each image after resizing.
         progress: called with images done and the total.
 
     Returns:
         The number of images that were computed.
+
+    Raises:
+        UnreadableImageError: for a file that was readable before; what was computed until then is kept.
     """
     size = encoder.get_layer("resizing").height
-    with space.locked():
-        missing = {source.digest: source for source in sources if source.digest not in space}
+    with store.locked():
+        missing = {image.digest: image for image in images if image.digest not in store}
         todo = list(missing.values())
 
-        def decode(source: Source) -> NDArray[np.float32]:
-            return change(resize(read_image(source.path, bit_depth), size), source.digest)
+        def decode(image: ImageRef) -> NDArray[np.float32]:
+            return change(resize(read_image(root / image.path, bit_depth), size), image.digest)
 
         decoded = ordered_map(decode, todo)
         real: list[int] = []
 
         def fixed() -> Iterator[NDArray[np.float32]]:
-            for images, count in batches(decoded, batch):
+            for pixels, count in batches(decoded, batch):
                 real.append(count)
-                yield images
+                yield pixels
 
         done = 0
-        with space.writer() as write:
-            for features in run(fixed()):
+        with store.writer() as write:
+            for features in compute(fixed()):
                 count = real.pop(0)
-                write([source.digest for source in todo[done : done + count]], features[:count])
+                write([image.digest for image in todo[done : done + count]], features[:count])
                 done += count
                 progress(done, len(todo))
     return done
 
 
 def feature_health(features: NDArray[np.float32]) -> dict[str, float]:
-    """How much the features differ between images; a wrong pixel range leaves them all but constant.
+    """Return how much the features differ between images.
 
-    Measured on NEU and X-SDD: pretrained and fresh backbones have a spread of .40 to .95, the same ones on pixels that
-    were divided by 255 before a network that rescales them itself .0005 to .21.
+    A wrong pixel range leaves them almost constant. Measured on NEU and X-SDD: backbones with pretrained and with
+    random weights have a spread of .40 to .95; with pixels divided by 255 in front of a network that rescales them
+    itself, .0005 to .21.
 
     Args:
         features: float32 [N, D], of different images.

@@ -1,4 +1,4 @@
-"""One frozen network of a job: its encoder with weights, its engine, and the features that it leaves in the cache."""
+"""A frozen encoder with its weights, its engine, and the store that keeps its features."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,150 +16,181 @@ from numpy.typing import NDArray
 from steelbench.data.augmentation import identity, view
 from steelbench.data.images import ImageFiles
 from steelbench.features.cache import FeatureStore
-from steelbench.features.engines import ENGINES, Run, choose_engine
-from steelbench.features.extraction import Source, checked_engine, extract
-from steelbench.features.spec import Part
+from steelbench.features.engines import ENGINES, ComputeFeatures, choose_engine
+from steelbench.features.extraction import Change, checked_engine, extract, unchanged
+from steelbench.features.spec import ExtractionRequest, ImageRef, Part
 from steelbench.machine import peak_memory_gib
 from steelbench.models.pretrained import digest, encoder_with_weights
 from steelbench.models.weight_files import Origin
-from steelbench.runs.jobs import Event, Job
+from steelbench.notices import notice
+from steelbench.records import Notice
+
+# Seconds that a process needs before it loads an encoder: Python, TensorFlow, reading its job.
+START_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class ExtractionContext:
-    """What the networks of one job share.
+    """Inputs and callbacks shared by all encoders of a job.
 
     Attributes:
-        pictures: of all images, those without labels last.
-        even: how brightness is homogenised, as it stands in records; empty if it is not.
-        emit: takes events.
-        take_turn: returns when this process may see images.
+        request: images and settings.
+        files: reads the images of `request`, by row.
+        progress: called with images done and the total.
+        tell: called with each notice for the reader of the results.
+        take_turn: returns when this process may compute features.
     """
 
-    pictures: ImageFiles
-    even: dict[str, Any]
-    emit: Callable[[Event], None]
+    request: ExtractionRequest
+    files: ImageFiles
+    progress: Callable[[int, int], None]
+    tell: Callable[[Notice], None]
     take_turn: Callable[[], None]
 
 
 class FrozenEncoder:
-    """Built when it is made.
+    """A frozen encoder with its weights, its engine, and the store that keeps its features.
 
     Attributes:
+        part: the network.
         encoder: of `build_encoder`, with its weights, not trainable.
         weights: where they come from, for records and the cache's key.
-        engine: what computes the features; `keras` where another one failed its check.
+        engine: computes the features; `keras` where another one failed its check.
     """
 
-    def __init__(self, job: Job, part: Part, around: ExtractionContext) -> None:
+    def __init__(self, part: Part, context: ExtractionContext) -> None:
         start = time.perf_counter()
-        self.job, self.part, self.around = job, part, around
+        self.part, self.context, self.request = part, context, context.request
         origin, calibration = Origin(**part.origin), None
         self.weights: dict[str, Any] = origin.record
         if origin.kind == "random":
-            calibration = around.pictures.resized(job.calibration_rows, part.image_size)
-            self.weights |= {"seed": 0, "calibration_images": len(calibration), "calibration": job.calibration_digest}
+            calibration = context.files.resized(self.request.calibration_rows, part.image_size)
+            self.weights |= {
+                "seed": 0,
+                "calibration_images": len(calibration),
+                "calibration": self.request.calibration_digest,
+            }
         self.encoder: keras.Model = encoder_with_weights(
-            part.backbone, origin, image_size=part.image_size, calibration=calibration,
-            homogenization=job.homogenize, brightness=around.even.get("brightness", 0.0),
-        )  # fmt: skip
+            part.backbone,
+            origin,
+            image_size=part.image_size,
+            calibration=calibration,
+            homogenization=self.request.homogenize,
+            brightness=self.request.brightness,
+        )
         self.weights["digest"] = digest(self.encoder)
-        self.engine = choose_engine(job.engine, job.precision, len(tf.config.list_physical_devices("GPU")))
-        self.space = self._own_space()
+        gpus = len(tf.config.list_physical_devices("GPU"))
+        self.engine = choose_engine(self.request.engine, self.request.precision, gpus)
+        self.store = self._store()
         self.load_seconds = time.perf_counter() - start
 
-    def see(self) -> None:
-        """Compute the features that the cache lacks, of the job's first images only if it has a limit."""
-        sources = self._sources()
-        self.space.read()
-        if all(source.digest in self.space for source in sources):
+    def extract_missing(self) -> None:
+        """Compute the features that the store lacks; only of the first images if the request has a limit."""
+        self.store.read()
+        if all(image.digest in self.store for image in self.request.images):
             return
-        run = self._open_engine()
-        self.around.take_turn()
+        compute = self._open_engine()
+        self.context.take_turn()
         start = time.perf_counter()
-        count = extract(
-            sources[: self.job.limit], self.space, self.encoder, run, ENGINES[self.engine].batch,
-            bit_depth=self.job.bit_depth, progress=self._progress,
-        )  # fmt: skip
+        count = self._extract(self.request.images[: self.request.limit], self.store, compute)
         if count:
-            self._measured(count / (time.perf_counter() - start))
+            self._write_measurements(count / (time.perf_counter() - start))
 
     def features(self) -> NDArray[np.float32]:
-        """float32 [N, D], of all images that `see` saw."""
-        return self.space.gather([source.digest for source in self._sources()])
+        """Return the features of all images of the request, float32 [N, D], after `extract_missing`."""
+        return self.store.gather([image.digest for image in self.request.images])
 
     def views(self, preset: str, count: int) -> NDArray[np.float32]:
-        """Features of augmented views of each labelled image, kept by content as those of the images themselves.
+        """Return features of augmented views of each labelled image; they are cached as those of the images are.
 
         Args:
             preset: a row of `AUGMENTATIONS`.
-            count: V, how many.
+            count: V, how many views of each image.
 
         Returns:
             float32 [V, N, D].
         """
-        sources = self._sources()[: len(self.job.images)]
-        spaces = [self._own_space(augment=identity(preset), view=number) for number in range(count)]
-        run = None
-        for number, space in enumerate(spaces):
-            space.read()
-            if all(source.digest in space for source in sources):
-                continue
-            run = run or self._open_engine()
-            self.around.take_turn()
-            extract(
-                sources, space, self.encoder, run, ENGINES[self.engine].batch, bit_depth=self.job.bit_depth,
-                change=partial(_changed, preset, number), progress=self._progress,
-            )  # fmt: skip
-        return np.stack([space.gather([source.digest for source in sources]) for space in spaces])
+        images = self.request.images[: self.request.labelled]
+        digests = [image.digest for image in images]
+        stores = self._view_stores(preset, count)
+        if not all(digest in store for store in stores for digest in digests):
+            compute = self._open_engine()
+            # Opening may have replaced the engine, on which the stores depend.
+            stores = self._view_stores(preset, count)
+            self.context.take_turn()
+            for number, store in enumerate(stores):
+                self._extract(images, store, compute, partial(_augmented, preset, number))
+        return np.stack([store.gather(digests) for store in stores])
+
+    def _view_stores(self, preset: str, count: int) -> list[FeatureStore]:
+        stores = [self._store(augment=identity(preset), view=number) for number in range(count)]
+        for store in stores:
+            store.read()
+        return stores
 
     @property
-    def check(self) -> dict[str, float]:
-        """How its engine compared with Keras, and how fast it was."""
-        return self.space.check()
+    def measurements(self) -> dict[str, float]:
+        """Return how its engine compared with Keras, how fast it was, and how much memory it took."""
+        return self.store.measurements()
 
-    def _own_space(self, **more: Any) -> FeatureStore:
-        """Where the features are kept, the same for every job that has this network."""
-        job, row = self.job, ENGINES[self.engine]
-        return FeatureStore(
-            Path(job.cache), self.part.backbone, self.encoder.output_shape[-1],
+    def _store(self, **more: Any) -> FeatureStore:
+        """Return the store of these features, the same for every job that has this network."""
+        request, row = self.request, ENGINES[self.engine]
+        depends_on = {
+            "weights": self.weights,
+            "image_size": self.part.image_size,
+            "bit_depth": request.bit_depth,
+            "output": "embedding",
+            "engine": self.engine,
+            "engine_version": row.version,
+            "keras": keras.__version__,
+            "precision": request.precision,
+            "batch": row.batch,
+            **request.homogenization,
+            **more,
+        }
+        return FeatureStore(request.cache, self.part.backbone, self.encoder.output_shape[-1], depends_on)
+
+    def _extract(
+        self, images: Sequence[ImageRef], store: FeatureStore, compute: ComputeFeatures, change: Change = unchanged
+    ) -> int:
+        return extract(
+            images,
+            store,
+            root=self.request.root,
+            encoder=self.encoder,
+            compute=compute,
+            batch=ENGINES[self.engine].batch,
+            bit_depth=self.request.bit_depth,
+            change=change,
+            progress=self.context.progress,
+        )
+
+    def _write_measurements(self, images_per_second: float) -> None:
+        self.store.write_measurements(
             {
-                "weights": self.weights, "image_size": self.part.image_size, "bit_depth": job.bit_depth,
-                "output": "embedding", "engine": self.engine, "engine_version": row.version,
-                "keras": keras.__version__, "precision": job.precision, "batch": row.batch,
-                **self.around.even, **more,
-            },
-        )  # fmt: skip
+                "images_per_second": images_per_second,
+                "load_seconds": self.load_seconds + START_SECONDS,
+                "memory_gib": peak_memory_gib(),
+            }
+        )
 
-    def _sources(self) -> Sequence[Source]:
-        return [Source(self.around.pictures.path(row), image.digest) for row, image in enumerate(self.job.everything)]
-
-    def _progress(self, done: int, total: int) -> None:
-        self.around.emit(Event(kind="progress", step="features", done=done, total=total))
-
-    def _measured(self, rate: float) -> None:
-        """What a forecast goes by."""
-        memory = peak_memory_gib()
-        found = {"images_per_second": rate, "load_seconds": self.load_seconds + 10, "memory_gib": memory}
-        self.space.write_check({**self.space.check(), **found})
-
-    def _open_engine(self) -> Run:
-        job, part, emit = self.job, self.part, self.around.emit
-        rows = np.arange(ENGINES[self.engine].batch) % len(job.images)
-        first = self.around.pictures.resized(rows, part.image_size)
-        run, check = checked_engine(self.engine, self.encoder, job.precision, first)
+    def _open_engine(self) -> ComputeFeatures:
+        """Open and check the engine; if Keras has to replace it, the store changes, too."""
+        precision, backbone = self.request.precision, self.part.backbone
+        rows = np.arange(ENGINES[self.engine].batch) % self.request.labelled
+        first = self.context.files.resized(rows, self.part.image_size)
+        compute, check = checked_engine(self.engine, self.encoder, precision, first)
         if check.fell_back:
-            text = f"{part.backbone}: {check.problem}; its features were computed by Keras instead."
-            emit(Event(kind="note", text=text))
-        if job.precision != "float32":
-            text = f"{part.backbone}: {job.precision} features have cosine {check.cosine:.5f} to float32 (first batch)."
-            emit(Event(kind="note", text=text))
+            self.context.tell(notice("SB304", name=backbone, problem=check.problem))
+        if precision != "float32":
+            self.context.tell(notice("SB305", name=backbone, precision=precision, cosine=check.cosine))
         self.engine = check.engine
-        self.space = self._own_space()
-        # Another process may have left its rate here.
-        self.space.write_check({**self.space.check(), **check.record})
-        return run
+        self.store = self._store()
+        self.store.write_measurements(check.record)
+        return compute
 
 
-def _changed(preset: str, number: int, pixels: NDArray[np.float32], digest: str) -> NDArray[np.float32]:
+def _augmented(preset: str, number: int, pixels: NDArray[np.float32], digest: str) -> NDArray[np.float32]:
+    # Bilinear interpolation in float32 may leave 0..255 by a rounding error.
     return view(preset, np.clip(pixels, 0, 255), number, digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -134,21 +135,23 @@ def find_backbone(name: str) -> Backbone:
     return BACKBONES[choose("backbone", name, BACKBONES)]
 
 
-def parts_of(name: str) -> list[str]:
-    """The backbones whose features an ensemble, `a+b`, joins; a single name is its own only part.
+def check_networks(networks: Sequence[str]) -> None:
+    """Refuse unknown networks, and an ensemble that names one twice.
+
+    Args:
+        networks: names of `BACKBONES` or `hub:PRESET`.
 
     Raises:
-        SteelbenchError: if a part is unknown, or named twice.
+        SteelbenchError: names the closest backbone, or the ensemble.
     """
-    parts = name.split("+")
-    for part in parts:
-        if part.startswith(keras_hub.PREFIX):
-            keras_hub.network_file(part)
+    for name in networks:
+        if name.startswith(keras_hub.PREFIX):
+            keras_hub.network_file(name)
         else:
-            choose("backbone", part, BACKBONES)
-        if parts.count(part) > 1:
-            raise SteelbenchError(f"the ensemble '{name}' names {part} twice; its parts must differ, as in a+b.")
-    return parts
+            choose("backbone", name, BACKBONES)
+        if networks.count(name) > 1:
+            ensemble = "+".join(networks)
+            raise SteelbenchError(f"the ensemble '{ensemble}' names {name} twice; its parts must differ, as in a+b.")
 
 
 def check_image_size(name: str, size: int) -> None:

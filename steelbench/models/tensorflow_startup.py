@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
+# Environment that keeps TensorFlow's C++ messages off the terminal; read when TensorFlow is imported.
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
 
 def start_tensorflow() -> None:
     """Import TensorFlow and Keras and look for GPUs, with the process's standard error shut meanwhile."""
     if "keras" in sys.modules:
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.update({**QUIET, **os.environ})
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,4 +1,4 @@
-"""What identifies an experiment, and which ones a results folder holds already."""
+"""Identity of an experiment: what decides its outcome, and which experiments a results folder holds already."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ from typing import Any
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.methods import views_of
-from steelbench.models.backbones import find_backbone, parts_of
+from steelbench.models.backbones import find_backbone
 from steelbench.models.weight_files import Origin
 from steelbench.records import RunRecord, read_record
 
 
 def fingerprint(parts: dict[str, Any]) -> str:
-    """Digest of everything that decides what comes out of a run."""
+    """Return the digest of everything that decides the outcome of a run."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 def identity(
     experiment: Experiment, options: RunOptions, origins: dict[str, Origin], config: dict[str, Any]
 ) -> dict[str, Any]:
-    """What an experiment's fingerprint covers, in the words that a refusal uses.
+    """Return every value that changes the result of an experiment. The fingerprint is their hash.
 
-    What only some runs have, several networks or pseudo-labels, is a part of theirs alone.
+    `image_sizes` is there only for ensembles, `pseudo_labels` only with `--unlabelled`: experiments without them keep
+    the fingerprints that they had before these existed.
+
+    Args:
+        experiment: with its seed and fold.
+        options: of the command.
+        origins: where the weights of each network come from.
+        config: the contents of `config.json`.
     """
     sizes, more = sizes_of(experiment, options), dict[str, Any]()
     if len(sizes) > 1:
@@ -36,7 +43,7 @@ def identity(
         **more,
         "settings": json.loads(experiment.method.model_dump_json()),
         "image_size": max(sizes.values()),
-        "weights": weights_of(experiment.backbone, origins),
+        "weights": weights_of(experiment.networks, origins),
         "precision": options.precision,
         "homogenize": options.homogenize,
         "augment": options.augment if experiment.method.on_images or views_of(experiment.method) > 1 else "none",
@@ -50,21 +57,26 @@ def identity(
 
 
 def sizes_of(experiment: Experiment, options: RunOptions) -> dict[str, int]:
-    """Side of the square that each network sees: the experiment's, the command's, or its own."""
+    """Return the side of the square that each network sees, pixels: the experiment's, the command's, or its own."""
     given = experiment.image_size or options.image_size
-    return {part: given or find_backbone(part).image_size for part in parts_of(experiment.backbone)}
+    return {name: given or find_backbone(name).image_size for name in experiment.networks}
 
 
-def weights_of(backbone: str, origins: dict[str, Origin]) -> dict[str, Any]:
-    """Where the weights come from, as `weights_record`."""
-    return weights_record({part: origins[part].record for part in parts_of(backbone)})
+def weights_of(networks: Sequence[str], origins: dict[str, Origin]) -> dict[str, Any]:
+    """Return the `weights_record` of an experiment's networks."""
+    return weights_record({name: origins[name].record for name in networks})
 
 
 def is_done(experiment: Experiment, options: RunOptions, parts: dict[str, Any]) -> bool:
-    """Whether the results folder holds this very experiment.
+    """Return whether the results folder holds a run of this experiment with the same outcome.
+
+    Args:
+        experiment: with its seed and fold.
+        options: of the command.
+        parts: of `identity`.
 
     Raises:
-        SteelbenchError: if it holds another one under the same name; says what differs.
+        SteelbenchError: if it holds a run of that name with another outcome; says what differs.
     """
     path = options.results / "runs" / experiment.run_name / "result.json"
     if options.force or not path.is_file():
@@ -79,6 +91,7 @@ def is_done(experiment: Experiment, options: RunOptions, parts: dict[str, Any]) 
     )
 
 
+# Fields of a `RunRecord` that identity holds under the same name.
 ALIKE = ("image_size", "precision", "engine", "augment", "homogenize")
 
 
@@ -86,7 +99,7 @@ def _difference(record: RunRecord, parts: dict[str, Any]) -> str:
     for key, value in parts["settings"].items():
         if record.settings.get(key) != value:
             return f"{key}={record.settings.get(key)}, this experiment asks for {key}={value}"
-    pairs = [("weights", _words(record.weights.model_dump()), _words(parts["weights"]))]
+    pairs = [("weights", _weights_text(record.weights.model_dump()), _weights_text(parts["weights"]))]
     pairs += [(key, str(getattr(record, key)), str(parts[key])) for key in ALIKE]
     pairs.append(("confidence of pseudo-labels", _confidence(record.notes.model_dump()), _confidence(parts)))
     for key, old, new in pairs:
@@ -95,9 +108,10 @@ def _difference(record: RunRecord, parts: dict[str, Any]) -> str:
     return "other unlabelled images" if "pseudo_labels" in parts else "other data or another split"
 
 
-def _words(weights: dict[str, Any]) -> str:
+def _weights_text(weights: dict[str, Any]) -> str:
     own = [str(weights[key]) for key in ("kind", "file", "md5") if weights.get(key)]
-    return " ".join([*own, *(f"({name}: {_words(part)})" for name, part in weights.get("parts", {}).items())])
+    parts = [f"({name}: {_weights_text(part)})" for name, part in weights.get("parts", {}).items()]
+    return " ".join([*own, *parts])
 
 
 def _confidence(found: dict[str, Any]) -> str:
@@ -107,7 +121,7 @@ def _confidence(found: dict[str, Any]) -> str:
 def unfinished(
     experiments: Sequence[Experiment], options: RunOptions, origins: dict[str, Origin], config: dict[str, Any]
 ) -> list[Experiment]:
-    """The experiments that the results folder does not hold yet.
+    """Return the experiments that the results folder does not hold yet; the arguments are those of `identity`.
 
     Raises:
         SteelbenchError: if it holds another one under the same name.
@@ -120,7 +134,14 @@ def unfinished(
 
 
 def weights_record(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Where weights come from: the record of the only part, or those of all, by name, and their kind or "mixed"."""
+    """Return where weights come from, for a record.
+
+    Args:
+        parts: the record of each network, by its name.
+
+    Returns:
+        The record of a single network; for an ensemble `kind` ("mixed" if kinds differ) and `parts`.
+    """
     if len(parts) == 1:
         return next(iter(parts.values()))
     kinds = {part["kind"] for part in parts.values()}

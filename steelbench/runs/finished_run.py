@@ -1,4 +1,4 @@
-"""From a trained head to a finished run: test images scored, model saved and verified, the record written."""
+"""From a trained head to a finished run: score the test images, save and verify the model, write the record."""
 
 from __future__ import annotations
 
@@ -19,168 +19,221 @@ from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.embeddings.retrieval import Embedded, evaluate_embeddings
-from steelbench.evaluation.metrics import Metrics, score
-from steelbench.evaluation.predictions import write_predictions
-from steelbench.files import whole_file, write_json
+from steelbench.evaluation.metrics import Metrics
+from steelbench.files import whole_file
 from steelbench.models import saved_model
+from steelbench.models.head import Head
 from steelbench.models.model_card import card_fields
 from steelbench.models.surgery import network_name
 from steelbench.records import RunRecord, StageRecord, Verification
-from steelbench.runs.jobs import Job, Task
+from steelbench.runs.jobs import Job, RunData, Task
+from steelbench.runs.run_record import describe_run, write_run
 from steelbench.training.loop.fit import write_history
 from steelbench.training.methods.trained_head import TrainedHead
 
+# Test images that `--verify sample` compares.
 VERIFY_IMAGES = 32
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finisher:
-    """What finishing a task needs.
+@dataclass(frozen=True)
+class UsedEncoder:
+    """The encoder of a run, and what its record says of it.
 
     Attributes:
+        model: raw images to features.
+        engine: what computed the features that were scored.
         check: how the engine compared with Keras; None where Keras itself computed.
-        weights: where the backbone's came from, for the record.
-        naive: what the same head scores on a random split.
+        weights: where the weights come from.
     """
 
-    job: Job
-    task: Task
-    encoder: keras.Model
-    trained: TrainedHead
-    split: Split
-    labels: NDArray[np.int64]
-    pictures: ImageFiles
+    model: keras.Model
     engine: str
     check: dict[str, Any] | None
     weights: dict[str, Any]
-    step: Callable[[str], None]
-    naive: Metrics | None = None
 
-    def finish(self, folder: Path, features: Array, seconds: dict[str, float]) -> None:
-        """Write the run's files into `folder`, the record last, and move it to `runs/`.
 
-        Args:
-            folder: of the unfinished run.
-            features: float32 [N, D], of all images.
-            seconds: by step, so far.
-        """
-        # The test images are looked at here, once, with what validation chose.
-        probabilities = self.trained.head(features)
-        self.trained.head.save(folder / "head.npz")
-        stages, notes = self._histories(folder), dict(self.trained.notes)
-        if self.check is not None:
-            notes["engine_check"] = self.check
-        saved: dict[str, Any] = {}
-        if self.task.offered:
-            path, start = self._save(), time.perf_counter()
-            self.step("verifying")
-            verification = self._verify(path, probabilities)
-            if self.job.precision == "float32" and verification.max_difference > saved_model.TOLERANCE:
-                probabilities[self.split.test] = self._by_keras()
-                notes["scored_by"] = f"keras, because {self.engine} differed by {verification.max_difference:.1e}"
-                verification = self._verify(path, probabilities)
-            seconds = {**seconds, "verify": time.perf_counter() - start}
-            self._refuse_difference(path, verification)
-            saved = {"model": f"models/{path.name}", "model_bytes": path.stat().st_size, "verification": verification}
-        self._write_predictions(folder, probabilities)
-        if self.task.offered:
-            notes["embedding"] = self._look_at_embedding(folder, features)
-        record = self._record(probabilities, stages=stages, notes=notes, seconds=seconds, **saved)
-        if self.task.offered:
-            start = time.perf_counter()
-            saved_model.write_card(path, self._card(record))
-            record = record.model_copy(update={"seconds": {**seconds, "save": time.perf_counter() - start}})
-        write_json(folder / "result.json", record)
-        for state in folder.glob("state*"):
-            shutil.rmtree(state) if state.is_dir() else state.unlink()
-        final = Path(self.job.results) / "runs" / self.task.run_name
-        final.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(final, ignore_errors=True)
-        folder.rename(final)
+@dataclass(frozen=True)
+class SavedModel:
+    """A saved and verified model.
 
-    def _record(self, probabilities: Array, **more: Any) -> RunRecord:
-        job, task, split = self.job, self.task, self.split
-        parts = {"train": split.train, "validation": split.validation, "test": split.test}
-        metrics = {
-            name: score(probabilities[rows], self.labels[rows], len(job.classes)) for name, rows in parts.items()
-        }
-        if self.naive:
-            metrics["naive"] = self.naive
-        return RunRecord(
-            backbone=job.backbone, method=task.method, variant=task.variant, seed=task.seed, fold=task.fold,
-            settings=task.settings, fingerprint=task.fingerprint, classes=job.classes, n_train=len(split.train),
-            n_validation=len(split.validation), n_test=len(split.test), image_size=job.image_size,
-            augment=task.augment, homogenize=job.homogenize,
-            weights=self.weights, engine=self.engine, precision=job.precision,
-            params=self.encoder.count_params() + self.trained.head.params,
-            metrics=metrics,
-            **more,
-        )  # fmt: skip
+    Attributes:
+        path: of the `.h5`.
+        probabilities: float32 [N, C], of all images; those of test images may come from Keras.
+        verification: of the file against the test images' probabilities.
+        notes: for the record; `scored_by` where Keras had to score.
+        seconds: of saving and of verifying.
+    """
 
-    def _histories(self, folder: Path) -> list[StageRecord]:
-        """The last stage's history is `history.csv`, earlier ones are `history-<stage>.csv`."""
-        stages = []
-        for number, (name, done) in enumerate(self.trained.fits.items(), start=1):
-            file = "history.csv" if number == len(self.trained.fits) else f"history-{name}.csv"
-            write_history(folder / file, done.history)
-            stages.append(StageRecord(name=name, history=file, epochs=len(done.history), best_epoch=done.best.epoch))
-        return stages
+    path: Path
+    probabilities: Array
+    verification: Verification
+    notes: dict[str, Any]
+    seconds: dict[str, float]
 
-    def _write_predictions(self, folder: Path, probabilities: Array) -> None:
-        test, classes = self.split.test, self.job.classes
-        paths = [self.job.images[row].path for row in test]
-        truth = [classes[self.labels[row]] for row in test]
-        write_predictions(folder / "predictions.csv", paths, truth, probabilities[test], classes)
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Return its fields of a `RunRecord`."""
+        size = self.path.stat().st_size
+        return {"model": f"models/{self.path.name}", "model_bytes": size, "verification": self.verification}
 
-    def _look_at_embedding(self, folder: Path, features: Array) -> dict[str, float | None]:
-        """How well classes lie apart in the embedding; the test images' embeddings are kept for the report."""
-        vectors = self.trained.head.embed(features)
-        groups = np.array([image.group for image in self.job.images], np.int64)
-        test, train = (Embedded(vectors[r], self.labels[r], groups[r]) for r in (self.split.test, self.split.train))
-        with whole_file(folder / "embeddings.npz") as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file, vectors=test.vectors.astype(np.float16), labels=test.labels, groups=test.groups
-            )  # fmt: skip
-        return evaluate_embeddings(test, train)
 
-    def _save(self) -> Path:
-        path = Path(self.job.results) / "models" / f"{self.task.name}.h5"
-        self.step("saving")
-        saved_model.save(self._stitched(), path)
-        return path
+def finish_run(
+    folder: Path,
+    *,
+    job: Job,
+    task: Task,
+    encoder: UsedEncoder,
+    trained: TrainedHead,
+    features: Array,
+    split: Split,
+    seconds: dict[str, float],
+    naive: Metrics | None,
+    step: Callable[[str], None],
+) -> None:
+    """Write a run's files into its unfinished folder, the record last, and move the folder to `runs/`.
 
-    def _card(self, record: RunRecord) -> dict[str, Any]:
-        versions = {"steelbench": steelbench.__version__, "keras": keras.__version__, "tensorflow": tf.__version__}
-        return {
-            "name": self.task.name,
-            **card_fields(record),
-            "bit_depth": self.job.bit_depth,
-            "verification": record.verification.model_dump() if record.verification else None,
-            "versions": versions,
-        }
+    Args:
+        folder: of the unfinished run.
+        job: that the run belongs to.
+        task: the run.
+        encoder: that the features come from.
+        trained: the head.
+        features: float32 [N, D], of all labelled images.
+        split: of the run's seed and fold.
+        seconds: by step, so far.
+        naive: metrics of the same head on a random split, if that was trained.
+        step: called with the name of a step that begins.
 
-    def _verify(self, path: Path, probabilities: Array) -> Verification:
-        rows = self.split.test
-        if self.job.verify == "sample" and len(rows) > VERIFY_IMAGES:
-            rows = np.sort(np.random.default_rng(0).permutation(rows)[:VERIFY_IMAGES])
-        return saved_model.verify(path, self.pictures.raw(rows), probabilities[rows])
+    Raises:
+        SteelbenchError: if the saved model differs from what was scored.
+    """
+    # The only place where test images are scored: validation has chosen everything by now.
+    probabilities = trained.head(features)
+    trained.head.save(folder / "head.npz")
+    stages = _write_histories(folder, trained)
+    notes = dict(trained.notes)
+    if encoder.check is not None:
+        notes["engine_check"] = encoder.check
+    saved = None
+    if task.offered:
+        saved = _save_model(job, task, encoder, trained.head, split, probabilities, step)
+        probabilities, seconds = saved.probabilities, {**seconds, **saved.seconds}
+        notes |= saved.notes
+        notes["embedding"] = _write_embeddings(folder, trained.head.embed(features), job.data, split)
+    record = describe_run(
+        task.key,
+        job.data,
+        split,
+        probabilities,
+        naive=naive,
+        settings=task.settings,
+        fingerprint=task.fingerprint,
+        image_size=job.image_size,
+        augment=task.augment,
+        homogenize=job.homogenize,
+        weights=encoder.weights,
+        engine=encoder.engine,
+        precision=job.precision,
+        params=encoder.model.count_params() + trained.head.params,
+        stages=stages,
+        notes=notes,
+        seconds=seconds,
+        **(saved.fields if saved else {}),
+    )
+    if saved:
+        saved_model.write_card(saved.path, _card(record, job))
+    write_run(folder, record, job.data, split, probabilities)
+    _move_to_runs(folder, Path(job.results) / "runs" / task.key.run_name)
 
-    def _by_keras(self) -> Array:
-        """The test images' probabilities by the whole model before it is saved, from raw pixels.
 
-        In a head that is sure of itself, behind a deep network with fresh weights, an engine's last digits can grow
-        to more than the tolerance; the score must be that of the saved file.
-        """
-        return saved_model.probabilities(self._stitched(), self.pictures.raw(self.split.test))
+def _write_histories(folder: Path, trained: TrainedHead) -> list[StageRecord]:
+    """Write each fit's history: the last one's is `history.csv`, earlier ones are `history-<stage>.csv`."""
+    stages = []
+    for number, (name, done) in enumerate(trained.fits.items(), start=1):
+        file = "history.csv" if number == len(trained.fits) else f"history-{name}.csv"
+        write_history(folder / file, done.history)
+        stages.append(StageRecord(name=name, history=file, epochs=len(done.history), best_epoch=done.best.epoch))
+    return stages
 
-    def _stitched(self) -> keras.Model:
-        return saved_model.stitch(self.encoder, self.trained.head, network_name(self.task.name))
 
-    def _refuse_difference(self, path: Path, found: Verification) -> None:
-        if self.job.precision == "float32" and not found.max_difference <= saved_model.TOLERANCE:
-            path.unlink()
-            raise SteelbenchError(
-                f"the saved model differs from the run that was scored by {found.max_difference:.1e} in a probability, "
-                f"at most {saved_model.TOLERANCE:g} may be; it was not kept."
-            )
+def _save_model(
+    job: Job,
+    task: Task,
+    encoder: UsedEncoder,
+    head: Head,
+    split: Split,
+    probabilities: Array,
+    step: Callable[[str], None],
+) -> SavedModel:
+    """Save encoder and head as one model, load it again, and compare its test probabilities with those scored.
+
+    With a confident head behind a deep network of random weights, an engine's rounding errors can grow beyond the
+    tolerance. Then the score must be that of the saved file, so Keras computes it anew from raw pixels.
+    """
+    step("saving")
+    start = time.perf_counter()
+    model = saved_model.stitch(encoder.model, head, network_name(task.key.name))
+    path = Path(job.results) / "models" / f"{task.key.name}.h5"
+    saved_model.save(model, path)
+    seconds = {"save": time.perf_counter() - start}
+    step("verifying")
+    start = time.perf_counter()
+    files = ImageFiles(Path(job.data.root), [image.path for image in job.data.images], job.data.bit_depth)
+    rows = _rows_to_verify(job, split)
+
+    def verified(probabilities: Array) -> Verification:
+        return saved_model.verify(path, files.raw(rows), probabilities[rows])
+
+    verification, notes = verified(probabilities), {}
+    if job.precision == "float32" and verification.max_difference > saved_model.TOLERANCE:
+        notes["scored_by"] = f"keras, because {encoder.engine} differed by {verification.max_difference:.1e}"
+        probabilities = probabilities.copy()
+        probabilities[split.test] = saved_model.probabilities(model, files.raw(split.test))
+        verification = verified(probabilities)
+    # `not <=`, because a difference that is NaN must be refused, too.
+    if job.precision == "float32" and not verification.max_difference <= saved_model.TOLERANCE:
+        path.unlink()
+        raise SteelbenchError(
+            f"the saved model differs from the run that was scored by {verification.max_difference:.1e} in a "
+            f"probability, at most {saved_model.TOLERANCE:g} may be; it was not kept."
+        )
+    return SavedModel(path, probabilities, verification, notes, {**seconds, "verify": time.perf_counter() - start})
+
+
+def _rows_to_verify(job: Job, split: Split) -> NDArray[np.int64]:
+    if job.verify == "full" or len(split.test) <= VERIFY_IMAGES:
+        return split.test
+    return np.sort(np.random.default_rng(0).permutation(split.test)[:VERIFY_IMAGES])
+
+
+def _write_embeddings(folder: Path, vectors: Array, data: RunData, split: Split) -> dict[str, float | None]:
+    """Write the test images' embeddings for the report; return how well classes lie apart in the embedding."""
+    labels, groups = data.labels, np.array([image.group for image in data.images], np.int64)
+    test, train = (Embedded(vectors[rows], labels[rows], groups[rows]) for rows in (split.test, split.train))
+    with whole_file(folder / "embeddings.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, vectors=test.vectors.astype(np.float16), labels=test.labels, groups=test.groups)
+    return evaluate_embeddings(test, train)
+
+
+def _card(record: RunRecord, job: Job) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        **card_fields(record),
+        "bit_depth": job.data.bit_depth,
+        "verification": record.verification.model_dump() if record.verification else None,
+        "versions": {
+            "steelbench": steelbench.__version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+        },
+    }
+
+
+def _move_to_runs(folder: Path, final: Path) -> None:
+    """Delete the checkpoints, and rename the folder: from then on the run is there as a whole."""
+    for state in folder.glob("state*"):
+        shutil.rmtree(state) if state.is_dir() else state.unlink()
+    final.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(final, ignore_errors=True)
+    folder.rename(final)

@@ -1,12 +1,13 @@
-"""What the process of one backbone, or one ensemble, does: features once, then every head on them."""
+"""Run one job in the worker process: extract features once, then train, score and save every head on them."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
+import pkgutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,8 @@ from steelbench.methods import METHODS, Settings, views_of
 from steelbench.models.homogenize import mean_brightness
 from steelbench.models.surgery import join
 from steelbench.runs.fingerprint import weights_record
-from steelbench.runs.finished_run import Finisher
-from steelbench.runs.jobs import Event, Job, SplitRef, Task
+from steelbench.runs.finished_run import UsedEncoder, finish_run
+from steelbench.runs.jobs import Event, Job, Task
 from steelbench.runs.unlabelled import usable
 from steelbench.training.loop.fit import FitContext
 from steelbench.training.methods.pseudo_labels import Pool, train_twice
@@ -35,189 +36,287 @@ from steelbench.training.methods.trained_head import TrainedHead
 if TYPE_CHECKING:
     from steelbench.training.methods.image_training import ImageTrainingSet
 
+Array = NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class JobEncoder:
+    """The frozen encoders of a job as one: their features are concatenated.
+
+    Attributes:
+        parts: one for each network of the job.
+        homogenization: how brightness is homogenised, for the record; empty if it is not.
+    """
+
+    parts: Sequence[FrozenEncoder]
+    homogenization: dict[str, Any]
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """Return the model from raw images to features."""
+        if len(self.parts) == 1:
+            return self.parts[0].encoder
+        return join({part.part.backbone: part.encoder for part in self.parts})
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Return where its weights come from, for the record."""
+        found = weights_record({part.part.backbone: part.weights for part in self.parts})
+        if len(self.parts) > 1:
+            digests = "".join(part.weights["digest"] for part in self.parts)
+            found["digest"] = hashlib.sha256(digests.encode()).hexdigest()
+        return {**found, **self.homogenization}
+
+    def used(self) -> UsedEncoder:
+        """Return what the record of a run on cached features says of it; call it after the extraction."""
+        checks = {part.part.backbone: part.measurements for part in self.parts}
+        return UsedEncoder(
+            model=self.model,
+            engine="+".join(dict.fromkeys(part.engine for part in self.parts)),
+            check=checks if len(checks) > 1 else next(iter(checks.values())),
+            weights=self.weights,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Extracted:
+    """The features of a job's images.
+
+    Attributes:
+        features: float32 [N, D], of the labelled images.
+        unlabelled: float32 [U, D], of those without labels.
+        views: float32 [V, N, D], of augmented views; None if no method wants more than one view.
+        health: of `feature_health`.
+    """
+
+    features: Array
+    unlabelled: Array
+    views: Array | None
+    health: dict[str, float]
+
 
 class Worker:
-    """What the tasks of one job share: the encoder and every image's features."""
+    """Runs one job.
 
-    def __init__(self, job: Job, emit: Callable[[Event], None], wait_for_turn: Callable[[], None]) -> None:
-        self.job, self.emit, self.wait_for_turn = job, emit, wait_for_turn
-        self.seconds: dict[str, float] = {}
-        self.results = Path(job.results)
-        self.labels = np.array([image.label for image in job.images], np.int64)
-        self.in_turn = False
-        self.even: dict[str, Any] = {}
-        self.trunks: list[FrozenEncoder] = []
-        self.pictures = ImageFiles(Path(job.data_root), [image.path for image in job.everything], job.bit_depth)
+    Args:
+        job: the job.
+        emit: called with every event.
+        wait_for_turn: returns when this process may compute features or train on images.
+    """
 
-    def step(self, name: str, done: int = 0, total: int = 0) -> None:
-        """Tell the parent how far a step is."""
-        self.emit(Event(kind="progress", step=name, done=done, total=total))
+    def __init__(self, job: Job, emit: Callable[[Event], None], wait_for_turn: Callable[[], object]) -> None:
+        self.job, self.data, self.emit, self.wait_for_turn = job, job.data, emit, wait_for_turn
+        self.labels = job.data.labels
+        paths = [image.path for image in job.data.everything]
+        self.files = ImageFiles(Path(job.data.root), paths, job.data.bit_depth)
+        self.has_turn = False
 
     def run(self) -> None:
-        """Everything that the job asks for; a task that fails does not stop the others."""
-        self._timed("load", self._load)
+        """Run all tasks. One that fails becomes an event and does not stop the others."""
         on_images = [task for task in self.job.tasks if _settings(task).on_images]
         on_features = [task for task in self.job.tasks if not _settings(task).on_images]
+        load, features = dict[str, float](), dict[str, float]()
+        with _timed(load, "load"):
+            encoder = self._load()
+        extracted = None
+        # A job with a limit has no tasks: it measures the rate.
         if on_features or self.job.limit is not None:
-            self._timed("features", self._extract)
-        if on_images and self.job.limit is None:
-            # Training on images keeps every core busy, as seeing them does: it is done in turn.
+            with _timed(features, "features"):
+                extracted = self._extract(encoder)
+        if on_images:
+            # Training on images keeps every core busy, as extraction does, so it needs the turn, too.
             self._take_turn()
-            self._attempt(on_images, 0)
+            images = _OnImages(self.job, self.files, encoder)
+            self._attempt(on_images, 0, lambda task, folder: self._run_on_images(task, folder, images, load))
         self.emit(Event(kind="extracted"))
-        self._attempt(on_features, len(on_images))
-        self.step("heads", len(self.job.tasks), len(self.job.tasks))
+        if extracted is not None:
+            found, seconds = extracted, {**load, **features}
+            self._attempt(
+                on_features,
+                len(on_images),
+                lambda task, folder: self._run_on_features(task, folder, encoder, found, seconds),
+            )
+        self._step("heads", len(self.job.tasks), len(self.job.tasks))
 
-    def _attempt(self, tasks: Sequence[Task], done: int) -> None:
-        for number, task in enumerate(tasks, start=done):
-            self.step("heads", number, len(self.job.tasks))
-            try:
-                self._task(task)
-                self.emit(Event(kind="done", text=task.run_name))
-            except Exception as error:
-                # One method's failure is a row in the report; the others go on.
-                self.emit(Event(kind="failed", text=_reason(error), step=task.run_name))
+    def _load(self) -> JobEncoder:
+        brightness = 0.0
+        if self.job.homogenize != "none":
+            brightness = mean_brightness(self.files.raw(self.job.own_split.train))
+        request = self.job.extraction_request(brightness)
+        context = ExtractionContext(
+            request=request,
+            files=self.files,
+            progress=lambda done, total: self._step("features", done, total),
+            tell=lambda told: self.emit(Event(kind="notice", notice=told)),
+            take_turn=self._take_turn,
+        )
+        return JobEncoder([FrozenEncoder(part, context) for part in self.job.parts], request.homogenization)
 
-    def _take_turn(self) -> None:
-        if not self.in_turn:
-            self.emit(Event(kind="ready"))
-            self.wait_for_turn()
-            self.in_turn = True
-
-    def _timed(self, name: str, action: Callable[[], None]) -> None:
-        start = time.perf_counter()
-        action()
-        self.seconds[name] = time.perf_counter() - start
-
-    def _load(self) -> None:
-        job = self.job
-        if job.homogenize != "none":
-            brightness = mean_brightness(self.pictures.raw(job.own_split.train))
-            self.even = {"homogenize": job.homogenize, "brightness": brightness}
-        around = ExtractionContext(self.pictures, self.even, self.emit, self._take_turn)
-        self.trunks = [FrozenEncoder(job, part, around) for part in job.parts]
-
-    def _extract(self) -> None:
-        for trunk in self.trunks:
-            trunk.see()
+    def _extract(self, encoder: JobEncoder) -> Extracted | None:
+        """Extract and return all features; None for a job with a limit, which does not extract all."""
+        for part in encoder.parts:
+            part.extract_missing()
         if self.job.limit is not None:
-            return
-        found = [trunk.features() for trunk in self.trunks]
-        features = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
-        self.features, self.unlabelled = np.split(features, [len(self.labels)])
-        self.views = self._see_views()
-        self.health = feature_health(self.features)
+            return None
+        found = [part.features() for part in encoder.parts]
+        joined = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
+        features, unlabelled = np.split(joined, [len(self.labels)])
+        return Extracted(
+            features=features,
+            unlabelled=unlabelled,
+            views=self._views(encoder),
+            health=feature_health(features),
+        )
 
-    def _see_views(self) -> NDArray[np.float32] | None:
-        """Of every image as many as the task that wants most, float32 [V, N, D]; they are the same for all tasks."""
+    def _views(self, encoder: JobEncoder) -> Array | None:
+        """Return as many views as the task that wants most, float32 [V, N, D]; other tasks take the first of them."""
         wanted = [(views_of(_settings(task)), task.augment) for task in self.job.tasks if not _settings(task).on_images]
         most, preset = max(wanted, default=(1, "none"))
         if most == 1:
             return None
-        return np.concatenate([trunk.views(preset, most) for trunk in self.trunks], axis=2)
+        return np.concatenate([part.views(preset, most) for part in encoder.parts], axis=2)
 
-    @cached_property
-    def encoder(self) -> keras.Model:
-        """Raw images to features."""
-        if len(self.trunks) == 1:
-            return self.trunks[0].encoder
-        return join({trunk.part.backbone: trunk.encoder for trunk in self.trunks})
+    def _attempt(self, tasks: Sequence[Task], done: int, run: Callable[[Task, Path], None]) -> None:
+        for number, task in enumerate(tasks, start=done):
+            self._step("heads", number, len(self.job.tasks))
+            name = task.key.run_name
+            folder = Path(self.job.results) / "unfinished" / name
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                run(task, folder)
+                self.emit(Event(kind="done", run=name))
+            except Exception as error:
+                # One method's failure is a row in the report; the others go on.
+                self.emit(Event(kind="failed", run=name, text=_reason(error)))
 
-    @property
-    def weights(self) -> dict[str, Any]:
-        """Where they come from, for the record."""
-        found = weights_record({trunk.part.backbone: trunk.weights for trunk in self.trunks})
-        if len(self.trunks) > 1:
-            digests = "".join(trunk.weights["digest"] for trunk in self.trunks)
-            found["digest"] = hashlib.sha256(digests.encode()).hexdigest()
-        return {**found, **self.even}
-
-    @property
-    def engine(self) -> str:
-        """What computes the features; of an ensemble whose parts have several, all."""
-        return "+".join(dict.fromkeys(trunk.engine for trunk in self.trunks))
-
-    @property
-    def check(self) -> dict[str, Any]:
-        """How the engine compared with Keras; of an ensemble by its parts' names."""
-        if len(self.trunks) == 1:
-            return self.trunks[0].check
-        return {trunk.part.backbone: trunk.check for trunk in self.trunks}
-
-    def _task(self, task: Task) -> None:
-        folder = self.results / "unfinished" / task.run_name
-        folder.mkdir(parents=True, exist_ok=True)
-        split = _find(self.job.splits, task).split
-        settings = _settings(task)
-        plan = FitContext(
-            seed=task.seed * 1000 + task.fold,
-            state=folder,
-            tensorboard=self.results / "tensorboard" / task.run_name if self.job.track else None,
+    def _run_on_features(
+        self, task: Task, folder: Path, encoder: JobEncoder, extracted: Extracted, seconds: dict[str, float]
+    ) -> None:
+        split, start = self.data.split_of(task.key), time.perf_counter()
+        context = self._fit_context(task, folder)
+        trained = self._train(task, extracted, split, context)
+        trained = dataclasses.replace(trained, notes={**trained.notes, "features": extracted.health})
+        seconds = {**seconds, "fit": time.perf_counter() - start}
+        naive = self._naive_metrics(task, extracted, context)
+        finish_run(
+            folder,
+            job=self.job,
+            task=task,
+            encoder=encoder.used(),
+            trained=trained,
+            features=extracted.features,
+            split=split,
+            seconds=seconds,
+            naive=naive,
+            step=self._step,
         )
-        start = time.perf_counter()
-        row, naive = METHODS[task.method], None
-        if settings.on_images:
-            bench = dataclasses.replace(self.bench, preset=task.augment)
-            trained = _function(row.train_images)(bench, split, settings, plan)
-            seconds = {"load": self.seconds["load"], "fit": time.perf_counter() - start}
-        else:
-            train = _function(row.train)
-            if (count := views_of(settings)) > 1 and self.views is not None:
-                train = partial(train, views=self.views[:count])
-            trained = self._train(train, split, settings, plan)
-            trained.notes["features"] = self.health
-            seconds = {**self.seconds, "fit": time.perf_counter() - start}
-            if task.offered and self.job.naive:
-                naive = self._naive(self.job.naive.split, train, settings, plan)
-        Finisher(
-            job=self.job, task=task, encoder=trained.encoder or self.encoder, trained=trained, split=split,
-            labels=self.labels, pictures=self.pictures, engine="keras" if trained.encoder else self.engine,
-            check=None if trained.encoder else self.check, weights=self.weights, naive=naive, step=self.step,
-        ).finish(folder, self.features if trained.features is None else trained.features, seconds)  # fmt: skip
 
-    def _train(
-        self, train: Callable[..., TrainedHead], split: Split, settings: Settings, plan: FitContext
-    ) -> TrainedHead:
-        """On cached features; twice where images without labels may join."""
-        common = (self.features, self.labels, len(self.job.classes), split, settings, plan)
-        given = self.job.unlabelled
+    def _run_on_images(self, task: Task, folder: Path, images: _OnImages, load: dict[str, float]) -> None:
+        split, start = self.data.split_of(task.key), time.perf_counter()
+        trained = images.train(task, split, self._fit_context(task, folder))
+        seconds = {**load, "fit": time.perf_counter() - start}
+        if trained.encoder is None or trained.features is None:
+            raise ValueError(f"{task.key.method} trained on images, but returned no encoder and features")
+        finish_run(
+            folder,
+            job=self.job,
+            task=task,
+            encoder=UsedEncoder(trained.encoder, "keras", None, images.encoder.weights),
+            trained=trained,
+            features=trained.features,
+            split=split,
+            seconds=seconds,
+            naive=None,
+            step=self._step,
+        )
+
+    def _train(self, task: Task, extracted: Extracted, split: Split, context: FitContext) -> TrainedHead:
+        """Train a head on cached features; twice where images without labels may join."""
+        train = _train_on_features(task, extracted)
+        common = (extracted.features, self.labels, len(self.data.classes), split, _settings(task), context)
+        given = self.data.unlabelled
         if given is None:
             return train(*common)
-        pool = Pool(self.unlabelled, usable(given, split), given.confidence, self.job.classes)
+        pool = Pool(extracted.unlabelled, usable(given, split), given.confidence, self.data.classes)
         return train_twice(train, *common, pool)
 
+    def _naive_metrics(self, task: Task, extracted: Extracted, context: FitContext) -> Metrics | None:
+        """Return the test metrics of the same head on a random split; None if the run has no such split.
+
+        What it scores above the honest split comes from images that share pixels with training images.
+        """
+        if self.data.naive is None or not task.offered:
+            return None
+        split, classes = self.data.naive.split, len(self.data.classes)
+        alone = dataclasses.replace(context, state=None, tensorboard=None)
+        train = _train_on_features(task, extracted)
+        trained = train(extracted.features, self.labels, classes, split, _settings(task), alone)
+        found = score(trained.head(extracted.features[split.test]), self.labels[split.test], classes)
+        return {**found, "images": float(len(split.test))}
+
+    def _fit_context(self, task: Task, folder: Path) -> FitContext:
+        tensorboard = Path(self.job.results) / "tensorboard" / task.key.run_name if self.job.track else None
+        return FitContext(seed=task.key.seed * 1000 + task.key.fold, state=folder, tensorboard=tensorboard)
+
+    def _step(self, name: str, done: int = 0, total: int = 0) -> None:
+        self.emit(Event(kind="progress", step=name, done=done, total=total))
+
+    def _take_turn(self) -> None:
+        """Wait for this process's turn, once."""
+        if not self.has_turn:
+            self.emit(Event(kind="ready"))
+            self.wait_for_turn()
+            self.has_turn = True
+
+
+@dataclasses.dataclass(frozen=True)
+class _OnImages:
+    """Training on the images themselves; they are read when the first task needs them, so its failure is a row."""
+
+    job: Job
+    files: ImageFiles
+    encoder: JobEncoder
+
+    def train(self, task: Task, split: Split, context: FitContext) -> TrainedHead:
+        train = pkgutil.resolve_name(METHODS[task.key.method].train_images)
+        images = dataclasses.replace(self.images, preset=task.augment)
+        return train(images, split, _settings(task), context)
+
     @cached_property
-    def bench(self) -> ImageTrainingSet:
-        """For methods that train on images: every image at the encoder's size, and the encoder to copy."""
+    def images(self) -> ImageTrainingSet:
+        """Return every image at the encoder's size, and the encoder to copy."""
         from steelbench.training.methods.image_training import ImageTrainingSet, read_pixels
 
-        job = self.job
-        digest = hashlib.sha256("".join(image.digest for image in job.images).encode()).hexdigest()
+        data = self.job.data
+        digest = hashlib.sha256("".join(image.digest for image in data.images).encode()).hexdigest()
         return ImageTrainingSet(
-            encoder=self.encoder, pretrained=job.origin["kind"] != "random", digest=digest, labels=self.labels,
-            pixels=read_pixels(self.pictures, range(len(job.images)), job.image_size),
-            num_classes=len(job.classes),
-        )  # fmt: skip
+            encoder=self.encoder.model,
+            pretrained=self.job.parts[0].origin["kind"] != "random",
+            digest=digest,
+            labels=data.labels,
+            pixels=read_pixels(self.files, range(len(data.images)), self.job.image_size),
+            num_classes=len(data.classes),
+        )
 
-    def _naive(self, split: Split, train: Callable[..., TrainedHead], settings: Settings, plan: FitContext) -> Metrics:
-        """The same head on a random split that ignores shared pixels: what it scores above the honest one is memory."""
-        alone = dataclasses.replace(plan, state=None, tensorboard=None)
-        trained = train(self.features, self.labels, len(self.job.classes), split, settings, alone)
-        found = score(trained.head(self.features[split.test]), self.labels[split.test], len(self.job.classes))
-        return {**found, "images": float(len(split.test))}
+
+def _train_on_features(task: Task, extracted: Extracted) -> Callable[..., TrainedHead]:
+    """Return the function that trains a task's head, with as many views as its settings want."""
+    train = pkgutil.resolve_name(METHODS[task.key.method].train)
+    count = views_of(_settings(task))
+    if count > 1 and extracted.views is not None:
+        return partial(train, views=extracted.views[:count])
+    return train
 
 
 def _settings(task: Task) -> Settings:
-    return METHODS[task.method].settings(**task.settings)
+    return METHODS[task.key.method].settings(**task.settings)
 
 
-def _function(name: str) -> Callable[..., TrainedHead]:
-    module, function = name.split(":")
-    return getattr(importlib.import_module(module), function)
-
-
-def _find(refs: Sequence[SplitRef], task: Task) -> SplitRef:
-    return next(ref for ref in refs if (ref.seed, ref.fold) == (task.seed, task.fold))
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - start
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,7 @@
-"""Everything that is known before a results folder is touched: data, audit, splits, weights. Knows no TensorFlow."""
+"""Everything that is read and refused before a results folder is changed: options, data, weights; audit and splits.
+
+`prepare` takes seconds and finds most mistakes; `split_and_audit` and `tie_unlabelled` may take minutes. No TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import importlib.util
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,85 +20,78 @@ from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.readers import Dataset, read_dataset
 from steelbench.data.split_plan import SplitPlan, plan_splits, refuse_early
 from steelbench.errors import SteelbenchError
-from steelbench.experiment import Experiment, RunOptions, method_of
+from steelbench.experiment import Experiment, RunOptions
 from steelbench.features.engines import choose_engine
 from steelbench.methods import METHODS, views_of
-from steelbench.models.backbones import check_image_size, parts_of
+from steelbench.models.backbones import check_image_size
 from steelbench.models.weight_files import KINDS, Origin, resolve
 from steelbench.runs.fingerprint import sizes_of, weights_of
 from steelbench.runs.jobs import Unlabelled
-from steelbench.runs.results_folder import is_complete
 from steelbench.runs.unlabelled import FoundImages, read_unlabelled, tie
 
-# Readers that take every image below the data folder, whatever the folder it lies in is called.
+# Readers that take every image below the data folder, whatever the name of its folder.
 IMAGES_BELOW = ("class_folders", "split_folders")
 # (step, what it works on, done, total)
 Progress = Callable[[str, str, int, int], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunInputs:
-    """Everything that is known before a results folder is touched."""
+    """The request of a command, and everything that was read for it.
 
-    everything: list[Experiment]
+    Attributes:
+        options: of the command.
+        experiments: for every seed and fold.
+        dataset: where the images are.
+        inspection: the readable images, their classes and digests.
+        origins: where the weights of each network come from.
+        config: the contents of `config.json`.
+        found: the images of `--unlabelled`; None without it.
+    """
+
+    options: RunOptions
+    experiments: list[Experiment]
     dataset: Dataset
     inspection: Inspection
-    options: RunOptions
+    origins: dict[str, Origin]
     config: dict[str, Any]
-    progress: Progress
     found: FoundImages | None = None
-
-    @cached_property
-    def timed_audit(self) -> tuple[AuditResult, float]:
-        """What images share, and the seconds that this command spent on it; pairs are kept by content."""
-        start = time.perf_counter()
-        found = audit_inspected(
-            self.dataset.root.name, self.dataset.root, self.inspection, self.dataset.left_out,
-            bit_depth=self.options.bit_depth,
-            progress=lambda stage, done, total: self.progress("audit", "images", done, total),
-        )  # fmt: skip
-        return found, time.perf_counter() - start
-
-    @property
-    def audit(self) -> AuditResult:
-        """What images share."""
-        return self.timed_audit[0]
-
-    @cached_property
-    def division(self) -> SplitPlan:
-        """The splits; where everything was done before they are drawn only if they are asked for."""
-        return plan_splits(self.options, self.inspection, self.audit.pairs)
-
-    @cached_property
-    def unlabelled(self) -> Unlabelled | None:
-        """The images without labels, and which of the others each shares pixels with."""
-        if self.found is None:
-            return None
-        return tie(
-            self.found, self.inspection, self.division.group_of, self.dataset.root, self.options.bit_depth,
-            self.options.confidence, lambda stage, done, total: self.progress("audit", "all images", done, total),
-        )  # fmt: skip
-
-    @cached_property
-    def origins(self) -> dict[str, Origin]:
-        """Where the weights of each backbone, and of each part of an ensemble, come from."""
-        return _weights(self.everything, self.options, self.progress)
 
     @property
     def weights(self) -> dict[str, str]:
-        """The kind of weights of each backbone and ensemble."""
-        names = dict.fromkeys(experiment.backbone for experiment in self.everything)
-        return {name: weights_of(name, self.origins)["kind"] for name in names}
+        """Return the kind of weights of each backbone and ensemble."""
+        return {found.backbone: weights_of(found.networks, self.origins)["kind"] for found in self.experiments}
+
+
+@dataclass(frozen=True)
+class AuditedSplits:
+    """The audit of the images, and the splits that keep images with shared pixels on one side.
+
+    Attributes:
+        audit: the findings.
+        audit_seconds: that this command spent on them; few on images that were audited before.
+        plan: groups and splits.
+    """
+
+    audit: AuditResult
+    audit_seconds: float
+    plan: SplitPlan
 
 
 def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> RunInputs:
-    """Check and read everything; where all was done before, splits are not drawn.
+    """Check the options, read the data, and find the weights.
+
+    Args:
+        options: of the command.
+        experiments: with seed 0 and fold 0.
+        command: as typed, for `config.json`.
+        progress: called while images are decoded and weights fetched.
 
     Raises:
-        SteelbenchError: for every mistake that can be found before training.
+        SteelbenchError: for every mistake that can be found without comparing images.
     """
     for experiment in experiments:
-        _refuse_early(experiment, options)
+        _refuse_experiment(experiment, options)
     choose_engine(options.engine, options.precision, gpus=0)
     if options.track == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
         raise SteelbenchError(
@@ -109,29 +104,66 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
     found = _read_unlabelled(options, dataset, progress)
     total = len(dataset.samples)
     inspection = inspect_dataset(dataset, options.bit_depth, lambda done: progress("decode", "images", done, total))
-    config = {
-        **options.model_dump(mode="json", exclude={"results", "weights_dir", "force", "dry_run"}),
-        "command": command,
-        "reader": reader,
-        "data_digest": inspection.digest,
-        "audit": AUDIT_VERSION,
-        **({"unlabelled_digest": found.digest} if found else {}),
-    }
-    # Mistakes first: the audit takes its time, and weights may have to be fetched.
+    # Before weights are fetched, which may take minutes.
     refuse_early(options, inspection)
-    ready = RunInputs(everything, dataset, inspection, options, config, progress, found)
-    if not is_complete(options.results):
-        _ = ready.division
-    _ = ready.origins
-    return ready
+    return RunInputs(
+        options=options,
+        experiments=everything,
+        dataset=dataset,
+        inspection=inspection,
+        origins=_origins(experiments, options, progress),
+        config={
+            **options.model_dump(mode="json", exclude={"results", "weights_dir", "force"}),
+            "command": command,
+            "reader": reader,
+            "data_digest": inspection.digest,
+            "audit": AUDIT_VERSION,
+            **({"unlabelled_digest": found.digest} if found else {}),
+        },
+        found=found,
+    )
 
 
-def _refuse_early(experiment: Experiment, options: RunOptions) -> None:
-    """What one experiment and the options say alone, before anything is read."""
-    name, method = experiment.backbone, method_of(experiment.method)
+def split_and_audit(inputs: RunInputs, progress: Progress) -> AuditedSplits:
+    """Compare all images with each other, and draw the splits. Pairs of images are cached by content.
+
+    Raises:
+        SteelbenchError: if what images share leaves too few groups for the splits.
+    """
+    start = time.perf_counter()
+    audit = audit_inspected(
+        inputs.dataset.root.name,
+        inputs.dataset.root,
+        inputs.inspection,
+        inputs.dataset.left_out,
+        bit_depth=inputs.options.bit_depth,
+        progress=lambda stage, done, total: progress("audit", "images", done, total),
+    )
+    seconds = time.perf_counter() - start
+    return AuditedSplits(audit, seconds, plan_splits(inputs.options, inputs.inspection, audit.pairs))
+
+
+def tie_unlabelled(inputs: RunInputs, plan: SplitPlan, progress: Progress) -> Unlabelled | None:
+    """Compare the images of `--unlabelled` with all others; None without them."""
+    if inputs.found is None:
+        return None
+    return tie(
+        inputs.found,
+        inputs.inspection,
+        plan.group_of,
+        inputs.dataset.root,
+        inputs.options.bit_depth,
+        inputs.options.confidence,
+        lambda stage, done, total: progress("audit", "all images", done, total),
+    )
+
+
+def _refuse_experiment(experiment: Experiment, options: RunOptions) -> None:
+    """Refuse what an experiment and the options show without reading anything."""
+    name, method = experiment.backbone, experiment.method_name
     frozen = ", ".join(key for key, row in METHODS.items() if row.train)
-    for part, size in sizes_of(experiment, options).items():
-        check_image_size(part, size)
+    for network, size in sizes_of(experiment, options).items():
+        check_image_size(network, size)
     views = views_of(experiment.method)
     if views > 1 and options.augment == "none":
         raise SteelbenchError(
@@ -147,7 +179,7 @@ def _refuse_early(experiment: Experiment, options: RunOptions) -> None:
             f"--unlabelled works with methods on a frozen backbone, and {method} with these settings trains it; "
             f"leave {method} out, or take one of {frozen} with the backbone frozen."
         )
-    if len(parts_of(name)) == 1:
+    if len(experiment.networks) == 1:
         return
     if experiment.method.on_images:
         raise SteelbenchError(
@@ -165,10 +197,11 @@ def _read_unlabelled(options: RunOptions, dataset: Dataset, progress: Progress) 
     if options.unlabelled is None:
         return None
     labelled = {(dataset.root / sample.path).resolve() for sample in dataset.samples}
-    found = read_unlabelled(
-        options.unlabelled, labelled, options.bit_depth,
-        lambda done, total: progress("decode", "images without labels", done, total),
-    )  # fmt: skip
+
+    def decoded(done: int, total: int) -> None:
+        progress("decode", "images without labels", done, total)
+
+    found = read_unlabelled(options.unlabelled, labelled, options.bit_depth, decoded)
     if options.results.resolve().is_relative_to(found.folder):
         raise SteelbenchError(
             f"--results {options.results} lies in --unlabelled {options.unlabelled}, where its figures would be taken "
@@ -178,7 +211,7 @@ def _read_unlabelled(options: RunOptions, dataset: Dataset, progress: Progress) 
 
 
 def _refuse_place(results: Path, reader: str, root: Path) -> None:
-    """Before an hour of reading; and results below the images would be read as images the next time."""
+    """Refuse a results folder that cannot be one, or whose figures the next run would read as images."""
     there = next(path for path in (results, *results.parents) if path.exists())
     if not there.is_dir():
         raise SteelbenchError(f"--results {results}: {there} is a file; name a folder that can be written to.")
@@ -189,18 +222,18 @@ def _refuse_place(results: Path, reader: str, root: Path) -> None:
         )
 
 
-def _weights(everything: Sequence[Experiment], options: RunOptions, progress: Progress) -> dict[str, Origin]:
-    names = dict.fromkeys(part for experiment in everything for part in parts_of(experiment.backbone))
-    return {
-        name: resolve(
-            name, options.weights, options.weights_dir, lambda file, done, total: progress("fetch", file, done, total)
-        )
-        for name in names
-    }
+def _origins(experiments: Sequence[Experiment], options: RunOptions, progress: Progress) -> dict[str, Origin]:
+    """Return where the weights of each network come from; fetch those that are missing."""
+
+    def fetched(file: str, done: int, total: int) -> None:
+        progress("fetch", file, done, total)
+
+    names = dict.fromkeys(name for experiment in experiments for name in experiment.networks)
+    return {name: resolve(name, options.weights, options.weights_dir, fetched) for name in names}
 
 
 def expand(experiments: Sequence[Experiment], seeds: int, folds: int) -> list[Experiment]:
-    """Every experiment for every seed and fold.
+    """Return every experiment for every seed and fold.
 
     Raises:
         SteelbenchError: if two experiments have one name.

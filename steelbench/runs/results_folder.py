@@ -1,4 +1,4 @@
-"""From options and experiments to jobs: what is asked for, what is done already, what may not be mixed."""
+"""A results folder: its lock, what may be mixed in it, what `--force` deletes, whether it is complete."""
 
 from __future__ import annotations
 
@@ -17,15 +17,22 @@ from filelock import FileLock, Timeout
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment
 
-# What must be the same for all runs of a results folder, with the words for it.
+# Fields of `config.json` that must be the same for all runs of a results folder, and what a refusal calls them.
 FIXED = {
-    "data_digest": "data", "audit": "versions of the audit that ties images together", "split": "split (--split)",
-    "folds": "folds (--folds)", "seeds": "seeds (--seeds)",
-}  # fmt: skip
+    "data_digest": "data",
+    "audit": "versions of the audit that ties images together",
+    "split": "split (--split)",
+    "folds": "folds (--folds)",
+    "seeds": "seeds (--seeds)",
+}
 
 
 def refuse_other_results(results: Path, config: dict[str, Any]) -> None:
     """Refuse a folder that holds runs on other data, another split or other seeds.
+
+    Args:
+        results: the results folder.
+        config: what `config.json` will hold.
 
     Raises:
         SteelbenchError: names what differs.
@@ -54,7 +61,13 @@ def refuse_other_results(results: Path, config: dict[str, Any]) -> None:
 
 
 def clear(results: Path, config: dict[str, Any], experiments: Sequence[Experiment]) -> None:
-    """Make room for `--force`: the named experiments go, and everything if it is on other data, splits or seeds."""
+    """Delete for `--force`: the given experiments' runs and models; all runs if they are on other data or splits.
+
+    Args:
+        results: the results folder.
+        config: what `config.json` will hold.
+        experiments: for every seed and fold.
+    """
     try:
         refuse_other_results(results, config)
     except SteelbenchError:
@@ -68,7 +81,7 @@ def clear(results: Path, config: dict[str, Any], experiments: Sequence[Experimen
 
 def _remove(*folders: Path) -> None:
     for folder in folders:
-        # First what marks a run as finished: one that is half deleted must not look like one.
+        # The record first, because it marks a run as finished: a half deleted run must not look like one.
         for path in folder.glob("**/result.json"):
             path.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
@@ -80,7 +93,7 @@ def _short(value: Any) -> str:
 
 
 def is_complete(results: Path) -> bool:
-    """Whether everything that is made from the runs was made after the last of them."""
+    """Return whether leaderboard and report are newer than the newest run."""
     made = [results / name for name in ("results.json", "leaderboard.csv", "report.html")]
     runs = [path.stat().st_mtime for path in (results / "runs").glob("*/result.json")]
     return all(path.is_file() and path.stat().st_mtime >= max(runs) for path in made) if runs else False
@@ -88,7 +101,7 @@ def is_complete(results: Path) -> bool:
 
 @contextmanager
 def locked(results: Path) -> Iterator[None]:
-    """Hold the lock of a results folder, which is made if need be.
+    """Hold the lock of a results folder; the folder is made if it does not exist.
 
     Raises:
         SteelbenchError: if another run holds it, or the folder cannot be written to.
@@ -113,7 +126,7 @@ def locked(results: Path) -> Iterator[None]:
 
 
 def sweep(results: Path) -> None:
-    """Delete what `whole_file` could not rename because its process was killed: nobody reads it, all count it."""
+    """Delete the temporary files of `whole_file` whose process was killed before it could rename them."""
     for path in (*results.glob("models/.*"), *results.glob("runs/*/.*")):
         if re.fullmatch(r"\..+-[a-z0-9_]{8}\.(h5|json|csv)", path.name):
             path.unlink(missing_ok=True)

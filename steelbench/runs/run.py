@@ -1,154 +1,150 @@
-"""One `steelbench run`: from options and experiments to finished runs in the results folder. Knows no TensorFlow."""
+"""One `steelbench run`: from options and experiments to finished runs in the results folder. No TensorFlow."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from steelbench.audit.findings import write_audit
-from steelbench.errors import SteelbenchError
+from steelbench.evaluation.outcome import RunOutcome
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.files import cache_folder, write_json
 from steelbench.machine import environment
-from steelbench.models.backbones import parts_of
-from steelbench.notices import notice
-from steelbench.records import DatasetSummary, Notice, SplitSummary
+from steelbench.records import Notice
+from steelbench.runs.baselines import run_hog, run_majority
 from steelbench.runs.fingerprint import fingerprint, unfinished
 from steelbench.runs.forecast import Forecast, forecast
-from steelbench.runs.jobs import Event, Job, make_jobs
-from steelbench.runs.preparation import Progress, RunInputs, prepare
+from steelbench.runs.jobs import Event, Job, RunData
+from steelbench.runs.make_jobs import make_data, make_jobs
+from steelbench.runs.preparation import (
+    AuditedSplits,
+    Progress,
+    RunInputs,
+    prepare,
+    split_and_audit,
+    tie_unlabelled,
+)
 from steelbench.runs.results_folder import FIXED, clear, is_complete, locked, refuse_other_results, sweep
-from steelbench.runs.run_summary import describe_data, describe_split, first_notices, write_skipped
+from steelbench.runs.run_summary import (
+    describe_data,
+    describe_split,
+    first_notices,
+    unlabelled_notices,
+    weights_notices,
+    write_skipped,
+)
 from steelbench.runs.scheduler import run_jobs
-from steelbench.training.baselines.hog import run_hog
-from steelbench.training.baselines.majority import run_majority
 
 
-@dataclass
-class Outcome:
-    """What the leaderboard needs beside the run records: `dataset` and `split` as in `Summary`, failures, notices."""
-
-    dataset: DatasetSummary
-    split: SplitSummary
-    failures: dict[str, str] = field(default_factory=dict)
-    notices: list[Notice] = field(default_factory=list)
-    weights: dict[str, str] = field(default_factory=dict)
-
-
-def run(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> Outcome | None:
+def run(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> RunOutcome | None:
     """Run what is not done yet.
 
     Args:
         options: of the command.
-        experiments: with seed and fold 0; they are run for all.
-        command: as typed, for the record.
-        progress: called all along.
+        experiments: with seed 0 and fold 0; they are run for all.
+        command: as typed, for `config.json`.
+        progress: called all along with (step, what it works on, done, total).
 
     Returns:
-        What the leaderboard needs; None if everything was done before, leaderboard and report included.
+        What the leaderboard needs beside the run records; None if everything was done before, leaderboard and report
+        included.
 
     Raises:
         SteelbenchError: for every mistake that can be found before training.
     """
-    ready = prepare(options, experiments, command, progress)
-    with locked(options.results):
+    inputs, results = prepare(options, experiments, command, progress), options.results
+    # Splits that cannot be drawn are found before anything is written or deleted; a complete folder needs none.
+    audited = split_and_audit(inputs, progress) if options.force or not is_complete(results) else None
+    with locked(results):
         if options.force:
-            # A split that cannot be drawn is found before anything is deleted.
-            _ = ready.division
-            clear(options.results, ready.config, ready.everything)
+            clear(results, inputs.config, inputs.experiments)
         else:
-            refuse_other_results(options.results, ready.config)
-        sweep(options.results)
-        return _locked(options, ready, progress)
+            refuse_other_results(results, inputs.config)
+        sweep(results)
+        todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
+        if not todo and is_complete(results):
+            return None
+        return _run(inputs, audited or split_and_audit(inputs, progress), todo, progress)
 
 
 def preview(
     options: RunOptions, experiments: Sequence[Experiment], progress: Progress
 ) -> tuple[list[Forecast], dict[str, int]]:
-    """What `run` would do: a forecast for each backbone, and how many runs are to do and in all. Writes no results."""
-    ready = prepare(options, experiments, "", progress)
+    """Forecast what `run` would do, without writing results.
+
+    Returns:
+        A forecast for each job, and how many runs are to do and in all.
+
+    Raises:
+        SteelbenchError: as `run` does.
+    """
+    inputs = prepare(options, experiments, "", progress)
     if not options.force:
-        refuse_other_results(options.results, ready.config)
-    todo = unfinished(ready.everything, options, ready.origins, ready.config)
-    jobs = _jobs(ready, todo)
+        refuse_other_results(options.results, inputs.config)
+    audited = split_and_audit(inputs, progress)
+    todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
+    jobs = make_jobs(todo, inputs, _data(inputs, audited, todo, progress))
     with tempfile.TemporaryDirectory() as folder:
-        found = forecast(jobs, Path(folder), _listen(progress, []))
-    return found, {"to do": len(todo), "in all": len(ready.everything)}
+        found = forecast(jobs, Path(folder), _listener(progress, []))
+    return found, {"to do": len(todo), "in all": len(inputs.experiments)}
 
 
-def _locked(options: RunOptions, ready: RunInputs, progress: Progress) -> Outcome | None:
-    dataset, inspection, config = ready.dataset, ready.inspection, ready.config
-    todo = unfinished(ready.everything, options, ready.origins, config)
-    if not todo and is_complete(options.results):
-        return None
-    jobs = _jobs(ready, todo)
-    write_json(options.results / "config.json", config)
-    write_json(options.results / "environment.json", environment())
-    write_skipped(options.results / "skipped_images.csv", inspection)
-    _write_audit(options.results / "audit", ready)
-    outcome = Outcome(
-        describe_data(options, dataset, inspection, config),
-        describe_split(options, ready.division, ready.timed_audit[1]),
-        notices=[*first_notices(inspection, ready.division, ready.audit.shortcuts), *_doubts(ready)],
-        weights=ready.weights,
+def _run(inputs: RunInputs, audited: AuditedSplits, todo: Sequence[Experiment], progress: Progress) -> RunOutcome:
+    options, inspection, plan, results = inputs.options, inputs.inspection, audited.plan, inputs.options.results
+    data = _data(inputs, audited, todo, progress)
+    jobs = make_jobs(todo, inputs, data)
+    write_json(results / "config.json", inputs.config)
+    write_json(results / "environment.json", environment())
+    write_skipped(results / "skipped_images.csv", inspection)
+    _write_audit(results / "audit", inputs, audited)
+    notices = [
+        *first_notices(inspection, plan, audited.audit.shortcuts),
+        *weights_notices(inputs),
+        *unlabelled_notices(inputs),
+    ]
+    run_majority(results, data)
+    failures = run_hog(
+        results,
+        data,
+        cache_folder(),
+        fingerprint({"parts": [inputs.config[key] for key in FIXED] + [options.bit_depth]}),
+        lambda done, total: progress("features", "hog", done, total),
     )
-    run_majority(options.results, inspection, ready.division.splits)
-    _run_hog(ready, outcome)
-    outcome.failures |= run_jobs(jobs, options.results, _listen(progress, outcome.notices))
-    if not any((options.results / "unfinished").glob("*.log")):
-        shutil.rmtree(options.results / "unfinished", ignore_errors=True)
-    return outcome
+    failures |= run_jobs(jobs, results, _listener(progress, notices))
+    if not any((results / "unfinished").glob("*.log")):
+        shutil.rmtree(results / "unfinished", ignore_errors=True)
+    return RunOutcome(
+        dataset=describe_data(options, inputs.dataset, inspection, inputs.config),
+        split=describe_split(options, plan, audited.audit_seconds),
+        failures=failures,
+        notices=notices,
+        weights=inputs.weights,
+    )
 
 
-def _jobs(ready: RunInputs, todo: Sequence[Experiment]) -> list[Job]:
-    return make_jobs(
-        todo, ready.options, ready.origins, ready.config, ready.inspection, ready.dataset.root, ready.division,
-        ready.unlabelled if todo else None,
-    )  # fmt: skip
+def _data(inputs: RunInputs, audited: AuditedSplits, todo: Sequence[Experiment], progress: Progress) -> RunData:
+    """Return images and splits for baselines and jobs; images without labels only if a job will use them."""
+    unlabelled = tie_unlabelled(inputs, audited.plan, progress) if todo else None
+    return make_data(inputs, audited.plan, unlabelled)
 
 
-def _doubts(ready: RunInputs) -> Iterator[Notice]:
-    """What must be said of ensembles and of images without labels."""
-    for name, kind in ready.weights.items():
-        fresh = [part for part in parts_of(name) if ready.origins[part].kind == "random"]
-        if kind == "mixed" and fresh:
-            yield notice("SB302", name=name, parts=", ".join(fresh))
-    if ready.found:
-        yield notice("SB105", count=len(ready.found.images), confidence=ready.options.confidence)
-    if ready.found and ready.found.skipped:
-        path, reason = ready.found.skipped[0]
-        yield notice("SB104", count=len(ready.found.skipped), path=path, reason=reason)
+def _write_audit(folder: Path, inputs: RunInputs, audited: AuditedSplits) -> None:
+    """Write the audit's tables, with the groups of the splits: they also tie what a column or equal pixels tie."""
+    paths = [image.sample.path for image in inputs.inspection.images]
+    groups = dict(zip(paths, audited.plan.group_of.tolist(), strict=True))
+    write_audit(folder, dataclasses.replace(audited.audit, groups=groups))
 
 
-def _write_audit(folder: Path, ready: RunInputs) -> None:
-    """The audit's tables; the groups are those of the splits, so what a column or equal pixels tie is in them."""
-    paths = [image.sample.path for image in ready.inspection.images]
-    groups = dict(zip(paths, ready.division.group_of.tolist(), strict=True))
-    write_audit(folder, dataclasses.replace(ready.audit, groups=groups))
+def _listener(progress: Progress, notices: list[Notice]) -> Callable[[Job, Event], None]:
+    """Return a function that passes on progress, and appends the workers' notices."""
 
-
-def _run_hog(ready: RunInputs, outcome: Outcome) -> None:
-    """The classic baseline; if it fails, that is a row in the report as with any other."""
-    splits, options = ready.division.splits, ready.options
-    parts = [ready.config[key] for key in FIXED] + [options.bit_depth]
-    try:
-        run_hog(
-            options.results, ready.inspection, splits, ready.dataset.root, options.bit_depth, cache_folder(),
-            fingerprint({"parts": parts}), lambda done, total: ready.progress("features", "hog", done, total),
-        )  # fmt: skip
-    except (SteelbenchError, ValueError, OSError) as error:
-        outcome.failures |= {f"none-hog-s{seed}-f{fold}": str(error) for seed, fold in splits}
-
-
-def _listen(progress: Progress, notices: list[Notice]) -> Callable[[Job, Event], None]:
     def listen(job: Job, event: Event) -> None:
         if event.kind == "progress":
             progress(event.step, job.backbone, event.done, event.total)
-        if event.kind == "note":
-            notices.append(Notice(level="caution", text=event.text))
+        if event.notice is not None:
+            notices.append(event.notice)
 
     return listen

@@ -1,4 +1,4 @@
-"""What the summary says of the data, the split and the doubts that are known before training."""
+"""The summary's data set, split and notices that are known before training; `skipped_images.csv`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from steelbench.audit.shortcuts import Shortcut
 from steelbench.data.inspection import Inspection
@@ -17,6 +15,7 @@ from steelbench.experiment import RunOptions
 from steelbench.files import whole_file
 from steelbench.notices import notice
 from steelbench.records import DatasetSummary, Notice, SplitSummary
+from steelbench.runs.preparation import RunInputs
 
 
 def describe_data(
@@ -34,19 +33,22 @@ def describe_data(
     )
 
 
-def describe_split(options: RunOptions, division: SplitPlan, audit_seconds: float) -> SplitSummary:
-    """Return the split for `results.json`; the numbers of images are those of seed 0, fold 0.
+def describe_split(options: RunOptions, plan: SplitPlan, audit_seconds: float) -> SplitSummary:
+    """Return the split for `results.json`; its numbers of images are those of seed 0, fold 0.
 
-    The audit's seconds are those of this command; on data that was audited before they are few.
+    Args:
+        options: of the command.
+        plan: groups and splits.
+        audit_seconds: that this command spent on the audit; few on data that was audited before.
     """
-    first = division.splits[0, 0]
+    first = plan.splits[0, 0]
     return SplitSummary(
         kind=options.split,
         folds=options.folds,
         seeds=options.seeds,
-        groups=division.groups,
-        leaking=division.leaking,
-        naive_leaking=division.naive_leaking if division.naive else None,
+        groups=plan.groups,
+        leaking=plan.leaking,
+        naive_leaking=plan.naive_leaking if plan.naive else None,
         audit_seconds=audit_seconds,
         train=len(first.train),
         validation=len(first.validation),
@@ -54,37 +56,62 @@ def describe_split(options: RunOptions, division: SplitPlan, audit_seconds: floa
     )
 
 
-def first_notices(inspection: Inspection, division: SplitPlan, shortcuts: Sequence[Shortcut] = ()) -> list[Notice]:
+def first_notices(inspection: Inspection, plan: SplitPlan, shortcuts: Sequence[Shortcut] = ()) -> list[Notice]:
     """Return the notices on images and splits that are known before training."""
     notices = list(inspection.notices)
     notices += [_shortcut_notice(shortcut) for shortcut in shortcuts if shortcut.notable and shortcut.outside]
-    if division.leaking:
-        notices.append(notice("SB201", share=division.leaking))
-    notices += _missing_classes(inspection, division)
+    if plan.leaking:
+        notices.append(notice("SB201", share=plan.leaking))
+    notices += _missing_classes(inspection, plan)
     if inspection.skipped:
         notices.append(notice("SB101", count=len(inspection.skipped)))
     return notices
 
 
-def _missing_classes(inspection: Inspection, division: SplitPlan) -> list[Notice]:
-    labels = np.array([image.sample.label for image in inspection.images])
-    gone: dict[str, set[str]] = {}
-    for split in division.splits.values():
-        for part in ("training", "validation", "test"):
-            rows = split.train if part == "training" else getattr(split, part)
-            gone.setdefault(part, set()).update(set(inspection.classes) - set(labels[rows]))
-    return [notice("SB202", part=part, names=", ".join(sorted(names))) for part, names in gone.items() if names]
+def _missing_classes(inspection: Inspection, plan: SplitPlan) -> list[Notice]:
+    every = set(range(len(inspection.classes)))
+    gone: dict[str, set[int]] = {}
+    for split in plan.splits.values():
+        for part, rows in (("training", split.train), ("validation", split.validation), ("test", split.test)):
+            gone.setdefault(part, set()).update(every - set(inspection.labels[rows].tolist()))
+    return [
+        notice("SB202", part=part, names=", ".join(inspection.classes[label] for label in sorted(labels)))
+        for part, labels in gone.items()
+        if labels
+    ]
 
 
 def _shortcut_notice(shortcut: Shortcut) -> Notice:
-    facts = f" {' '.join(shortcut.facts)}" if shortcut.facts else ""
     return notice(
         "SB103",
         attribute=shortcut.attribute,
         accuracy=shortcut.accuracy,
         majority=shortcut.majority,
-        facts=facts,
+        facts=f" {' '.join(shortcut.facts)}" if shortcut.facts else "",
     )
+
+
+def weights_notices(inputs: RunInputs) -> list[Notice]:
+    """Return a notice on each ensemble of which some, but not all, networks have random weights."""
+    mixed = [name for name, kind in inputs.weights.items() if kind == "mixed"]
+    notices = []
+    for experiment in {found.backbone: found for found in inputs.experiments if found.backbone in mixed}.values():
+        random = [name for name in experiment.networks if inputs.origins[name].kind == "random"]
+        if random:
+            notices.append(notice("SB302", name=experiment.backbone, parts=", ".join(random)))
+    return notices
+
+
+def unlabelled_notices(inputs: RunInputs) -> list[Notice]:
+    """Return notices on pseudo-labels; none without `--unlabelled`."""
+    found = inputs.found
+    if found is None:
+        return []
+    notices = [notice("SB105", count=len(found.images), confidence=inputs.options.confidence)]
+    if found.skipped:
+        path, reason = found.skipped[0]
+        notices.append(notice("SB104", count=len(found.skipped), path=path, reason=reason))
+    return notices
 
 
 def write_skipped(path: Path, inspection: Inspection) -> None:

@@ -1,8 +1,10 @@
-"""Jobs one behind the other, the next one getting ready while the present one computes.
+"""Scheduler of a run's jobs: how many workers are alive at once, and which one may extract features.
 
 A worker spends seconds on importing, building and converting, and again on saving and verifying, mostly on one core.
-Only seeing the images keeps every core busy: that is done by one worker at a time. One gets ready meanwhile, and one
-that has seen its images trains heads, saves and verifies.
+Extraction alone keeps every core busy, so one worker at a time does it, while others get ready or train heads.
+
+Another scheduler, on a cluster for example, needs only this interface:
+run_jobs(jobs, results, on_event) -> failures; every job is complete in itself (`Job.data`), events go to `on_event`.
 """
 
 from __future__ import annotations
@@ -10,10 +12,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
+from steelbench.files import write_json
 from steelbench.machine import total_memory_gib
-from steelbench.runs.jobs import Event, Job
+from steelbench.records import RunKey
+from steelbench.runs.jobs import DATA_FILE, Event, Job
 from steelbench.runs.worker_process import Workers, run_job
 
 # A worker holds 1 to 3 GiB; a machine with less memory than this has two at a time instead of three.
@@ -21,72 +27,70 @@ THREE_FROM_GIB = 12
 
 
 def most_alive() -> int:
-    """How many workers may be alive on this machine."""
+    """Return how many workers may be alive on this machine."""
     return 3 if total_memory_gib() >= THREE_FROM_GIB else 2
 
 
-class _Stages:
-    """How far one job is, for those that wait for it."""
+class Turns:
+    """A lock that is taken first come, first served: entering draws a ticket and waits until it is called."""
 
     def __init__(self) -> None:
-        self.computing, self.extracted, self.ended = (threading.Event() for _ in range(3))
+        self.changed, self.drawn, self.called = threading.Condition(), 0, 0
 
-    def reach(self, kind: str) -> None:
-        """A job that has ended has passed every stage."""
-        if kind in ("computing", "ended"):
-            self.computing.set()
-        if kind in ("extracted", "ended"):
-            self.computing.set()
-            self.extracted.set()
-        if kind == "ended":
-            self.ended.set()
+    def __enter__(self) -> Self:
+        with self.changed:
+            ticket, self.drawn = self.drawn, self.drawn + 1
+            self.changed.wait_for(lambda: self.called == ticket)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.changed:
+            self.called += 1
+            self.changed.notify_all()
 
 
-def run_jobs(jobs: Sequence[Job], results: Path, on_event: Callable[[Job, Event], None]) -> dict[str, str]:
-    """Run all jobs; returns the reason of failure by run name.
+def run_jobs(jobs: Sequence[Job], results: Path, on_event: Callable[[Job, Event], None]) -> dict[RunKey, str]:
+    """Run all jobs, started in order, each in a worker process of its own.
 
     Args:
-        jobs: in order.
+        jobs: of one run: they share their data.
         results: the results folder.
         on_event: called with every event, by one thread at a time.
+
+    Returns:
+        The reason of every run that failed.
     """
-    alive, before = most_alive(), _Stages()
-    before.reach("ended")
-    # A job has `alive` others before it in this list, which for the first ones have ended before they began.
-    stages = [*[before] * alive, *(_Stages() for _ in jobs)]
-    speaking, workers = threading.Lock(), Workers()
+    if not jobs:
+        return {}
+    data = results / "unfinished" / DATA_FILE
+    write_json(data, jobs[0].data)
+    speaking, turns, workers = threading.Lock(), Turns(), Workers()
 
-    def one(number: int) -> dict[str, str]:
-        window = stages[number : number + alive + 1]
-        *earlier, own = window
-        window[-3].computing.wait()
-        window[0].ended.wait()
+    def run(job: Job) -> dict[RunKey, str]:
+        # The turn ends when the worker has extracted, or with the worker.
+        with ExitStack() as turn:
 
-        def turn() -> None:
-            # Of all, not only of the last: that one may have failed while another still computes.
-            for stage in earlier:
-                stage.extracted.wait()
-            own.reach("computing")
+            def hear(event: Event) -> None:
+                if event.kind == "extracted":
+                    turn.close()
+                with speaking:
+                    on_event(job, event)
 
-        def hear(event: Event) -> None:
-            if event.kind == "extracted":
-                own.reach("extracted")
-            with speaking:
-                on_event(jobs[number], event)
+            return run_job(job, results, hear, lambda: turn.enter_context(turns), workers)
 
-        try:
-            return run_job(jobs[number], results, hear, turn, workers)
-        finally:
-            own.reach("ended")
-
-    failures: dict[str, str] = {}
-    with ThreadPoolExecutor(max(1, len(jobs))) as pool:
-        futures = [pool.submit(one, number) for number in range(len(jobs))]
-        try:
-            for future in futures:
-                failures |= future.result()
-        except BaseException:
-            # Ctrl-C, or a fault of ours: nobody waits for these any more.
-            workers.end()
-            raise
+    failures: dict[RunKey, str] = {}
+    try:
+        # As many threads as workers may be alive; each waits for its worker.
+        with ThreadPoolExecutor(most_alive()) as pool:
+            futures = [pool.submit(run, job) for job in jobs]
+            try:
+                for future in futures:
+                    failures |= future.result()
+            except BaseException:
+                # Ctrl-C, or a fault of this program: start no other worker, end those that are alive.
+                pool.shutdown(wait=False, cancel_futures=True)
+                workers.end()
+                raise
+    finally:
+        data.unlink(missing_ok=True)
     return failures

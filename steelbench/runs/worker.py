@@ -1,6 +1,6 @@
-"""The process of one backbone, started by the runner.
+"""The worker process of one job: read the job, run it, write events to standard output.
 
-python -m steelbench.runs.worker JOB.json      events as JSON lines on standard output
+python -m steelbench.runs.worker JOB.json      events as JSON lines; started by `worker_process.run_job`
 """
 
 from __future__ import annotations
@@ -10,56 +10,45 @@ import sys
 import threading
 from pathlib import Path
 
-# TensorFlow's chatter belongs on nobody's terminal.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Beside other workers the threads of linear algebra wait for each other: a logistic regression took eight times as long
-# with two of them as with one. Must be said before numpy is there.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import tensorflow as tf
 
 from steelbench.errors import SteelbenchError
-from steelbench.records import read_record
 from steelbench.runs.job_execution import Worker
-from steelbench.runs.jobs import Event, Job
+from steelbench.runs.jobs import Event, read_job
 
 
 def _listen_to_parent() -> threading.Event:
-    """The parent's word that it is our turn; its end, which closes our standard input, is ours, too."""
+    """Return an event that is set when the parent writes to stdin. Exit this process when stdin closes."""
     turn = threading.Event()
 
     def watch() -> None:
-        # Not `sys.stdin`: its lock, held by a thread, would abort the interpreter at the end of a good run.
+        # Not `sys.stdin`: a thread that holds its lock makes the interpreter abort at the end of a good run.
         while os.read(0, 64):
             turn.set()
-        # Nobody would read what we go on to write.
+        # The parent is gone, so stop.
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
     return turn
 
 
-def _wait(turn: threading.Event) -> None:
-    turn.wait()
-
-
 def main() -> None:
     """Run the job named on the command line."""
     turn = _listen_to_parent()
-    # Whatever a library prints goes to the log; standard output is for events alone.
+    # Libraries that print write to the log, as standard error does; standard output is for events alone.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
     def emit(event: Event) -> None:
         events.write(event.model_dump_json() + "\n")
 
-    job = read_record(Path(sys.argv[1]), Job)
+    job = read_job(Path(sys.argv[1]))
     tf.config.experimental.enable_op_determinism()
     try:
-        Worker(job, emit, lambda: _wait(turn)).run()
+        Worker(job, emit, turn.wait).run()
     except SteelbenchError as error:
         for task in job.tasks:
-            emit(Event(kind="failed", text=str(error), step=task.run_name))
+            emit(Event(kind="failed", run=task.key.run_name, text=str(error)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Workers: one process for each job, its events, its log, its end."""
+"""Start the worker process of one job, pass on its events, and tell why runs of it failed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from pydantic import ValidationError
 
 import steelbench
 from steelbench.files import write_json
+from steelbench.models.tensorflow_startup import QUIET
+from steelbench.records import RunKey
 from steelbench.runs.jobs import Event, Job
 
 ENVIRONMENT = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",
+    **QUIET,
     "PYTHONHASHSEED": "0",
-    # Large activations come and go with every batch; in huge pages the kernel hands them out in a fraction of the time
-    # (Xception's fresh statistics: 42 s without, 24 s with). Other systems ignore it.
+    # Several workers with a thread pool of linear algebra each wait for each other's threads: with two of them a
+    # logistic regression took eight times as long as with one.
+    "OPENBLAS_NUM_THREADS": "1",
+    # Large activations are allocated and freed with every batch; in huge pages the kernel does that in a fraction of
+    # the time (statistics of Xception with random weights: 42 s without, 24 s with). Other systems ignore it.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     # Files are written under another name and renamed; a lock adds nothing and does not work on some network disks.
     "HDF5_USE_FILE_LOCKING": "FALSE",
@@ -29,31 +34,31 @@ ENVIRONMENT = {
 
 
 def worker_environment() -> dict[str, str]:
-    """What a worker sees: ours, then the user's, and where this steelbench lies."""
+    """Return a worker's environment: `ENVIRONMENT`, overruled by the user's, and the path of this package."""
     places = [str(Path(steelbench.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     return {**ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
 class Workers:
-    """The processes that are alive, so that they can be ended together."""
+    """The worker processes that are alive, so that they can be ended together."""
 
     def __init__(self) -> None:
         self.ended, self.alive, self.lock = False, set[subprocess.Popen[bytes]](), threading.Lock()
 
     def add(self, process: subprocess.Popen[bytes]) -> None:
-        """Count a process in; one that comes too late is ended at once."""
+        """Add a process; kill it at once if `end` was called before."""
         with self.lock:
             self.alive.add(process)
             if self.ended:
                 process.kill()
 
     def remove(self, process: subprocess.Popen[bytes]) -> None:
-        """It has ended by itself."""
+        """Remove a process that has ended by itself."""
         with self.lock:
             self.alive.discard(process)
 
     def end(self) -> None:
-        """End all."""
+        """Kill all."""
         with self.lock:
             self.ended = True
             for process in self.alive:
@@ -64,37 +69,29 @@ def run_job(
     job: Job,
     results: Path,
     on_event: Callable[[Event], None],
-    wait_for_turn: Callable[[], None],
+    wait_for_turn: Callable[[], object],
     workers: Workers,
-) -> dict[str, str]:
-    """Run one job to its end.
+) -> dict[RunKey, str]:
+    """Run one job in a process of its own, to its end.
 
     Args:
-        job: what to do.
-        results: the results folder; the worker's log is kept there until it has ended well.
+        job: the job; its data are in the file already (`run_jobs` writes it).
+        results: the results folder; the worker's log is kept there if a run fails.
         on_event: called with every event of the worker.
-        wait_for_turn: returns when the worker may see images.
-        workers: where the process is counted in.
+        wait_for_turn: returns when the worker may extract features.
+        workers: the process is added to it.
 
     Returns:
-        The reason of failure by run name, for every task that did not finish.
+        The reason of failure of every run that did not finish.
     """
-    folder = results / "unfinished"
-    label = "-".join([job.backbone, *(str(part.image_size) for part in job.parts)])
-    if job.homogenize != "none" and job.tasks:
-        label += f"-s{job.tasks[0].seed}-f{job.tasks[0].fold}"
-    path, log = folder / f"{label}.job.json", folder / f"{label}.log"
+    folder, name = results / "unfinished", _file_name(job)
+    path, log = folder / f"{name}.job.json", folder / f"{name}.log"
     write_json(path, job)
-    open_tasks = {task.run_name for task in job.tasks}
-    failures: dict[str, str] = {}
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(
-            # -P: a file such as random.py in the folder that the user happens to stand in is none of ours.
-            [sys.executable, "-P", "-m", "steelbench.runs.worker", str(path)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment(),
-        ) as process,
-    ):  # fmt: skip
+    running = {task.key.run_name: task.key for task in job.tasks}
+    failures: dict[RunKey, str] = {}
+    # -P: Python must not import a file such as random.py from the current folder.
+    command = [sys.executable, "-P", "-m", "steelbench.runs.worker", str(path)]
+    with log.open("wb") as errors, _start(command, errors) as process:
         workers.add(process)
         for line in cast(IO[bytes], process.stdout):
             try:
@@ -103,31 +100,46 @@ def run_job(
                 continue
             if event.kind == "ready":
                 wait_for_turn()
-                _tell(process)
-            if event.kind == "failed":
-                failures[event.step] = event.text
+                _give_turn(process)
             if event.kind in ("done", "failed"):
-                open_tasks.discard(event.text if event.kind == "done" else event.step)
+                key = running.pop(event.run, None)
+                if key and event.kind == "failed":
+                    failures[key] = event.text
             on_event(event)
         code = process.wait()
         workers.remove(process)
-    for name in sorted(open_tasks):
-        failures[name] = _ending(code, log)
+    failures |= {key: _ending(code, log) for key in running.values()}
     if not failures:
         log.unlink(missing_ok=True)
     path.unlink(missing_ok=True)
     return failures
 
 
-def _tell(process: subprocess.Popen[bytes]) -> None:
+def _file_name(job: Job) -> str:
+    """Return a name that no other job of the run has."""
+    name = "-".join([job.backbone, *(str(part.image_size) for part in job.parts)])
+    if job.homogenize != "none" and job.tasks:
+        name += f"-s{job.tasks[0].key.seed}-f{job.tasks[0].key.fold}"
+    # Windows takes no colon in a file's name, and `hub:PRESET` has one.
+    return name.replace(":", "_")
+
+
+def _start(command: list[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment()
+    )
+
+
+def _give_turn(process: subprocess.Popen[bytes]) -> None:
     pipe = cast(IO[bytes], process.stdin)
-    # It may have died while it waited; its end is told by its exit code.
+    # If it died while it waited, its exit code says so later.
     with contextlib.suppress(BrokenPipeError):
         pipe.write(b"go\n")
         pipe.flush()
 
 
 def _ending(code: int, log: Path) -> str:
+    """Return why a process ended before its time, by its exit code and its log."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     last = lines[-1][:300] if lines else "no message"
     if code < 0:

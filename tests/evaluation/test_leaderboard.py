@@ -9,17 +9,18 @@ from scipy import stats
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.leaderboard import COLUMNS, assemble
+from steelbench.evaluation.outcome import RunOutcome
 from steelbench.evaluation.predictions import write_predictions
 from steelbench.files import write_json
-from steelbench.records import DatasetSummary, Notice, RunRecord, SplitSummary
+from steelbench.records import Notice, RunKey, RunRecord
 
 CLASSES = ["=sum(1)", 'a,"b" <i>', "rißig"]
 IMAGES = 45
-DATASET = DatasetSummary(name="steel", images=IMAGES)
+DATASET = {"name": "steel", "images": IMAGES}
 
 
 def split_of(seeds, folds):
-    return SplitSummary(seeds=seeds, folds=folds)
+    return {"kind": "grouped", "seeds": seeds, "folds": folds}
 
 
 def write_run(results, name, *, seed=0, fold=0, folds=1, wrong=0.2, validation=0.5, steps=None, **more):
@@ -33,7 +34,7 @@ def write_run(results, name, *, seed=0, fold=0, folds=1, wrong=0.2, validation=0
     probabilities[range(len(test)), guess] = 0.8
     fields = {
         "settings": {}, "fingerprint": "f", "classes": CLASSES, "n_train": 9, "n_validation": 9, "n_test": len(test),
-        "image_size": 32, "weights": {"kind": "imagenet"}, "engine": "keras", "precision": "float32", "params": 7,
+        "image_size": 32, "weights": {"kind": "random"}, "engine": "keras", "precision": "float32", "params": 7,
         "metrics": {part: {"accuracy": validation} for part in ("train", "validation", "test")},
         "seconds": steps or {"fit": 1.0},
     } | more  # fmt: skip
@@ -46,7 +47,8 @@ def write_run(results, name, *, seed=0, fold=0, folds=1, wrong=0.2, validation=0
 
 
 def assembled(results, seeds=1, folds=1, failures=None, notices=()):
-    return assemble(results, DATASET, split_of(seeds, folds), failures or {}, notices, {"vgg19": "imagenet"})
+    weights = {"vgg19": "imagenet", "hub:x": "preset"}
+    return assemble(results, RunOutcome(DATASET, split_of(seeds, folds), failures or {}, list(notices), weights))
 
 
 def read_lines(results, name, seed=None):
@@ -138,7 +140,10 @@ def test_rows_are_sorted_best_first_and_failed_ones_last_with_their_reason(tmp_p
     write_run(tmp_path, "xception-softmax", wrong=0.0)
     write_run(tmp_path, "none-majority", wrong=0.7)
     write_run(tmp_path, "resnet50-softmax", wrong=0.0)
-    failures = {"resnet50-softmax-s0-f0": 'OSError: a, "b"\nand more', "vgg19-linear-c.s=2-s0-f0": "it died"}
+    failures = {
+        RunKey(backbone="resnet50", method="softmax"): 'OSError: a, "b"\nand more',
+        RunKey(backbone="vgg19", method="linear", variant="c.s=2"): "it died",
+    }
 
     summary = assembled(tmp_path, failures=failures)
 
@@ -150,7 +155,7 @@ def test_rows_are_sorted_best_first_and_failed_ones_last_with_their_reason(tmp_p
     with (tmp_path / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     assert [f"{line['backbone']}-{line['method']}" for line in lines] == [name[: name.rindex("-c")] if "-c" in name else name for name in names]  # noqa: E501 # fmt: skip
-    assert lines[3]["reason"] == failures["resnet50-softmax-s0-f0"] and lines[3]["accuracy"] == ""
+    assert lines[3]["reason"] == 'OSError: a, "b"\nand more' and lines[3]["accuracy"] == ""
 
 
 def test_a_row_with_missing_runs_is_failed_and_says_how_many(tmp_path):
@@ -163,11 +168,18 @@ def test_a_row_with_missing_runs_is_failed_and_says_how_many(tmp_path):
 
 
 def test_several_failures_of_a_row_are_counted_and_the_first_is_told(tmp_path):
-    failures = {f"vgg19-softmax-s0-f{fold}": f"reason {fold}" for fold in range(3)}
+    failures = {RunKey(backbone="vgg19", method="softmax", fold=fold): f"reason {fold}" for fold in range(3)}
 
     row = assembled(tmp_path, folds=3, failures=failures).rows[0]
 
     assert row.reason == "3 runs failed, vgg19-softmax-s0-f0: reason 0"
+
+
+def test_a_row_that_failed_keeps_the_backbone_as_the_user_named_it_and_its_weights(tmp_path):
+    row = assembled(tmp_path, failures={RunKey(backbone="hub:x", method="knn", variant="k-s9"): "it died"}).rows[0]
+
+    assert (row.name, row.backbone, row.method, row.variant) == ("hub_x-knn-k-s9", "hub:x", "knn", "k-s9")
+    assert row.weights == "preset"
 
 
 def test_what_runs_of_a_backbone_share_is_counted_once_and_the_rest_added(tmp_path):
@@ -218,7 +230,7 @@ def test_rows_are_held_against_the_best_one_the_majority_class_is_not(tmp_path):
     write_run(tmp_path, "none-hog", wrong=0.9)
     write_run(tmp_path, "none-majority", wrong=0.7)
 
-    summary = assembled(tmp_path, failures={"resnet50-softmax-s0-f0": "it died"})
+    summary = assembled(tmp_path, failures={RunKey(backbone="resnet50", method="softmax"): "it died"})
 
     assert {row.name: row.tied for row in summary.rows} == {
         "vgg19-softmax": True, "xception-softmax": True, "none-hog": False, "none-majority": None,
@@ -227,7 +239,7 @@ def test_rows_are_held_against_the_best_one_the_majority_class_is_not(tmp_path):
     hog = next(row for row in summary.rows if row.method == "hog")
     errors = round(hog.n_test * (1 - hog.accuracy))
     assert hog.p_value == pytest.approx(2 * stats.binomtest(errors, errors, 0.5).pvalue)
-    assert summary.judgement.best == "vgg19-softmax"
+    assert summary.judgement["best"] == "vgg19-softmax"
     with (tmp_path / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
         told = {line["method"] + line["backbone"]: line for line in csv.DictReader(file)}
     assert [told[key]["tied"] for key in ("softmaxvgg19", "hognone", "majoritynone")] == ["true", "false", ""]

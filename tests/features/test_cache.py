@@ -263,6 +263,38 @@ def test_a_process_that_died_locks_nobody_out(tmp_path):
     assert found == [[]]
 
 
+MEASURED = {"difference": 1e-6, "images_per_second": 50.0}
+
+
+def test_measurements_are_kept_for_other_processes_and_added_to(tmp_path):
+    store = space(tmp_path)
+    assert store.measurements() == {}
+
+    store.write_measurements(MEASURED)
+    space(tmp_path).write_measurements({"images_per_second": 60.0, "memory_gib": None})
+
+    assert store.measurements() == {**MEASURED, "images_per_second": 60.0, "memory_gib": None}
+
+
+def test_measurements_of_an_older_cache_are_read_until_there_are_newer_ones(tmp_path):
+    store = add(tmp_path, range(2))
+    (store.folder / "check.json").write_text(json.dumps(MEASURED))
+    assert store.measurements() == spaces(tmp_path)[0].measurements == MEASURED
+
+    store.write_measurements({"images_per_second": 60.0})
+
+    assert store.measurements() == {**MEASURED, "images_per_second": 60.0}
+    assert have(tmp_path, range(2)) == [0, 1]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_damaged_measurements_are_none(tmp_path, text):
+    store = add(tmp_path, [0])
+    (store.folder / "extraction.json").write_text(text)
+
+    assert store.measurements() == {}
+
+
 def test_figures_of_the_spaces(tmp_path):
     add(tmp_path, range(5))
     add(tmp_path, range(5, 7))

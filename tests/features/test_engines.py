@@ -127,7 +127,9 @@ def test_engine_that_cannot_be_opened_is_replaced_by_keras_and_told(small, monke
         raise RuntimeError("no such operation")
 
     monkeypatch.setattr(engines, "open_broken", open_broken, raising=False)
-    monkeypatch.setitem(ENGINES, "broken", dataclasses.replace(ENGINES["keras"], open="open_broken"))
+    monkeypatch.setitem(
+        ENGINES, "broken", dataclasses.replace(ENGINES["keras"], open="steelbench.features.engines:open_broken")
+    )
 
     run, check = checked_engine("broken", small, "float32", images(8))
 
@@ -144,7 +146,9 @@ def test_engine_that_computes_something_else_is_replaced_by_keras(small, monkeyp
         return lambda rows: (wrong(batch) for batch in true(rows))
 
     monkeypatch.setattr(engines, "open_broken", open_broken, raising=False)
-    monkeypatch.setitem(ENGINES, "broken", dataclasses.replace(ENGINES["keras"], open="open_broken"))
+    monkeypatch.setitem(
+        ENGINES, "broken", dataclasses.replace(ENGINES["keras"], open="steelbench.features.engines:open_broken")
+    )
     pixels = images(8)
 
     run, check = checked_engine("broken", small, "float32", pixels)

@@ -12,8 +12,8 @@ from steelbench.experiment import Experiment, Finetune, Knn, RunOptions, Softmax
 from steelbench.models.weight_files import Origin
 from steelbench.records import RunRecord, Summary, read_record
 from steelbench.runs.fingerprint import fingerprint, identity, is_done, sizes_of, weights_record
-from steelbench.runs.preparation import prepare
-from steelbench.runs.run import _jobs
+from steelbench.runs.make_jobs import make_data, make_jobs
+from steelbench.runs.preparation import prepare, split_and_audit
 
 ONE, TWO = "mobilenet_v2", "mobilenet_v2_035"
 BOTH = f"{ONE}+{TWO}"
@@ -78,29 +78,33 @@ def test_other_weights_of_one_part_are_told(tmp_path):
         is_done(experiment, options, identity(experiment, options, origins("new"), CONFIG))
 
 
+def jobs_of(options, experiments):
+    inputs = prepare(options, experiments, "", lambda *_: None)
+    plan = split_and_audit(inputs, lambda *_: None).plan
+    return make_jobs(inputs.experiments, inputs, make_data(inputs, plan))
+
+
 def test_a_job_tells_the_parts_and_a_single_backbone_is_its_own(steel, tmp_path):
     wanted = [Experiment(backbone=name, method=Knn()) for name in (TWO, "vgg19+xception")]
     options = RunOptions(data=str(steel), results=tmp_path, weights="random")
-    ready = prepare(options, wanted, "", lambda *_: None)
 
-    single, ensemble = _jobs(ready, ready.everything)
+    single, ensemble = jobs_of(options, wanted)
 
-    assert single.ensemble == [] and [part.backbone for part in single.parts] == [TWO]
-    assert single.origin == {"kind": "random", "file": "", "md5": "", "path": ""}
-    assert ensemble.image_size == 299
+    assert [part.backbone for part in single.parts] == [TWO] and single.backbone == TWO
+    origin = {"kind": "random", "file": "", "md5": "", "path": ""}
+    assert all(part.origin == origin for job in (single, ensemble) for part in job.parts)
+    assert (ensemble.backbone, ensemble.image_size) == ("vgg19+xception", 299)
     assert [(part.backbone, part.image_size) for part in ensemble.parts] == [("vgg19", 224), ("xception", 299)]
-    assert all(part.origin == single.origin for part in ensemble.parts)
     alone = ensemble.alone(ensemble.parts[0])
-    assert (alone.backbone, alone.image_size, alone.ensemble) == ("vgg19", 224, [])
+    assert (alone.backbone, alone.image_size, alone.parts) == ("vgg19", 224, ensemble.parts[:1])
 
 
 def test_brightness_of_a_job_without_tasks_goes_by_the_first_split(steel, tmp_path):
     options = RunOptions(data=str(steel), results=tmp_path, weights="random", homogenize="global", seeds=2)
-    ready = prepare(options, [Experiment(backbone=TWO, method=Knn())], "", lambda *_: None)
-    first, second = _jobs(ready, ready.everything)
+    first, second = jobs_of(options, [Experiment(backbone=TWO, method=Knn())])
 
-    assert second.own_split.train.tolist() == second.splits[1].train
-    assert first.model_copy(update={"tasks": []}).own_split.train.tolist() == first.splits[0].train
+    assert second.own_split.train.tolist() == second.data.splits[1].train
+    assert first.model_copy(update={"tasks": []}).own_split.train.tolist() == first.data.splits[0].train
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,7 @@ def test_methods_on_frozen_features_are_not_refused(steel, tmp_path):
 
     ready = prepare(options, [Experiment(backbone=BOTH, method=method) for method in methods], "", lambda *_: None)
 
-    assert len(ready.everything) == 3 and set(ready.origins) == {ONE, TWO}
+    assert len(ready.experiments) == 3 and set(ready.origins) == {ONE, TWO}
     assert Finetune().on_images and ready.weights == {BOTH: "random"}
 
 
@@ -136,7 +140,7 @@ def test_a_part_without_training_in_an_ensemble_is_told(steel, tmp_path, monkeyp
     monkeypatch.setattr("steelbench.runs.preparation.resolve", lambda name, *_: origins[name])
     monkeypatch.setattr(
         "steelbench.runs.run.run_jobs",
-        lambda jobs, *_: {task.run_name: "it did not feel like it" for job in jobs for task in job.tasks},
+        lambda jobs, *_: {task.key: "it did not feel like it" for job in jobs for task in job.tasks},
     )
 
     assert run(steel, tmp_path / "r", "--methods", "knn") == 1

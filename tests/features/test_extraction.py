@@ -2,6 +2,7 @@
 
 import hashlib
 import multiprocessing
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -10,7 +11,8 @@ import pytest
 
 from steelbench.data.images import UnreadableImageError
 from steelbench.features.cache import FeatureStore
-from steelbench.features.extraction import Source, batches, extract
+from steelbench.features.extraction import batches, extract
+from steelbench.features.spec import ImageRef
 
 SIZE, BATCH = 16, 4
 ENCODER = SimpleNamespace(get_layer=lambda name: {"resizing": SimpleNamespace(height=SIZE)}[name])
@@ -40,19 +42,19 @@ def colour(path):
     return cv2.imread(str(path))[0, 0, ::-1].astype(np.float32)
 
 
-def source(path):
-    return Source(path, hashlib.sha256(path.read_bytes()).hexdigest())
+def reference(path):
+    return ImageRef(path=str(path), digest=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def pictures(folder, seeds):
-    return [source(picture(folder, f"{seed}.png", seed)) for seed in seeds]
+    return [reference(picture(folder, f"{seed}.png", seed)) for seed in seeds]
 
 
-def look(cache, sources, **options):
-    """Extract; returns the batches that the engine saw and the features of the sources, in their order."""
-    run, space = Counting(), FeatureStore(cache, "tiny", 3, {})
-    extract(sources, space, ENCODER, run, BATCH, **options)
-    return run.batches, space.gather([item.digest for item in sources])
+def look(cache, images, **options):
+    """Extract; returns the batches that the engine saw and the features of the images, in their order."""
+    engine, store = Counting(), FeatureStore(cache, "tiny", 3, {})
+    extract(images, store, root=Path(), encoder=ENCODER, compute=engine, batch=BATCH, **options)
+    return engine.batches, store.gather([image.digest for image in images])
 
 
 def test_features_come_in_the_order_of_the_sources(tmp_path):
@@ -101,9 +103,8 @@ def test_renamed_images_are_not_computed_again(tmp_path):
     sources = pictures(tmp_path / "data", range(5))
     _, before = look(tmp_path / "cache", sources)
     (tmp_path / "data").rename(tmp_path / "moved")
-    moved = [source(item.path.rename(item.path.with_stem(f"new{i}"))) for i, item in enumerate(
-        Source(tmp_path / "moved" / item.path.name, item.digest) for item in sources
-    )]  # fmt: skip
+    files = [tmp_path / "moved" / Path(item.path).name for item in sources]
+    moved = [reference(file.rename(file.with_stem(f"new{i}"))) for i, file in enumerate(files)]
 
     seen, after = look(tmp_path / "cache", moved)
 
@@ -113,7 +114,7 @@ def test_renamed_images_are_not_computed_again(tmp_path):
 
 def test_changed_image_under_an_old_name_is_computed(tmp_path):
     look(tmp_path / "cache", pictures(tmp_path / "data", range(5)))
-    changed = source(picture(tmp_path / "data", "2.png", 77))
+    changed = reference(picture(tmp_path / "data", "2.png", 77))
 
     seen, found = look(tmp_path / "cache", [changed])
 
@@ -122,7 +123,7 @@ def test_changed_image_under_an_old_name_is_computed(tmp_path):
 
 
 def test_copies_are_computed_once(tmp_path):
-    sources = [source(picture(tmp_path / str(copy), "a.png", 1)) for copy in range(9)]
+    sources = [reference(picture(tmp_path / str(copy), "a.png", 1)) for copy in range(9)]
 
     seen, found = look(tmp_path / "cache", sources)
 
@@ -141,7 +142,7 @@ def test_progress_ends_at_the_images_that_were_missing(tmp_path):
 
 def test_what_was_computed_before_a_failure_is_kept(tmp_path):
     sources = pictures(tmp_path / "data", range(40))
-    sources[36].path.write_bytes(b"broken since")
+    Path(sources[36].path).write_bytes(b"broken since")
 
     with pytest.raises(UnreadableImageError):
         look(tmp_path / "cache", sources)
@@ -194,9 +195,9 @@ class Logging(Counting):
 def extract_when_told(sources, cache, log, out, ready, go):
     ready.release()
     go.wait(60)
-    space = FeatureStore(cache, "tiny", 3, {})
-    extract(sources, space, ENCODER, Logging(log), BATCH)
-    np.save(out, space.gather([item.digest for item in sources]))
+    store = FeatureStore(cache, "tiny", 3, {})
+    extract(sources, store, root=Path(), encoder=ENCODER, compute=Logging(log), batch=BATCH)
+    np.save(out, store.gather([item.digest for item in sources]))
 
 
 def test_two_runs_at_once_share_the_work(tmp_path):

@@ -23,20 +23,22 @@ from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
 from steelbench.features import cache
-from steelbench.features.extraction import Source, extract
+from steelbench.features.extraction import extract
+from steelbench.features.spec import ImageRef
 
 cache.SHARD_SECONDS = 0.02
 encoder = SimpleNamespace(get_layer=lambda name: SimpleNamespace(height=16))
 
-def run(batches):
+def compute(batches):
     for batch in batches:
         time.sleep(0.01)
         yield np.stack([np.resize(image.ravel(), {DIM}) for image in batch])
 
-sources = [Source(path, hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(Path(sys.argv[1]).iterdir())]
-space = cache.FeatureStore(Path(sys.argv[2]), "tiny", {DIM}, {{}})
+files = sorted(Path(sys.argv[1]).iterdir())
+images = [ImageRef(path=str(file), digest=hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+store = cache.FeatureStore(Path(sys.argv[2]), "tiny", {DIM}, {{}})
 print("ready", flush=True)
-print(extract(sources, space, encoder, run, 4))
+print(extract(images, store, root=Path(), encoder=encoder, compute=compute, batch=4))
 """
 
 

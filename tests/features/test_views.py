@@ -2,13 +2,20 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
 from steelbench.cli.exit import main
 from steelbench.data.augmentation import view
-from steelbench.features import extraction
+from steelbench.data.images import ImageFiles
+from steelbench.features import extraction, frozen_encoder
+from steelbench.features.cache import spaces
+from steelbench.features.extraction import EngineCheck
+from steelbench.features.frozen_encoder import ExtractionContext
+from steelbench.features.spec import ExtractionRequest, ImageRef, Part
 
 CACHE = "STEELBENCH_CACHE"
 
@@ -64,14 +71,38 @@ def test_views_are_computed_once_and_other_numbers_follow(steel, tmp_path, monke
 
 def stored(cache):
     """How many features each of the backbone's spaces holds."""
-    from steelbench.features.cache import spaces
-
     return {space.folder: space.images for space in spaces(cache) if space.backbone == "vgg19"}
 
 
 def first_loss(results):
     with (results / "runs" / "vgg19-supcon-s0-f0" / "history-contrastive.csv").open() as file:
         return next(csv.DictReader(file))["loss"]
+
+
+def test_views_by_a_replaced_engine_are_kept_as_that_engines(tmp_path, monkeypatch):
+    images = [ImageRef(path=f"{name}.png", digest=name, label=0) for name in "ab"]
+    request = ExtractionRequest(
+        images=images, labelled=2, root=tmp_path, cache=tmp_path / "cache", bit_depth=None, engine="openvino",
+        precision="float32", calibration_rows=[], calibration_digest="",
+    )  # fmt: skip
+    for image in images:
+        cv2.imwrite(str(tmp_path / image.path), np.full((16, 16, 3), 100, np.uint8))
+    files, notes = ImageFiles(tmp_path, [image.path for image in images], None), []
+    encoder = SimpleNamespace(output_shape=(None, 3), get_layer=lambda name: SimpleNamespace(height=16))
+    failed = EngineCheck("keras", 0.5, 0.9, "openvino cannot run it")
+    compute = lambda batches: (batch.mean(axis=(1, 2)) for batch in batches)  # noqa: E731
+    monkeypatch.setattr(frozen_encoder, "choose_engine", lambda *_: "openvino")
+    monkeypatch.setattr(frozen_encoder, "encoder_with_weights", lambda *_, **__: encoder)
+    monkeypatch.setattr(frozen_encoder, "digest", lambda encoder: "d")
+    monkeypatch.setattr(frozen_encoder, "checked_engine", lambda *_: (compute, failed))
+    context = ExtractionContext(request, files, lambda *_: None, notes.append, lambda: None)
+    part = Part(backbone="tiny", image_size=16, origin={"kind": "file", "md5": "m"})
+
+    views = frozen_encoder.FrozenEncoder(part, context).views("light", 2)
+
+    assert views.shape == (2, 2, 3) and len(notes) == 1
+    kept = [space.description for space in spaces(tmp_path / "cache") if space.images]
+    assert sorted((space["view"], space["engine"]) for space in kept) == [(0, "keras"), (1, "keras")]
 
 
 def test_what_is_seen_is_the_changed_image(tmp_path, monkeypatch):
@@ -110,9 +141,14 @@ def test_what_is_seen_is_the_changed_image(tmp_path, monkeypatch):
             seen.append(batch)
             yield batch.mean(axis=(1, 2))
 
-    sources = [extraction.Source(tmp_path / name, name) for name in ("a", "b")]
     count = extraction.extract(
-        sources, FeatureStore(), Encoder(), engine, 2, change=lambda image, digest: view("heavy", image, 1, digest)
+        [ImageRef(path=name, digest=name) for name in ("a", "b")],
+        FeatureStore(),
+        root=tmp_path,
+        encoder=Encoder(),
+        compute=engine,
+        batch=2,
+        change=lambda image, digest: view("heavy", image, 1, digest),
     )
 
     assert count == 2 and written == ["a", "b"]

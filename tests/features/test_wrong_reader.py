@@ -18,11 +18,11 @@ def in_this_process(monkeypatch):
     """Jobs run here, where a test can put a wrong reader in."""
 
     def run_job(job, results, on_event, wait_for_turn, workers):
-        failures = {}
+        failures, keys = {}, {task.key.run_name: task.key for task in job.tasks}
 
         def hear(event):
             if event.kind == "failed":
-                failures[event.step] = event.text
+                failures[keys[event.run]] = event.text
             on_event(event)
 
         job_execution.Worker(job, hear, lambda: None).run()

@@ -8,7 +8,7 @@ from steelbench.cli.commands.run import FALLBACK, replace_missing
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, Knn, Softmax
 from steelbench.models import keras_hub
-from steelbench.models.backbones import find_backbone, parts_of
+from steelbench.models.backbones import check_networks, find_backbone
 from steelbench.models.encoder import build_encoder
 from steelbench.models.pretrained import encoder_with_weights
 from steelbench.models.weight_files import Origin, resolve
@@ -67,7 +67,7 @@ def missing(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["hub:", "hub:../x", "hub:A", "hub:a/b", "hub:" + "a" * 101, "hub:.a"])
 def test_a_name_that_could_be_a_path_is_refused(name):
     with pytest.raises(SteelbenchError, match="names no preset"):
-        parts_of(name)
+        check_networks([name])
 
 
 def test_a_preset_becomes_an_encoder_of_plain_keras_layers(played, tmp_path):

@@ -6,24 +6,30 @@ import pytest
 from steelbench.errors import SteelbenchError
 from steelbench.features.cache import FeatureStore
 from steelbench.features.spec import ImageRef, Part
+from steelbench.records import RunKey
 from steelbench.runs import forecast as module
 from steelbench.runs.forecast import forecast
-from steelbench.runs.jobs import Job, SplitRef, Task, Unlabelled
+from steelbench.runs.jobs import Job, RunData, SplitRef, Task, Unlabelled
 
 NAME, DIM = "mobilenet_v2_035", 1280
 WEIGHTS = {"kind": "imagenet", "md5": "abc", "digest": "whatever"}
 
 
-def make_job(cache, images=10, tasks=2, kind="imagenet", **more):
-    task = Task(method="softmax", variant="", seed=0, fold=0, settings={}, fingerprint="f", name="n", run_name="r",
-                offered=True)  # fmt: skip
+def make_job(cache, images=10, tasks=2, kind="imagenet", image_size=32, **more):
+    task = Task(key=RunKey(backbone=NAME, method="softmax"), settings={}, fingerprint="f", offered=True)
     every = list(range(images))
+    data = RunData(
+        root="d",
+        bit_depth=None,
+        classes=["a", "b"],
+        images=[ImageRef(path=f"{i}.png", label=i % 2, digest=f"{i:064}") for i in every],
+        splits=[SplitRef(seed=0, fold=0, train=every, validation=[], test=[])],
+    )
+    origin = {"kind": kind, "md5": "abc" if kind == "imagenet" else ""}
     fields = {
-        "results": "r", "cache": str(cache), "data_root": "d", "bit_depth": None, "backbone": NAME, "image_size": 32,
-        "origin": {"kind": kind, "md5": "abc" if kind == "imagenet" else ""}, "engine": "keras",
-        "precision": "float32", "verify": "sample", "track": False, "classes": ["a", "b"],
-        "images": [ImageRef(path=f"{i}.png", label=i % 2, digest=f"{i:064}") for i in every],
-        "splits": [SplitRef(seed=0, fold=0, train=every, validation=[], test=[])], "tasks": [task] * tasks,
+        "results": "r", "cache": str(cache), "engine": "keras", "precision": "float32", "verify": "sample",
+        "track": False, "parts": [Part(backbone=NAME, image_size=image_size, origin=origin)], "tasks": [task] * tasks,
+        "data": data,
     }  # fmt: skip
     return Job(**{**fields, **more})
 
@@ -35,7 +41,7 @@ def fill(cache, digests, weights, rate=20.0, name=NAME, **more):
     )  # fmt: skip
     with space.locked(), space.writer() as write:
         write(digests, np.zeros((len(digests), DIM), np.float32))
-    space.write_check({"images_per_second": rate, "load_seconds": 7.0, "memory_gib": 1.5})
+    space.write_measurements({"images_per_second": rate, "load_seconds": 7.0, "memory_gib": 1.5})
 
 
 @pytest.fixture(autouse=True)
@@ -85,11 +91,11 @@ def test_another_way_of_computing_does_not_count(tmp_path, other):
 
 def test_fresh_weights_count_only_with_their_calibration(tmp_path):
     job = make_job(tmp_path, kind="random")
-    digests = [image.digest for image in job.images]
+    digests = [image.digest for image in job.data.images]
     fill(tmp_path, digests, {"kind": "random", "calibration": "of other images"})
     assert ask(job, tmp_path).missing == 10
 
-    fill(tmp_path, digests, {"kind": "random", "calibration": job.calibration_digest})
+    fill(tmp_path, digests, {"kind": "random", "calibration": job.data.calibration_digest})
     assert ask(job, tmp_path).missing == 0
 
 
@@ -116,8 +122,8 @@ def test_a_backbone_that_cannot_be_measured_is_told(tmp_path, monkeypatch):
 
 
 def ensemble(job):
-    parts = [Part(backbone=name, image_size=32, origin=job.origin) for name in (NAME, "mobilenet_v2")]
-    return job.model_copy(update={"backbone": f"{NAME}+mobilenet_v2", "ensemble": parts})
+    other = job.parts[0].model_copy(update={"backbone": "mobilenet_v2"})
+    return job.model_copy(update={"parts": [*job.parts, other]})
 
 
 def test_an_ensemble_costs_what_its_parts_do(tmp_path):
@@ -149,7 +155,7 @@ def test_a_network_of_several_jobs_is_measured_once(tmp_path, monkeypatch):
 
     def run_jobs(jobs, results, on_event):
         for job in jobs:
-            started.append((job.backbone, job.ensemble))
+            started.append(job.backbone)
             fill(tmp_path, ["0" * 64], WEIGHTS, name=job.backbone)
 
     monkeypatch.setattr(module, "run_jobs", run_jobs)
@@ -157,14 +163,15 @@ def test_a_network_of_several_jobs_is_measured_once(tmp_path, monkeypatch):
 
     forecast([job, ensemble(job)], tmp_path, lambda job, event: None)
 
-    assert started == [(NAME, []), ("mobilenet_v2", [])]
+    assert started == [NAME, "mobilenet_v2"]
 
 
 def test_images_without_labels_are_to_be_seen_and_heads_are_trained_twice(tmp_path):
     fill(tmp_path, [f"{i:064}" for i in range(10)], WEIGHTS, rate=20.0)
     job = make_job(tmp_path, tasks=1)
     images = [ImageRef(path=f"/u/{i}.png", label=-1, digest=f"{i:064}") for i in range(8, 13)]
-    more = job.model_copy(update={"unlabelled": Unlabelled(images=images, ties=[0] * 10, confidence=0.9)})
+    unlabelled = Unlabelled(images=images, ties=[0] * 10, confidence=0.9)
+    more = job.model_copy(update={"data": job.data.model_copy(update={"unlabelled": unlabelled})})
 
     without, found = ask(job, tmp_path), ask(more, tmp_path)
 

@@ -27,7 +27,7 @@ def played(monkeypatch):
     def run_jobs(jobs, results, on_event):
         for job in jobs:
             for task in job.tasks:
-                asked.append(task.run_name)
+                asked.append(task.key.run_name)
                 finish(job, task, results)
         return {}
 
@@ -36,26 +36,27 @@ def played(monkeypatch):
 
 
 def finish(job, task, results):
-    test = next(ref.test for ref in job.splits if (ref.seed, ref.fold) == (task.seed, task.fold))
-    labels = [job.images[row].label for row in test]
-    probabilities = np.full((len(test), len(job.classes)), 0.01, np.float32)
-    probabilities[range(len(test)), [(label + row % 2) % len(job.classes) for row, label in enumerate(labels)]] = 0.98
-    folder = results / "runs" / task.run_name
-    paths = [job.images[row].path for row in test]
+    key, data = task.key, job.data
+    test = data.split_of(key).test
+    labels = data.labels[test]
+    probabilities = np.full((len(test), len(data.classes)), 0.01, np.float32)
+    probabilities[range(len(test)), [(label + row % 2) % len(data.classes) for row, label in enumerate(labels)]] = 0.98
+    folder = results / "runs" / key.run_name
+    paths = [data.images[row].path for row in test]
     write_predictions(
-        folder / "predictions.csv", paths, [job.classes[label] for label in labels], probabilities, job.classes
+        folder / "predictions.csv", paths, [data.classes[label] for label in labels], probabilities, data.classes
     )
     part = {"accuracy": 0.5, "macro_f1": 0.5, "loss": 1.0}
     if task.offered:
         (results / "models").mkdir(exist_ok=True)
         for suffix in (".h5", ".json"):
-            (results / "models" / f"{task.name}{suffix}").write_text(task.fingerprint)
+            (results / "models" / f"{key.name}{suffix}").write_text(task.fingerprint)
     write_json(
         folder / "result.json",
         RunRecord(
-            backbone=job.backbone, method=task.method, variant=task.variant, seed=task.seed, fold=task.fold,
-            settings=task.settings, fingerprint=task.fingerprint, classes=job.classes, n_train=1, n_validation=1,
-            n_test=len(test), image_size=job.image_size, weights={"kind": job.origin["kind"], "digest": "d"},
+            **key.model_dump(), settings=task.settings, fingerprint=task.fingerprint, classes=data.classes, n_train=1,
+            n_validation=1, n_test=len(test), image_size=job.image_size,
+            weights={"kind": job.parts[0].origin["kind"], "digest": "d"},
             engine="keras", precision=job.precision, params=1, seconds={"fit": 1.0},
             metrics={"train": part, "validation": part, "test": part},
         ),

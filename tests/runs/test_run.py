@@ -31,7 +31,7 @@ def idle(monkeypatch):
     """Workers that all fail at once."""
 
     def run_jobs(jobs, results, on_event):
-        return {task.run_name: "it did not feel like it" for job in jobs for task in job.tasks}
+        return {task.key: "it did not feel like it" for job in jobs for task in job.tasks}
 
     monkeypatch.setattr("steelbench.runs.run.run_jobs", run_jobs)
 

@@ -1,117 +1,229 @@
-"""Jobs one behind the other: one sees images at a time, two or three are alive, failures reach the caller."""
+"""The scheduler: who is alive, who may extract, and in which order. Workers are played; events, no sleeps."""
 
 import threading
-import time
+from contextlib import contextmanager
 
 import pytest
 
+from steelbench.features.spec import ImageRef, Part
+from steelbench.records import RunKey
 from steelbench.runs import scheduler
-from steelbench.runs.jobs import Event, Job
+from steelbench.runs.jobs import Event, Job, RunData, Task
+
+# A test that waits so long has failed; a good one never waits.
+SECONDS = 20
+DATA = RunData(root="d", bit_depth=None, classes=["a"], images=[ImageRef(path="0.png", digest="0")], splits=[])
+
+
+def key(name):
+    return RunKey(backbone=name, method="softmax")
 
 
 def make_job(name):
     return Job(
-        results="r", cache="c", data_root="d", bit_depth=None, backbone=name, image_size=32, origin={"kind": "random"},
-        engine="auto", precision="float32", verify="sample", track=False, classes=["a", "b"], images=[], splits=[],
-        tasks=[],
-    )  # fmt: skip
+        results="r",
+        cache="c",
+        parts=[Part(backbone=name, image_size=32, origin={"kind": "random"})],
+        engine="auto",
+        precision="float32",
+        verify="sample",
+        track=False,
+        tasks=[Task(key=key(name), settings={}, fingerprint="f", offered=True)],
+        data=DATA,
+    )
 
 
-class Log:
-    """Who is alive, and who sees images, at every moment."""
+class Stage:
+    """Play of the workers: each moment of each worker is an event, which tests wait for or hold back.
 
-    def __init__(self):
-        self.lock, self.alive, self.seeing = threading.Lock(), set(), set()
-        self.most_alive = self.most_seeing = 0
-        self.order = []
+    A worker goes through started, asks, extracting, extracted, ended. It stops before each moment that is held back.
+    """
 
-    def change(self, group, name, entering):
-        with self.lock:
-            (group.add if entering else group.discard)(name)
-            self.most_alive = max(self.most_alive, len(self.alive))
-            self.most_seeing = max(self.most_seeing, len(self.seeing))
+    def __init__(self, fail=(), cached=()):
+        self.fail, self.cached = fail, cached
+        self.reached, self.held = {}, {}
+        self.changed = threading.Condition()
+        self.log = []
 
+    def hold(self, name, moment):
+        """Let a worker stop before a moment until the returned event is set."""
+        return self.held.setdefault((name, moment), threading.Event())
 
-def fake_run_job(log, fail=(), cached=()):
-    def run_job(job, results, on_event, wait_for_turn, workers):
+    def wait_for(self, name, moment):
+        with self.changed:
+            assert self.changed.wait_for(lambda: (name, moment) in self.log, SECONDS), (name, moment, self.log)
+
+    def reach(self, name, moment):
+        if (name, moment) in self.held:
+            assert self.held[name, moment].wait(SECONDS), (name, moment)
+        with self.changed:
+            self.log.append((name, moment))
+            self.changed.notify_all()
+
+    def run_job(self, job, results, on_event, wait_for_turn, workers):
         name = job.backbone
-        log.change(log.alive, name, True)
-        time.sleep(0.01)
+        self.reach(name, "started")
         try:
-            if name in fail:
-                return {f"{name}-softmax-s0-f0": "it broke"}
-            if name not in cached:
+            if name in self.fail:
+                return {key(name): "it broke"}
+            if name not in self.cached:
+                self.reach(name, "asks")
                 wait_for_turn()
-                log.order.append(name)
-                log.change(log.seeing, name, True)
-                time.sleep(0.02)
-                log.change(log.seeing, name, False)
+                self.reach(name, "extracting")
+                self.reach(name, "extracted")
             on_event(Event(kind="extracted"))
-            time.sleep(0.03)
             return {}
         finally:
-            log.change(log.alive, name, False)
+            self.reach(name, "ended")
 
-    return run_job
+    def most(self, start, *ends):
+        """The largest number of workers that were between two moments at once."""
+        inside, largest = set(), 0
+        for name, moment in self.log:
+            inside = inside | {name} if moment == start else inside - {name} if moment in ends else inside
+            largest = max(largest, len(inside))
+        return largest
+
+    @property
+    def extracted(self):
+        return [name for name, moment in self.log if moment == "extracting"]
 
 
-@pytest.mark.parametrize("fail", [(), ("b",), ("a", "b"), ("e",)])
-@pytest.mark.parametrize("cached", [(), ("c",), ("a", "d")])
+@pytest.fixture
+def play(monkeypatch, tmp_path):
+    """Runs jobs named by letters in a thread, `most` at once; on leaving they have all ended: (stage, failures)."""
+
+    @contextmanager
+    def start(stage, names, most):
+        monkeypatch.setattr(scheduler, "most_alive", lambda: most)
+        monkeypatch.setattr(scheduler, "run_job", stage.run_job)
+        failures = {}
+        jobs = [make_job(name) for name in names]
+        thread = threading.Thread(
+            target=lambda: failures.update(scheduler.run_jobs(jobs, tmp_path, lambda job, event: None)), daemon=True
+        )
+        thread.start()
+        yield failures
+        thread.join(SECONDS)
+        assert not thread.is_alive(), stage.log
+
+    return start
+
+
 @pytest.mark.parametrize("most", [2, 3])
-def test_one_sees_images_and_few_are_alive(monkeypatch, tmp_path, fail, cached, most):
-    log = Log()
-    monkeypatch.setattr(scheduler, "most_alive", lambda: most)
-    monkeypatch.setattr(scheduler, "run_job", fake_run_job(log, fail, cached))
+@pytest.mark.parametrize(
+    ("fail", "cached"), [((), ()), (("b",), ()), (("a", "b"), ("d",)), (("e",), ("c",)), ((), ("a", "d"))]
+)
+def test_one_extracts_at_a_time_few_are_alive_and_failures_come_back(play, fail, cached, most):
+    stage = Stage(fail, cached)
 
-    failures = scheduler.run_jobs([make_job(name) for name in "abcde"], tmp_path, lambda job, event: None)
+    with play(stage, "abcde", most) as failures:
+        pass
 
-    assert log.order == [name for name in "abcde" if name not in fail and name not in cached]
-    assert log.most_seeing <= 1
-    assert log.most_alive <= most
-    assert failures == {f"{name}-softmax-s0-f0": "it broke" for name in fail}
+    assert sorted(stage.extracted) == [name for name in "abcde" if name not in fail and name not in cached]
+    assert stage.most("extracting", "extracted", "ended") <= 1
+    assert stage.most("started", "ended") <= most
+    assert failures == {key(name): "it broke" for name in fail}
 
 
 @pytest.mark.parametrize("most", [2, 3])
-def test_others_get_ready_or_finish_while_one_computes(monkeypatch, tmp_path, most):
-    log = Log()
-    monkeypatch.setattr(scheduler, "run_job", fake_run_job(log))
-    monkeypatch.setattr(scheduler, "most_alive", lambda: most)
+def test_others_get_ready_while_one_extracts(play, most):
+    stage = Stage()
+    hold = stage.hold("a", "extracted")
 
-    scheduler.run_jobs([make_job(name) for name in "abcd"], tmp_path, lambda job, event: None)
+    with play(stage, "abcd", most):
+        for name in "abcd"[1:most]:
+            stage.wait_for(name, "asks")
+        hold.set()
 
-    assert log.most_alive == most
+    assert stage.most("started", "ended") == most
+
+
+def test_one_that_has_extracted_trains_while_the_next_extracts(play):
+    stage = Stage()
+    hold = stage.hold("a", "ended")
+
+    with play(stage, "ab", 2):
+        stage.wait_for("b", "extracted")
+        assert ("a", "ended") not in stage.log
+        hold.set()
+
+
+class Telling(threading.Condition):
+    """Says when somebody begins to wait: the ticket is drawn by then."""
+
+    def __init__(self):
+        super().__init__()
+        self.waiting = threading.Semaphore(0)
+
+    def wait_for(self, predicate, timeout=None):
+        self.waiting.release()
+        return super().wait_for(predicate, timeout)
+
+
+def test_turns_are_taken_first_come_first_served():
+    turns, order = scheduler.Turns(), []
+    turns.changed = Telling()
+
+    def take(number):
+        with turns:
+            order.append(number)
+
+    threads = [threading.Thread(target=take, args=(number,), daemon=True) for number in range(5)]
+    with turns:
+        assert turns.changed.waiting.acquire(timeout=SECONDS)
+        for thread in threads:
+            thread.start()
+            assert turns.changed.waiting.acquire(timeout=SECONDS)
+        assert order == []
+    for thread in threads:
+        thread.join(SECONDS)
+
+    assert order == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("gib", "most"), [(4, 2), (11.9, 2), (12.1, 3), (64, 3)])
 def test_a_small_machine_has_two_workers_at_a_time(monkeypatch, gib, most):
-    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": int(gib * 2**30 / 4096)}
-    monkeypatch.setattr(scheduler.os, "sysconf", sizes.__getitem__)
+    monkeypatch.setattr(scheduler, "total_memory_gib", lambda: gib)
 
     assert scheduler.most_alive() == most
 
 
 def test_events_come_with_their_job(monkeypatch, tmp_path):
     heard = []
-    monkeypatch.setattr(scheduler, "run_job", fake_run_job(Log()))
+    monkeypatch.setattr(scheduler, "run_job", Stage().run_job)
 
     scheduler.run_jobs([make_job(name) for name in "ab"], tmp_path, lambda job, event: heard.append(job.backbone))
 
-    assert heard == ["a", "b"]
+    assert sorted(heard) == ["a", "b"]
 
 
-def test_a_fault_ends_all_workers(monkeypatch, tmp_path):
-    ended = []
+def test_a_fault_ends_all_workers_and_starts_no_other(monkeypatch, tmp_path):
+    ended, started, told = [], [], threading.Event()
+
+    class Workers(scheduler.Workers):
+        def end(self):
+            ended.append(list(started))
+            told.set()
 
     def run_job(job, results, on_event, wait_for_turn, workers):
-        monkeypatch.setattr(workers, "end", lambda: ended.append(job.backbone))
-        raise RuntimeError("a fault")
+        started.append(job.backbone)
+        if job.backbone == "a":
+            raise RuntimeError("a fault")
+        # Its process would be killed now.
+        assert told.wait(SECONDS)
+        return {}
 
+    monkeypatch.setattr(scheduler, "most_alive", lambda: 2)
+    monkeypatch.setattr(scheduler, "Workers", Workers)
     monkeypatch.setattr(scheduler, "run_job", run_job)
 
     with pytest.raises(RuntimeError, match="a fault"):
-        scheduler.run_jobs([make_job("a")], tmp_path, lambda job, event: None)
-    assert ended == ["a"]
+        scheduler.run_jobs([make_job(name) for name in "abcdef"], tmp_path, lambda job, event: None)
+    assert len(ended) == 1 and set(started) <= {"a", "b", "c"}
+    assert not (tmp_path / "unfinished" / "data.json").exists()
 
 
 def test_no_jobs_are_done_at_once(tmp_path):
     assert scheduler.run_jobs([], tmp_path, lambda job, event: None) == {}
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ import pytest
 
 from steelbench.cli.exit import main
 from steelbench.records import Summary, read_record
+from steelbench.runs.worker_process import worker_environment
 
 pytestmark = pytest.mark.slow
 
@@ -53,8 +54,10 @@ def test_a_worker_that_fails_before_its_first_task_gives_its_error_as_the_reason
 
 def test_linear_algebra_has_one_thread_in_a_worker():
     code = """
-import steelbench.runs.worker, sklearn.linear_model, threadpoolctl
+import numpy, sklearn.linear_model, threadpoolctl
 print(sorted({pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=worker_environment()
+    )
     assert done.stdout.strip() == "[1]"

@@ -1,5 +1,6 @@
 """Workers that die, talk nonsense or stay silent, played by small scripts in the place of Python."""
 
+import csv
 import json
 import os
 import stat
@@ -8,12 +9,13 @@ import sys
 import pytest
 
 from steelbench.cli.exit import main
+from steelbench.models.weight_files import Origin
 from steelbench.records import Summary, read_record
 
 
 @pytest.fixture
 def worker(monkeypatch, tmp_path):
-    """Puts a shell script where the worker's Python would be; `$5` is the job."""
+    """Puts a shell script where the worker's Python would be; `$4` is the job."""
 
     def play(script):
         path = tmp_path / "python"
@@ -22,6 +24,9 @@ def worker(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "executable", str(path))
 
     return play
+
+
+ORIGINS = {"vgg19": Origin("random"), "hub:tiny_x": Origin("preset", "tiny_x.h5", "", "/x")}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +68,7 @@ def test_every_task_of_a_worker_that_ends_early_fails_with_the_reason(steel, tmp
 
 
 def test_a_workers_own_words_about_a_task_are_the_reason_and_the_others_get_its_end(steel, tmp_path, worker):
-    event = json.dumps({"kind": "failed", "step": "vgg19-softmax-s0-f0", "text": "the loss became nan"})
+    event = json.dumps({"kind": "failed", "run": "vgg19-softmax-s0-f0", "text": "the loss became nan"})
     worker(f"echo '{event}'; exit 7")
 
     run(steel, tmp_path / "results")
@@ -81,6 +86,43 @@ def test_one_dead_worker_does_not_stop_the_next_and_its_log_is_kept(steel, tmp_p
     logs = sorted((tmp_path / "results" / "unfinished").glob("*.log"))
     assert [path.read_text() for path in logs] == ["oh dear\n"] * 3
     assert not list((tmp_path / "results" / "unfinished").glob("*.job.json"))
+
+
+def test_a_failed_row_of_a_hub_preset_keeps_its_backbone_and_its_weights(steel, tmp_path, worker, monkeypatch):
+    monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / "cache"))
+    preset = {"image_size": 224, "feature_dim": 8, "params": 9, "scale": [1.0] * 3, "offset": [0.0] * 3}
+    (tmp_path / "cache" / "hub").mkdir(parents=True)
+    (tmp_path / "cache" / "hub" / "tiny_x.json").write_text(json.dumps(preset))
+    (tmp_path / "cache" / "hub" / "tiny_x.h5").touch()
+    worker("exit 4")
+    options = ["--backbones", "hub:tiny_x,vgg19+hub:tiny_x", "--methods", "knn", "--weights", "auto", "--image-size"]
+    monkeypatch.setattr("steelbench.runs.preparation.resolve", lambda name, *_: ORIGINS[name])
+
+    assert main(["run", "--data", str(steel), "--results", str(tmp_path / "results"), *options, "64"]) == 1
+
+    with (tmp_path / "results" / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        failed = [line for line in csv.DictReader(file) if line["status"] == "failed"]
+    assert [(line["backbone"], line["method"], line["weights"]) for line in failed] == [
+        ("hub:tiny_x", "knn", "preset"),
+        ("vgg19+hub:tiny_x", "knn", "mixed"),
+    ]
+
+
+def test_images_and_splits_are_written_once_for_all_jobs(steel, tmp_path, worker):
+    seen = tmp_path / "seen"
+    worker(f'ls "${{4%/*}}" >> {seen}.names; cat "$4" >> {seen}.jobs; cat "${{4%/*}}"/*.json > {seen}.$$.all; exit 9')
+
+    run(steel, tmp_path / "results", "vgg19,xception,resnet50")
+
+    jobs = (tmp_path / "seen.jobs").read_text()
+    assert jobs.count('"backbone": "vgg19"') == 3, "its network, and its two runs"
+    assert "000.png" not in jobs and '"train"' not in jobs
+    snapshots = [path.read_text() for path in tmp_path.glob("seen.*.all")]
+    assert len(snapshots) == 3
+    for text in snapshots:
+        assert text.count('"rows/000.png"') == text.count('"splits"') == 1
+    assert "data.json" in (tmp_path / "seen.names").read_text()
+    assert not (tmp_path / "results" / "unfinished" / "data.json").exists()
 
 
 def test_a_worker_sees_only_its_own_modules_not_those_where_the_user_stands(steel, tmp_path, worker, monkeypatch):

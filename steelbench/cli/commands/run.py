@@ -11,9 +11,10 @@ from typing import Any
 from steelbench.cli.progress import ProgressDisplay
 from steelbench.cli.terminal import say
 from steelbench.errors import SteelbenchError, choose
-from steelbench.experiment import METHODS, Experiment, RunOptions, method_of, parse_assignments, with_fields
+from steelbench.experiment import METHODS, Experiment, RunOptions, networks_of, parse_assignments, with_fields
 from steelbench.models import keras_hub
-from steelbench.models.backbones import BACKBONES, parts_of
+from steelbench.models.backbones import BACKBONES, check_networks
+from steelbench.notices import known_codes, notice
 from steelbench.progress import Progress
 from steelbench.records import Notice, Summary, read_record
 
@@ -50,6 +51,10 @@ def _names(text: str, kind: str, choices: Any, check: Callable[[str], Any]) -> l
     for name in names:
         check(name)
     return list(dict.fromkeys(names))
+
+
+def _backbone(name: str) -> None:
+    check_networks(networks_of(name))
 
 
 def _method(name: str) -> str:
@@ -100,7 +105,7 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
     Raises:
         SteelbenchError: for unknown names, or if nothing is left to run.
     """
-    backbones = _names(request.backbones, "backbone", BACKBONES, parts_of) if request.backbones is not None else None
+    backbones = _names(request.backbones, "backbone", BACKBONES, _backbone) if request.backbones is not None else None
     methods = _names(request.methods, "method", METHODS, _method) if request.methods is not None else None
     if suite is None:
         experiments = [
@@ -113,17 +118,17 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
             experiment
             for experiment in suite
             if (not backbones or experiment.backbone in backbones)
-            and (not methods or method_of(experiment.method) in methods)
+            and (not methods or experiment.method_name in methods)
         ]
         if not experiments:
             raise SteelbenchError("--backbones and --methods leave nothing of the suite; name some that it has.")
-    fields = parse_assignments(request.assignments, [method_of(experiment.method) for experiment in experiments])
+    fields = parse_assignments(request.assignments, [experiment.method_name for experiment in experiments])
     epochs = request.epochs if request.epochs is not None else preset.get("epochs")
     for experiment in experiments:
-        parts_of(experiment.backbone)
+        check_networks(experiment.networks)
     return [
         dataclasses.replace(
-            experiment, method=with_fields(experiment.method, fields.get(method_of(experiment.method), {}), epochs)
+            experiment, method=with_fields(experiment.method, fields.get(experiment.method_name, {}), epochs)
         )
         for experiment in experiments
     ]
@@ -138,20 +143,18 @@ def replace_missing(experiments: Sequence[Experiment], progress: Progress) -> tu
     Raises:
         SteelbenchError: if there is no such preset.
     """
-    parts = [part for experiment in experiments for part in parts_of(experiment.backbone)]
+    parts = [part for experiment in experiments for part in experiment.networks]
     missing = {
         part: keras_hub.fetch(part, progress) for part in dict.fromkeys(parts) if part.startswith(keras_hub.PREFIX)
     }
     notices = [
-        Notice(level="serious", text=f"{name} is not here, {FALLBACK} ran in its place: {reason}.")
-        for name, reason in missing.items()
-        if reason
+        notice("SB303", name=name, fallback=FALLBACK, reason=reason) for name, reason in missing.items() if reason
     ]
-    for notice in notices:
-        say(notice.text)
+    for told in notices:
+        say(told.text)
     taken, chosen = {experiment.name for experiment in experiments}, []
     for experiment in experiments:
-        named = dict.fromkeys(FALLBACK if missing.get(part) else part for part in parts_of(experiment.backbone))
+        named = dict.fromkeys(FALLBACK if missing.get(part) else part for part in experiment.networks)
         replaced = dataclasses.replace(experiment, backbone="+".join(named))
         if replaced == experiment or replaced.name not in taken:
             chosen.append(replaced)
@@ -175,19 +178,18 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str, si
     from steelbench.report.results_page import build_report
     from steelbench.runs.run import run
 
+    hidden = known_codes(silence)
     with ProgressDisplay() as terminal:
         experiments, notices = replace_missing(experiments, terminal)
         outcome = run(options, experiments, command, terminal)
         if outcome is None:
             summary = read_record(options.results / "results.json", Summary)
+            summary = summary.model_copy(update={"silenced": sorted({*summary.silenced, *hidden})})
         else:
             terminal("report", "", 0, 0)
-            outcome.notices[:0] = notices
-            summary = assemble(
-                options.results, outcome.dataset, outcome.split, outcome.failures, outcome.notices, outcome.weights
-            )
-            more = {"silence": silence} if silence else {}
-            build_report(options.results, **more)
+            outcome = dataclasses.replace(outcome, notices=[*notices, *outcome.notices], silenced=hidden)
+            summary = assemble(options.results, outcome)
+            build_report(options.results)
     from steelbench.cli.tables import print_leaderboard
 
     print_leaderboard(summary)

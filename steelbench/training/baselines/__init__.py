@@ -1,1 +1,1 @@
-"""What every method is compared with: the majority class and HOG with a linear classifier."""
+"""Baselines, which every method is compared with: the majority class, and HOG with a linear SVM."""

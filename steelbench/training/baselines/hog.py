@@ -1,10 +1,14 @@
-"""The classic baseline: histograms of oriented gradients and a linear support vector machine, without any network."""
+"""The classic baseline: histograms of oriented gradients (HOG) and a linear support vector machine, without a network.
+
+References:
+    Dalal and Triggs 2005, "Histograms of Oriented Gradients for Human Detection".
+    https://doi.org/10.1109/CVPR.2005.177
+"""
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,16 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.data.images import read_image
-from steelbench.data.inspection import Inspected, Inspection
 from steelbench.data.parallel import ordered_map
 from steelbench.data.splits import Split
 from steelbench.features.cache import FeatureStore
-from steelbench.records import RunRecord, read_record
-from steelbench.training.baselines.majority import write_run
+from steelbench.features.spec import ImageRef
 
 Array = NDArray[np.float32]
-# Four cells in all: a texture has no place in the image, and finer cells did worse on NEU and X-SDD.
+# Side of the square that images are resized to, pixels.
 SIDE = 128
+# Four cells in all: where in the image a texture lies says nothing, and finer cells were worse on NEU and X-SDD.
 SETTINGS: dict[str, Any] = {
     "side": SIDE,
     "orientations": 9,
@@ -32,81 +35,51 @@ SETTINGS: dict[str, Any] = {
     "c": [0.01, 0.1, 1.0, 10.0],
     "scale": [1.0, 2.0, 5.0, 10.0],
 }
+# Of a descriptor: cells times orientations.
 LENGTH = 2 * 2 * 9
 
 
-def run_hog(
-    results: Path,
-    inspection: Inspection,
-    splits: dict[tuple[int, int], Split],
-    root: Path,
-    bit_depth: int | None,
-    cache: Path,
-    fingerprint: str,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
-    """Write the run `none-hog` of every seed and fold that is not there yet.
-
-    Args:
-        results: the results folder.
-        inspection: the images.
-        splits: by seed and fold.
-        root: the data folder.
-        bit_depth: used bits of 16-bit files.
-        cache: where descriptors are kept.
-        fingerprint: of data and splits; a run that has it is not done again.
-        progress: called with images done and the total.
-
-    References:
-        Dalal and Triggs 2005, "Histograms of Oriented Gradients for Human Detection".
-        https://doi.org/10.1109/CVPR.2005.177
-    """
-    todo = {key: split for key, split in splits.items() if not _is_done(results, *key, fingerprint)}
-    if not todo:
-        return
-    start = time.perf_counter()
-    features = descriptors(inspection.images, root, bit_depth, cache, progress)
-    seconds = time.perf_counter() - start
-    labels = inspection.labels
-    for (seed, fold), split in todo.items():
-        start = time.perf_counter()
-        probabilities, params, notes = train_svm(features, labels, len(inspection.classes), split)
-        write_run(
-            results, inspection, split, probabilities, method="hog", seed=seed, fold=fold, settings=SETTINGS,
-            fingerprint=fingerprint, image_size=SIDE, params=params, notes=notes,
-            seconds={"features": seconds, "fit": time.perf_counter() - start},
-        )  # fmt: skip
-
-
-def _is_done(results: Path, seed: int, fold: int, fingerprint: str) -> bool:
-    path = results / "runs" / f"none-hog-s{seed}-f{fold}" / "result.json"
-    return path.is_file() and read_record(path, RunRecord).fingerprint == fingerprint
-
-
 def descriptors(
-    images: tuple[Inspected, ...],
+    images: Sequence[ImageRef],
     root: Path,
     bit_depth: int | None,
     cache: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Array:
-    """The descriptor of every image, float32 [N, 36]; each image is seen once and kept by content."""
+    """Return the descriptor of every image; each is computed once and cached by content.
+
+    Args:
+        images: N of them.
+        root: the folder that their paths are relative to.
+        bit_depth: used bits of 16-bit files; None for all.
+        cache: the cache folder.
+        progress: called with images done and the total of those that the cache lacks.
+
+    Returns:
+        float32 [N, 36].
+    """
     known = {key: SETTINGS[key] for key in ("side", "orientations", "pixels_per_cell", "cells_per_block")}
     package = {"scikit-image": version("scikit-image"), "opencv": cv2.__version__}
-    space = FeatureStore(cache, "hog", LENGTH, {**known, "bit_depth": bit_depth, **package})
-    with space.locked():
-        missing = [image for image in images if image.bytes_digest not in space]
-        todo = list({image.bytes_digest: image for image in missing}.values())
-        with space.writer() as write:
-            found = ordered_map(lambda image: descriptor(read_image(root / image.sample.path, bit_depth)), todo)
+    store = FeatureStore(cache, "hog", LENGTH, {**known, "bit_depth": bit_depth, **package})
+    with store.locked():
+        todo = list({image.digest: image for image in images if image.digest not in store}.values())
+        with store.writer() as write:
+            found = ordered_map(lambda image: descriptor(read_image(root / image.path, bit_depth)), todo)
             for done, (image, values) in enumerate(zip(todo, found, strict=True), start=1):
-                write([image.bytes_digest], values[None])
+                write([image.digest], values[None])
                 progress(done, len(todo))
-    return space.gather([image.bytes_digest for image in images])
+    return store.gather([image.digest for image in images])
 
 
 def descriptor(pixels: NDArray[np.uint8]) -> Array:
-    """The histograms of one image uint8 [H, W, 3], float32 [36]; zeros for an image without any gradient."""
+    """Return the histograms of one image; zeros for an image without any gradient.
+
+    Args:
+        pixels: uint8 [H, W, 3], RGB.
+
+    Returns:
+        float32 [36].
+    """
     from skimage.feature import hog
 
     gray = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
@@ -121,13 +94,19 @@ def descriptor(pixels: NDArray[np.uint8]) -> Array:
 def train_svm(
     features: Array, labels: NDArray[np.int64], num_classes: int, split: Split
 ) -> tuple[Array, int, dict[str, float]]:
-    """One linear SVM against the rest for each class; C is chosen on the validation images, the smallest of equals.
+    """Train a linear SVM, each class against the rest; C is chosen on the validation images, the smallest of equals.
 
-    An SVM knows no probabilities: those given are the softmax of its decision values times a scale, the one with
-    the lowest validation log loss. The most probable class is the SVM's own.
+    An SVM has no probabilities. These are the softmax of its decision values times a scale, the scale with the lowest
+    validation log loss; the most probable class is the SVM's own.
+
+    Args:
+        features: float32 [N, D].
+        labels: int64 [N], class numbers.
+        num_classes: number of classes.
+        split: rows of the training and validation images.
 
     Returns:
-        Probabilities float32 [N, C] of all images, the number of weights, and what was chosen.
+        Probabilities float32 [N, C] of all images, the number of weights, and the chosen `c` and `scale`.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import log_loss
@@ -163,7 +142,13 @@ def train_svm(
 
 
 def _softmax(logits: NDArray[np.float64], classes: NDArray[np.int64], num_classes: int) -> NDArray[np.float64]:
-    """Probabilities [N, C]; a class that was not trained has none."""
+    """Return probabilities float64 [N, C]; 0 for a class without training images.
+
+    Args:
+        logits: float64 [N, K].
+        classes: int64 [K], the classes that have training images.
+        num_classes: C.
+    """
     from scipy.special import softmax
 
     probabilities = np.zeros((len(logits), num_classes))

@@ -1,5 +1,7 @@
 """The classic baseline: its descriptor against scikit-image, its choice against scikit-learn, and what it survives."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from skimage.feature import hog as skimage_hog
@@ -7,12 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from steelbench.data.inspection import inspect_dataset
-from steelbench.data.readers import read_dataset
-from steelbench.data.split_plan import plan_splits
 from steelbench.data.splits import Split
-from steelbench.experiment import RunOptions
-from steelbench.records import RunRecord, read_record
+from steelbench.features.spec import ImageRef
 from steelbench.training.baselines import hog
 
 
@@ -73,41 +71,17 @@ def test_test_images_change_nothing():
     assert np.array_equal(one[0][:70], two[0][:70]) and one[2] == two[2]
 
 
-def test_runs_are_written_once_and_descriptors_are_kept(tiny_images, tmp_path, monkeypatch):
-    _, dataset = read_dataset(str(tiny_images(images=12, classes=3)))
-    found = inspect_dataset(dataset)
-    splits = plan_splits(RunOptions(data="d", folds=3, seeds=2), found).splits
-
-    def go(fingerprint):
-        hog.run_hog(tmp_path / "results", found, splits, dataset.root, None, tmp_path / "cache", fingerprint)
-
-    go("one")
-    records = [
-        read_record(tmp_path / "results" / "runs" / f"none-hog-s{seed}-f{fold}" / "result.json", RunRecord)
-        for seed, fold in splits
-    ]
-    assert len(records) == 6
-    assert all(record.backbone == "none" and record.method == "hog" and record.params for record in records)
-    calls = []
-    monkeypatch.setattr(hog, "descriptor", lambda pixels: calls.append(1))
-    trained = []
-    real = hog.train_svm
-    monkeypatch.setattr(hog, "train_svm", lambda *given: trained.append(1) or real(*given))
-    go("one")
-    assert not trained
-    go("other data")
-    assert len(trained) == 6 and not calls
-
-
-def test_no_image_is_seen_twice(tiny_images, tmp_path, monkeypatch):
-    _, dataset = read_dataset(str(tiny_images(images=6, classes=2)))
-    found = inspect_dataset(dataset)
-    seen = []
+def test_no_image_is_computed_twice(tiny_images, tmp_path, monkeypatch):
+    root = tiny_images(images=6, classes=2)
+    files = [path.relative_to(root) for path in sorted(root.rglob("*.png"))]
+    digests = [hashlib.sha256((root / path).read_bytes()).hexdigest() for path in files]
+    images = [ImageRef(path=str(path), digest=digest) for path, digest in zip(files, digests, strict=True)]
+    computed = []
     real = hog.descriptor
-    monkeypatch.setattr(hog, "descriptor", lambda pixels: seen.append(1) or real(pixels))
+    monkeypatch.setattr(hog, "descriptor", lambda pixels: computed.append(1) or real(pixels))
 
-    first = hog.descriptors(found.images, dataset.root, None, tmp_path)
-    again = hog.descriptors(found.images, dataset.root, None, tmp_path)
+    first = hog.descriptors([*images, images[0]], root, None, tmp_path)
+    again = hog.descriptors(images, root, None, tmp_path)
 
-    assert len(seen) == len({image.bytes_digest for image in found.images})
-    assert np.array_equal(first, again)
+    assert len(computed) == len(set(digests)) == len(images)
+    assert np.array_equal(first[:-1], again) and np.array_equal(first[-1], first[0])

@@ -18,7 +18,7 @@ from steelbench.features.spec import ImageRef
 from steelbench.records import RunRecord, Summary, read_record
 from steelbench.runs.fingerprint import identity
 from steelbench.runs.jobs import Unlabelled
-from steelbench.runs.preparation import prepare
+from steelbench.runs.preparation import prepare, split_and_audit, tie_unlabelled
 from steelbench.runs.unlabelled import read_unlabelled, usable
 from steelbench.training.loop.fit import FitContext
 from steelbench.training.methods.knn import train_knn
@@ -239,13 +239,20 @@ def get_ready(root, more, results, *methods, **options):
     return prepare(options, experiments, "", lambda *_: None)
 
 
+def tied(ready):
+    """The plan of the splits, and the images without labels with their groups."""
+    plan = split_and_audit(ready, lambda *_: None).plan
+    return plan, tie_unlabelled(ready, plan, lambda *_: None)
+
+
 def test_copies_and_crops_of_test_and_validation_images_are_left_out_also_along_a_chain(folders, tmp_path):
     root, more = folders
     ready = get_ready(root, more, tmp_path / "r")
 
-    found = usable(ready.unlabelled, ready.division.splits[0, 0])
+    plan, unlabelled = tied(ready)
+    found = usable(unlabelled, plan.splits[0, 0])
 
-    names = [image.path.removeprefix(f"{more.resolve()}/") for image in ready.unlabelled.images]
+    names = [image.path.removeprefix(f"{more.resolve()}/") for image in unlabelled.images]
     assert names == sorted(names) and len(names) == 9
     kept = [name for name, keep in zip(names, found, strict=True) if keep]
     assert kept == ["also_new.png", "crop_of_training.png", "new.png"]
@@ -254,14 +261,13 @@ def test_copies_and_crops_of_test_and_validation_images_are_left_out_also_along_
 def test_with_other_test_images_others_are_left_out(folders, tmp_path):
     root, more = folders
     ready = get_ready(root, more, tmp_path / "r")
-    split = ready.division.splits[0, 0]
+    plan, unlabelled = tied(ready)
+    split = plan.splits[0, 0]
     swapped = Split(np.concatenate([split.validation, split.test]), split.train[1:], split.train[:1])
 
-    found = usable(ready.unlabelled, swapped)
+    found = usable(unlabelled, swapped)
 
-    left = [
-        image.path.rsplit("/", 1)[-1] for image, keep in zip(ready.unlabelled.images, found, strict=True) if not keep
-    ]
+    left = [image.path.rsplit("/", 1)[-1] for image, keep in zip(unlabelled.images, found, strict=True) if not keep]
     assert left == ["crop_of_training.png"]
 
 
@@ -307,7 +313,7 @@ def test_the_report_is_told_of_pseudo_labels_and_of_unreadable_images(folders, t
     (more / "bad.png").write_bytes(b"no image")
     monkeypatch.setattr(
         "steelbench.runs.run.run_jobs",
-        lambda jobs, *_: {task.run_name: "it did not feel like it" for job in jobs for task in job.tasks},
+        lambda jobs, *_: {task.key: "it did not feel like it" for job in jobs for task in job.tasks},
     )
 
     arguments = ["--backbones", NAME, "--weights", "random", "--unlabelled", more, "--results", tmp_path / "r"]
@@ -357,7 +363,7 @@ def test_mistakes_with_images_without_labels_are_told_in_one_sentence(folders, t
 def test_the_fingerprint_covers_them_only_where_they_are_given(folders, tmp_path):
     root, more = folders
     ready = get_ready(root, more, tmp_path / "r", confidence=0.8)
-    [experiment] = ready.everything
+    [experiment] = ready.experiments
     plain = RunOptions(data=str(root), results=tmp_path / "r", weights="random")
 
     without = identity(experiment, plain, ready.origins, ready.config)

@@ -1,0 +1,29 @@
+"""The outcome of a command, for the leaderboard beside the run records: data, split, failures, notices, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from steelbench.records import DatasetSummary, Notice, RunKey, SplitSummary
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """Result of one `steelbench run`, without the run records.
+
+    Attributes:
+        dataset: the images.
+        split: how they were divided.
+        failures: the reason of every run that failed.
+        notices: of data, splits, weights and training.
+        weights: kind of weights by backbone, for rows of which every run failed.
+        silenced: codes of notices that terminal and report leave out.
+    """
+
+    dataset: DatasetSummary
+    split: SplitSummary
+    failures: dict[RunKey, str] = field(default_factory=dict)
+    notices: list[Notice] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
+    silenced: Sequence[str] = ()
