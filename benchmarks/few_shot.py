@@ -83,6 +83,7 @@ def main() -> None:
 def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
     """All images in an ArcFace embedding that has seen training images of the old classes alone."""
     from steelbench.training.loop.fit import FitContext
+    from steelbench.training.loop.training_set import TrainingSet
     from steelbench.training.methods.arcface import train_arcface
 
     old = np.flatnonzero(~fresh)
@@ -90,7 +91,8 @@ def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
     number[old] = np.arange(len(old))
     labels = number[images.labels]
     rows = [part[labels[part] >= 0] for part in (split.train, split.validation, split.test)]
-    trained = train_arcface(images.vectors, labels, len(old), Split(*rows), Arcface(), FitContext())
+    data = TrainingSet(features=images.vectors, labels=labels, num_classes=len(old), split=Split(*rows))
+    trained = train_arcface(data, Arcface(), FitContext())
     return Embedded(trained.head.embed(images.vectors), images.labels, images.groups)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -29,6 +29,7 @@ from steelbench.runs.finished_run import Finisher
 from steelbench.runs.jobs import Event, Job, SplitRef, Task
 from steelbench.runs.unlabelled import usable
 from steelbench.training.loop.fit import FitContext
+from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods.pseudo_labels import Pool, train_twice
 from steelbench.training.methods.trained_head import TrainedHead
 
@@ -149,7 +150,7 @@ class Worker:
         folder.mkdir(parents=True, exist_ok=True)
         split = _find(self.job.splits, task).split
         settings = _settings(task)
-        plan = FitContext(
+        context = FitContext(
             seed=task.seed * 1000 + task.fold,
             state=folder,
             tensorboard=self.results / "tensorboard" / task.run_name if self.job.track else None,
@@ -157,63 +158,75 @@ class Worker:
         start = time.perf_counter()
         row, naive = METHODS[task.method], None
         if settings.on_images:
-            bench = dataclasses.replace(self.bench, preset=task.augment)
-            trained = _function(row.train_images)(bench, split, settings, plan)
+            trained = resolve_name(row.train_images)(self._image_set(task, split), settings, context)
             seconds = {"load": self.seconds["load"], "fit": time.perf_counter() - start}
         else:
-            train = _function(row.train)
-            if (count := views_of(settings)) > 1 and self.views is not None:
-                train = partial(train, views=self.views[:count])
-            trained = self._train(train, split, settings, plan)
+            train, data = resolve_name(row.train), self._training_set(split)
+            trained = self._train(train, data, settings, context)
             trained.notes["features"] = self.health
             seconds = {**self.seconds, "fit": time.perf_counter() - start}
             if task.offered and self.job.naive:
-                naive = self._naive(self.job.naive.split, train, settings, plan)
+                naive = self._naive(train, self._training_set(self.job.naive.split), settings, context)
         Finisher(
             job=self.job, task=task, encoder=trained.encoder or self.encoder, trained=trained, split=split,
             labels=self.labels, pictures=self.pictures, engine="keras" if trained.encoder else self.engine,
             check=None if trained.encoder else self.check, weights=self.weights, naive=naive, step=self.step,
         ).finish(folder, self.features if trained.features is None else trained.features, seconds)  # fmt: skip
 
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Return the group of each labelled image; if there are unlabelled ones, numbered together with theirs."""
+        given = self.job.unlabelled
+        return np.array([image.group for image in self.job.images] if given is None else given.ties, np.int64)
+
+    def _training_set(self, split: Split) -> TrainingSet:
+        return TrainingSet(
+            features=self.features, labels=self.labels, num_classes=len(self.job.classes), split=split,
+            views=self.views, groups=self.groups,
+        )  # fmt: skip
+
     def _train(
-        self, train: Callable[..., TrainedHead], split: Split, settings: Settings, plan: FitContext
+        self, train: Callable[..., TrainedHead], data: TrainingSet, settings: Settings, context: FitContext
     ) -> TrainedHead:
-        """On cached features; twice where images without labels may join."""
-        common = (self.features, self.labels, len(self.job.classes), split, settings, plan)
+        """Train on cached features; twice if images without labels may join."""
         given = self.job.unlabelled
         if given is None:
-            return train(*common)
-        pool = Pool(self.unlabelled, usable(given, split), given.confidence, self.job.classes)
-        return train_twice(train, *common, pool)
+            return train(data, settings, context)
+        pool = Pool(
+            features=self.unlabelled, groups=np.array([image.group for image in given.images], np.int64),
+            usable=usable(given, data.split), confidence=given.confidence, classes=self.job.classes,
+        )  # fmt: skip
+        return train_twice(train, data, settings, context, pool)
 
     @cached_property
-    def bench(self) -> ImageTrainingSet:
-        """For methods that train on images: every image at the encoder's size, and the encoder to copy."""
-        from steelbench.training.methods.image_training import ImageTrainingSet, read_pixels
+    def pixels(self) -> NDArray[np.uint8]:
+        """Every labelled image at the encoder's size, for methods that train on images."""
+        from steelbench.training.methods.image_training import read_pixels
+
+        return read_pixels(self.pictures, range(len(self.job.images)), self.job.image_size)
+
+    def _image_set(self, task: Task, split: Split) -> ImageTrainingSet:
+        from steelbench.training.methods.image_training import ImageTrainingSet
 
         job = self.job
         digest = hashlib.sha256("".join(image.digest for image in job.images).encode()).hexdigest()
         return ImageTrainingSet(
-            encoder=self.encoder, pretrained=job.origin["kind"] != "random", digest=digest, labels=self.labels,
-            pixels=read_pixels(self.pictures, range(len(job.images)), job.image_size),
-            num_classes=len(job.classes),
+            encoder=self.encoder, pretrained=job.origin["kind"] != "random", pixels=self.pixels, digest=digest,
+            labels=self.labels, num_classes=len(job.classes), split=split, groups=self.groups, preset=task.augment,
         )  # fmt: skip
 
-    def _naive(self, split: Split, train: Callable[..., TrainedHead], settings: Settings, plan: FitContext) -> Metrics:
+    def _naive(
+        self, train: Callable[..., TrainedHead], data: TrainingSet, settings: Settings, context: FitContext
+    ) -> Metrics:
         """The same head on a random split that ignores shared pixels: what it scores above the honest one is memory."""
-        alone = dataclasses.replace(plan, state=None, tensorboard=None)
-        trained = train(self.features, self.labels, len(self.job.classes), split, settings, alone)
-        found = score(trained.head(self.features[split.test]), self.labels[split.test], len(self.job.classes))
-        return {**found, "images": float(len(split.test))}
+        trained = train(data, settings, dataclasses.replace(context, state=None, tensorboard=None))
+        test = data.split.test
+        found = score(trained.head(self.features[test]), self.labels[test], len(self.job.classes))
+        return {**found, "images": float(len(test))}
 
 
 def _settings(task: Task) -> Settings:
     return METHODS[task.method].settings(**task.settings)
-
-
-def _function(name: str) -> Callable[..., TrainedHead]:
-    module, function = name.split(":")
-    return getattr(importlib.import_module(module), function)
 
 
 def _find(refs: Sequence[SplitRef], task: Task) -> SplitRef:

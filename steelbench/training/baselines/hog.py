@@ -19,6 +19,7 @@ from steelbench.data.parallel import ordered_map
 from steelbench.data.split_plan import labels_of
 from steelbench.data.splits import Split
 from steelbench.features.cache import FeatureStore
+from steelbench.models.head import two_class_logits
 from steelbench.records import RunRecord, read_record
 from steelbench.training.baselines.majority import write_run
 
@@ -148,7 +149,7 @@ def train_svm(
     _, c, model = max(tried, key=lambda trial: trial[0])
     decisions = np.asarray(model.decision_function(features))
     if decisions.ndim == 1:
-        decisions = np.stack([-decisions, decisions], axis=1) / 2
+        decisions = two_class_logits(decisions)
     scale = min(
         SETTINGS["scale"],
         key=lambda scale: log_loss(
