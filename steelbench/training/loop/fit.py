@@ -69,7 +69,7 @@ class FitResult:
 
 @dataclass(frozen=True, kw_only=True)
 class FitContext:
-    """What a fit is given beside its settings and its data.
+    """Seed, checkpoint and logs of a fit: what it is given beside its settings and its data.
 
     Attributes:
         seed: of the order of the batches.

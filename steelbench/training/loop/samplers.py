@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from steelbench.errors import SteelbenchError
 from steelbench.training.loop.training_set import Labels, RowIndices
 
-# Validation samples of a classifier in one batch; a mean over batches of classifiers does not depend on it.
+# Validation samples of a classifier in one batch; its loss and accuracy are means over samples, whatever the batches.
 VALIDATION_BATCH = 1024
 
 

@@ -24,7 +24,7 @@ class TrainedHead:
         head: from features to probabilities.
         fits: the result of each stage, by its name, in order.
         notes: what else is worth a record, such as a chosen setting.
-        encoder: the encoder that was trained with the head; None if the head works on the job's frozen encoder.
+        encoder: the encoder that was trained with the head; None if the head works on the frozen one.
         features: float32 [N, D], of all images by that encoder; None without one.
     """
 

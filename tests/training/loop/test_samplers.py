@@ -19,7 +19,7 @@ def labels_of(counts, seed=0):
 
 
 def seen(batches):
-    """How often each row stands in the batches."""
+    """Count each row in the batches."""
     return Counter(row for batch in batches for row in batch.tolist())
 
 

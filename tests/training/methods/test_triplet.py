@@ -181,7 +181,7 @@ def pairs_of(batches, data, values):
 
 
 def sharing_a_group(data, groups):
-    """How many pairs of the method's batches have two images of one of these groups."""
+    """Count the pairs of the method's batches that have two images of one of these groups."""
     batches = triplet.triplet_batches(data, PAIRS, 0)
     return sum(int(np.sum(of[left] == of[right])) for of, left, right in pairs_of(batches, data, groups))
 
