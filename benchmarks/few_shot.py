@@ -89,6 +89,7 @@ def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
         fresh: bool [C], classes that are enrolled later.
     """
     from steelbench.training.loop.fit import FitContext
+    from steelbench.training.loop.training_set import TrainingSet
     from steelbench.training.methods.arcface import train_arcface
 
     old = np.flatnonzero(~fresh)
@@ -96,7 +97,8 @@ def train_on_old(images: Embedded, split: Split, fresh: np.ndarray) -> Embedded:
     number[old] = np.arange(len(old))
     labels = number[images.labels]
     rows = [part[labels[part] >= 0] for part in (split.train, split.validation, split.test)]
-    trained = train_arcface(images.vectors, labels, len(old), Split(*rows), Arcface(), FitContext())
+    data = TrainingSet(features=images.vectors, labels=labels, num_classes=len(old), split=Split(*rows))
+    trained = train_arcface(data, Arcface(), FitContext())
     return Embedded(trained.head.embed(images.vectors), images.labels, images.groups)
 
 

@@ -1,4 +1,4 @@
-"""The methods: their settings, and the table that names what trains each."""
+"""The methods: the settings of each, and the table that names the function that trains it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Settings(BaseModel):
 
     @property
     def on_images(self) -> bool:
-        """Whether a method with these settings changes the backbone, so that cached features are no use to it."""
+        """Return whether the method changes the backbone, so that it cannot learn from cached features."""
         return False
 
     @classmethod
@@ -46,7 +46,7 @@ class Settings(BaseModel):
 
 
 class EpochSettings(Settings):
-    """What every method that runs epochs has in common."""
+    """The settings that every method with epochs has."""
 
     epochs: int = Field(10, ge=1, le=10_000)
     batch_size: int = Field(64, ge=1, le=4096)
@@ -84,7 +84,7 @@ class Linear(Settings):
         return self
 
 
-def _layers(value: str) -> str:
+def _check_trainable(value: str) -> str:
     if not re.fullmatch(r"all|last:[1-9][0-9]{0,3}", value):
         raise ValueError(f"trainable is {value!r}; expected all, or last:N for the last N layers, such as last:20.")
     return value
@@ -163,12 +163,12 @@ class Supcon(EpochSettings):
 
     @field_validator("trainable")
     @classmethod
-    def _what_learns(cls, value: str) -> str:
-        return value if value == "adapter" else _layers(value)
+    def _adapter_or_layers(cls, value: str) -> str:
+        return value if value == "adapter" else _check_trainable(value)
 
     @property
     def on_images(self) -> bool:
-        """Whether the backbone itself learns."""
+        """Return whether the backbone itself learns."""
         return self.trainable != "adapter"
 
 
@@ -184,11 +184,11 @@ class Finetune(EpochSettings):
     head_epochs: int = Field(0, ge=0, le=10_000, description="epochs of a first phase that trains the head alone")
     dropout: float = Field(0.0, ge=0, lt=1, description="before the softmax layer")
 
-    _what_learns = field_validator("trainable")(_layers)
+    _layers = field_validator("trainable")(_check_trainable)
 
     @property
     def on_images(self) -> bool:
-        """Always."""
+        """Return true: the backbone always learns."""
         return True
 
 
@@ -197,10 +197,12 @@ class Method:
     """A row of `METHODS`.
 
     Attributes:
-        settings: what can be set.
-        train: `module:function` that trains a head on cached features; "" where the backbone always learns.
+        settings: the class of its settings.
+        train: `module:function` that trains on cached features, with the arguments (`TrainingSet`, settings,
+            `FitContext`); "" for a method that always changes the backbone.
         summary: one line for people.
-        train_images: `module:function` that trains on images, where the settings say `on_images`.
+        train_images: `module:function` that trains on images if the settings say `on_images`, with the arguments
+            (`ImageTrainingSet`, settings, `FitContext`); "" for a method that never does.
     """
 
     settings: type[Settings]
@@ -242,5 +244,5 @@ METHODS = {
 
 
 def views_of(settings: Settings) -> int:
-    """Augmented views of each image in a batch; 1 is the image itself, or what `--augment` makes of it."""
+    """Return the number of augmented views of each image in a batch; 1 is the image itself, augmented or not."""
     return getattr(settings, "views", 1)

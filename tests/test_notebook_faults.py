@@ -1,12 +1,14 @@
 """Faults of notebooks that are often copied, which this package must lack.
 
 Some have their test where the code is: copies across a split in `data/test_splits.py` and `data/test_split_plan.py`,
-pairs of an image with itself in `training/loop/test_samplers.py`, frozen layers of `finetune` in
+pairs of an image with itself in `training/loop/test_samplers.py`, with one that shares
+pixels in `training/methods/test_triplet.py`, frozen layers of `finetune` in
 `training/methods/test_finetune.py`.
 """
 
 import csv
-import importlib
+import shutil
+from pkgutil import resolve_name
 
 import keras
 import numpy as np
@@ -18,8 +20,9 @@ from steelbench.experiment import METHODS, Supcon
 from steelbench.features.engines import open_engine
 from steelbench.models import saved_model
 from steelbench.models.surgery import choose_learning
-from steelbench.records import RunRecord, read_record
+from steelbench.records import RunRecord, Summary, read_record
 from steelbench.training.loop.fit import FitContext
+from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods import supcon
 from steelbench.training.methods.image_training import ImageTrainingSet
 
@@ -41,9 +44,13 @@ def unit(count, dim=6):
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
+def training_set(features):
+    return TrainingSet(features=features, labels=LABELS, num_classes=3, split=SPLIT)
+
+
 def clusters():
     rng = np.random.default_rng(0)
-    return (rng.standard_normal((3, 10))[LABELS] + 0.8 * rng.standard_normal((60, 10))).astype(np.float32)
+    return training_set((rng.standard_normal((3, 10))[LABELS] + 0.8 * rng.standard_normal((60, 10))).astype(np.float32))
 
 
 @pytest.fixture
@@ -80,8 +87,8 @@ def changed(before, after):
 
 
 @pytest.fixture
-def bench(encoder, pixels, monkeypatch):
-    """A bench whose copies of the encoder are kept, in `bench.copies`."""
+def images(encoder, pixels, monkeypatch):
+    """Images to train on; the copies of their encoder are kept in `images.copies`."""
     copies = []
 
     def copy(self, trainable):
@@ -91,9 +98,11 @@ def bench(encoder, pixels, monkeypatch):
         copies.append(made)
         return made
 
-    monkeypatch.setattr(ImageTrainingSet, "copy", copy)
+    monkeypatch.setattr(ImageTrainingSet, "copy_encoder", copy)
     monkeypatch.setattr(ImageTrainingSet, "copies", copies, raising=False)
-    return ImageTrainingSet(encoder=encoder, pretrained=True, pixels=pixels, digest="d", labels=LABELS, num_classes=3)
+    return ImageTrainingSet(
+        encoder=encoder, pretrained=True, pixels=pixels, digest="d", labels=LABELS, num_classes=3, split=SPLIT
+    )
 
 
 def test_the_anchor_is_a_positive_only_where_npairs_is_asked_for():
@@ -108,12 +117,10 @@ def test_the_anchor_is_a_positive_only_where_npairs_is_asked_for():
 def test_a_method_on_features_leaves_the_frozen_encoder_bit_for_bit(method, encoder, pixels):
     row, before = METHODS[method], weights_of(encoder)
     few = {name: 2 for name in ("epochs", "classifier_epochs") if name in row.settings.model_fields}
-    module, _, function = row.train.partition(":")
     run = open_engine("keras", encoder, "float32", batch=20)
     features = np.concatenate(list(run(pixels.astype(np.float32).reshape(3, 20, SIDE, SIDE, 3))))
 
-    train = getattr(importlib.import_module(module), function)
-    trained = train(features, LABELS, 3, SPLIT, row.settings(**few), FitContext())
+    trained = resolve_name(row.train)(training_set(features), row.settings(**few), FitContext())
     model = saved_model.stitch(encoder, trained.head, method)
     model(pixels.astype(np.float32))
 
@@ -121,25 +128,25 @@ def test_a_method_on_features_leaves_the_frozen_encoder_bit_for_bit(method, enco
     assert not changed(before, weights_of(model))
 
 
-def test_the_second_stage_leaves_an_encoder_that_learned_bit_for_bit(bench, monkeypatch):
+def test_the_second_stage_leaves_an_encoder_that_learned_bit_for_bit(images, monkeypatch):
     after_first = []
     real = supcon.train_softmax
 
     def spy(*given):
-        after_first.append(weights_of(bench.copies[0]))
+        after_first.append(weights_of(images.copies[0]))
         return real(*given)
 
     monkeypatch.setattr(supcon, "train_softmax", spy)
     settings = settings_of(trainable="last:4", classifier_epochs=3, classifier_learning_rate=0.1)
-    trained = supcon.train_supcon_on_images(bench, SPLIT, settings, FitContext())
+    trained = supcon.train_supcon_on_images(images, settings, FitContext())
 
     [between], after = after_first, weights_of(trained.encoder)
-    assert changed(weights_of(bench.encoder), between) == {"conv_1", "conv_2"}
+    assert changed(weights_of(images.encoder), between) == {"conv_1", "conv_2"}
     assert not changed(between, after)
 
 
 @pytest.mark.parametrize("trainable", ["adapter", "last:4"])
-def test_each_stage_has_steps_of_its_own(trainable, bench, monkeypatch):
+def test_each_stage_has_steps_of_its_own(trainable, images, monkeypatch):
     seen = []
     real = keras.Model.fit
 
@@ -149,9 +156,9 @@ def test_each_stage_has_steps_of_its_own(trainable, bench, monkeypatch):
 
     monkeypatch.setattr(keras.Model, "fit", spy)
     if trainable == "adapter":
-        supcon.train_supcon(clusters(), LABELS, 3, SPLIT, settings_of(), FitContext())
+        supcon.train_supcon(clusters(), settings_of(), FitContext())
     else:
-        supcon.train_supcon_on_images(bench, SPLIT, settings_of(trainable=trainable), FitContext())
+        supcon.train_supcon_on_images(images, settings_of(trainable=trainable), FitContext())
 
     assert seen == [(steps, steps) for steps in STEPS.values()]
 
@@ -171,7 +178,7 @@ def test_what_relu_does_to_the_projection_is_said_where_it_is_chosen():
     assert "relu keeps the projections in the positive part" in Supcon.model_fields["projection"].description
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_every_validation_batch_of_a_contrastive_stage_has_positives_and_negatives(seed):
     """Folders are read in class order; so batched, some hold one class and the last ones another."""
     labels = np.repeat(np.arange(4), 24)
@@ -188,7 +195,7 @@ def test_every_validation_batch_of_a_contrastive_stage_has_positives_and_negativ
 def test_two_temperatures_in_one_process_do_not_reach_each_other():
     def losses(temperature):
         settings = settings_of(temperature=temperature, epochs=2)
-        fits = supcon.train_supcon(clusters(), LABELS, 3, SPLIT, settings, FitContext()).fits
+        fits = supcon.train_supcon(clusters(), settings, FitContext()).fits
         return [(line.loss, line.val_loss) for line in fits["contrastive"].history]
 
     cold = losses(0.05)
@@ -224,3 +231,38 @@ def test_homogenisation_never_asks_for_the_class(tiny_images, tmp_path, mode):
     assert mean == other_mean
     assert np.array_equal(*(saved_model.encoder_of(each)(images) for each in (model, other_model)))
     assert not np.array_equal(model(images), other_model(images))
+
+
+def run_pairs(folder, results, data=None):
+    options = ["--weights", "random", "--image-size", "32", "--backbones", "mobilenet_v2_035", "--epochs", "2"]
+    options += ["--methods", "triplet", "--set", "triplet.mining=pairs", "--set", "triplet.embedding=8"]
+    return main(["run", "--data", str(data or folder), "--results", str(results), *options])
+
+
+@pytest.mark.slow
+def test_pairs_train_on_a_small_data_set_in_which_every_other_image_has_a_copy(tiny_images, tmp_path):
+    folder = tiny_images(images=12, classes=3)
+    for path in sorted(folder.glob("*/*.png"))[::2]:
+        shutil.copy(path, path.with_name(f"copy-of-{path.name}"))
+
+    assert run_pairs(folder, tmp_path / "results") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [1, 2])
+def test_images_of_one_group_are_no_pair_of_one_class(tiny_images, tmp_path, groups):
+    """All training images of a class are of one group, such as crops of one frame; or one class has a second group."""
+    folder = tiny_images(images=12, classes=2)
+    parts = (["train"] * 8 + ["val"] * 2 + ["test"] * 2) * 2
+    rows = []
+    for number, (path, part) in enumerate(zip(sorted(folder.glob("*/*.png")), parts, strict=True)):
+        frame = f"{path.parent.name}-{groups > 1 and number == 0}" if part == "train" else ""
+        rows.append((path.relative_to(folder), path.parent.name, part, frame))
+    with (folder / "images.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "label", "split", "group"), *rows])
+
+    code = run_pairs(folder, tmp_path / "results", folder / "images.csv")
+
+    [row] = [row for row in read_record(tmp_path / "results" / "results.json", Summary).rows if row.method == "triplet"]
+    assert code == (1 if groups == 1 else 0)
+    assert ("no pair shows one class" in row.reason) == (groups == 1)

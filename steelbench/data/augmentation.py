@@ -1,8 +1,9 @@
-"""Augmentation of training images, outside the model: the saved file never has it, and validation images never see it.
+"""Augmentation of training images before they reach the model, by OpenCV on the CPU; `transforms` has the steps.
 
-Every image is drawn for by itself, from a seed and its position or its digest. So the same numbers give the same
-pixels whatever its neighbours are, in a resumed run as in one that was not interrupted, and a view can be kept.
-Done by OpenCV on the CPU, before the batch is handed to Keras; see `distort` for the steps.
+The changes of an image are drawn from a seed and its position in the batch, or from a number and its digest, never from
+a generator that runs on. So the same numbers give the same pixels whatever the other images are, in a resumed run as in
+one that was not interrupted, and the features of a view can be cached. No library at hand draws like this, which is why
+Keras's augmentation layers are not used; they would also be saved with the model.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ from steelbench.data import transforms
 from steelbench.errors import choose
 
 Images = NDArray[np.float32]
-# To be raised when the same row and numbers give other pixels.
+# Raise it when a change of this code gives other pixels for the same row and numbers: it is in the cache's keys.
 VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """A row of `AUGMENTATIONS`: the largest amount of each step, 0 for none; each image draws its own amount.
+    """A row of `AUGMENTATIONS`: the largest amount of each step, 0 for none; an amount is drawn for each image.
 
     Lengths are shares of the shorter side, gray levels are shares of 255, so that a row means the same at any size.
 
     Attributes:
         flips: left and right, up and down, each with a chance of 1/2.
         smallest_crop: share of the area that a random crop keeps at least; 1 does not crop. Always done.
-        chance: of each of the steps below, for each image.
+        chance: probability of each of the steps below, for each image.
         rotation: degrees, either way.
         shear: shift of a row for each pixel between it and the centre; the same for columns.
         perspective: shift of each corner.
         elastic: standard deviation of the shift of the points of a coarse grid.
         brightness: added or taken away.
         contrast: c multiplies the differences from the image's mean by 1 - c to 1 + c.
-        sharpen: how often the difference from a blurred copy is added.
+        sharpen: factor of the difference from a blurred copy, which is added.
         blur: standard deviation of a Gaussian.
         motion: length of the path of a motion blur.
         noise: standard deviation of Gaussian noise.
@@ -69,14 +70,26 @@ AUGMENTATIONS = {
     "none": Augmentation(),
     "light": Augmentation(flips=True, smallest_crop=0.6),
     "heavy": Augmentation(
-        flips=True, smallest_crop=0.5, chance=0.3, rotation=25, shear=0.15, perspective=0.1, elastic=0.02,
-        brightness=0.1, contrast=0.3, sharpen=1.5, blur=0.008, motion=0.06, noise=0.06, occlusion=0.15,
+        flips=True,
+        smallest_crop=0.5,
+        chance=0.3,
+        rotation=25,
+        shear=0.15,
+        perspective=0.1,
+        elastic=0.02,
+        brightness=0.1,
+        contrast=0.3,
+        sharpen=1.5,
+        blur=0.008,
+        motion=0.06,
+        noise=0.06,
+        occlusion=0.15,
     ),
-}  # fmt: skip
+}
 
 
 def augment(preset: str, images: Images, seed: int | tuple[int, ...]) -> Images:
-    """Augment a batch; image i draws from the seed and i.
+    """Augment a batch; the changes of image i are drawn from the seed and i.
 
     Args:
         preset: a row of `AUGMENTATIONS`.
@@ -95,13 +108,13 @@ def augment(preset: str, images: Images, seed: int | tuple[int, ...]) -> Images:
 
 
 def view(preset: str, image: NDArray[Any], number: int, key: str) -> Images:
-    """One of an image's numbered views, which can be kept: nothing but the arguments decides its pixels.
+    """Return one of an image's numbered views; nothing but the arguments decides its pixels, so it can be cached.
 
     Args:
         preset: a row of `AUGMENTATIONS`.
         image: uint8 or float32 [H, W, 3], 0..255.
         number: of the view, from 0.
-        key: what the image is known by, such as its digest.
+        key: identifies the image, such as its digest.
 
     Returns:
         float32 [H, W, 3], 0..255.
@@ -119,9 +132,9 @@ def view(preset: str, image: NDArray[Any], number: int, key: str) -> Images:
 
 
 def identity(preset: str) -> str:
-    """What a kept view must be known by, beside its key and number: it changes where the pixels may."""
-    decides = [VERSION, cv2.__version__, np.__version__, asdict(AUGMENTATIONS[preset])]
-    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+    """Return a digest that changes if the pixels of a view may change: of the preset and the libraries' versions."""
+    inputs = [VERSION, cv2.__version__, np.__version__, asdict(AUGMENTATIONS[preset])]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
 def _numbers(seed: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -130,25 +143,26 @@ def _numbers(seed: int | tuple[int, ...]) -> tuple[int, ...]:
 
 def _augment_one(row: Augmentation, image: NDArray[Any], seed: list[int]) -> Images:
     pixels = np.asarray(image, np.float32)
-    # Written so that NaN is refused, too.
+    # As a negation, so that NaN is refused, too.
     if not (pixels.size and pixels.min() >= 0 and pixels.max() <= 255):
         raise ValueError(f"images must lie in 0..255 to be augmented; these, of shape {pixels.shape}, do not")
     rng = np.random.default_rng(seed)
     if row != AUGMENTATIONS["none"]:
-        pixels = _move(row, pixels, rng)
+        pixels = _warp(row, pixels, rng)
     for name, step in transforms.STEPS.items():
         if rng.random() < row.chance and (most := getattr(row, name)):
             pixels = step(pixels, most, rng)
     return np.clip(pixels, 0, 255)
 
 
-def _move(row: Augmentation, pixels: Images, rng: np.random.Generator) -> Images:
+def _warp(row: Augmentation, pixels: Images, rng: np.random.Generator) -> Images:
+    """Flip, turn, shear, tilt, bend and crop, all in one interpolation."""
     side = pixels.shape[0], pixels.shape[1]
 
     def drawn(most: float, shape: tuple[int, ...] = ()) -> Any:
         return rng.uniform(-most, most, shape) if rng.random() < row.chance else np.zeros(shape)
 
-    corners = transforms.quad(
+    corners = transforms.source_corners(
         tuple(rng.choice([-1.0, 1.0], 2)) if row.flips else (1, 1),
         drawn(row.rotation),
         (drawn(row.shear), drawn(row.shear)),
@@ -156,5 +170,5 @@ def _move(row: Augmentation, pixels: Images, rng: np.random.Generator) -> Images
         side,
     )
     share, centre = transforms.random_crop(row.smallest_crop, rng)
-    shifts = transforms.bend(side, row.elastic, rng) if rng.random() < row.chance else None
-    return transforms.move(pixels, corners, share, centre, shifts)
+    shifts = transforms.elastic_shifts(side, row.elastic, rng) if rng.random() < row.chance else None
+    return transforms.warp(pixels, corners, share, centre, shifts)

@@ -1,4 +1,7 @@
-"""The steps of an augmentation on one image, float32 [H, W, 3], 0..255: a largest amount and a generator decide."""
+"""The steps of an augmentation on one image, float32 [H, W, 3], 0..255.
+
+A generator draws the amount of a step, up to a largest one that is given.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,18 @@ from numpy.typing import NDArray
 Image = NDArray[np.float32]
 Points = NDArray[np.float64]
 _BORDER = cv2.BORDER_REFLECT_101
-# The corners of an image, as (x, y) from its centre, in halves of its sides.
-_SQUARE = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float64)
+# The corners of an image as (x, y) from its centre, in halves of its sides.
+_UNIT_SQUARE = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float64)
 
 
-def quad(
+def source_corners(
     flips: tuple[float, float], degrees: float, shear: tuple[float, float], tilt: Points, side: tuple[int, int]
 ) -> Points:
-    """Where the corners of the result lie in the source, float64 [4, 2] as (x, y) pixels from the centre.
+    """Return the places in the source of the result's corners, float64 [4, 2] as (x, y) pixels from the centre.
 
     Args:
         flips: -1 to flip along x, along y; else 1.
-        degrees: of the turn.
+        degrees: of the rotation.
         shear: of x along y, of y along x.
         tilt: float64 [4, 2], shift of each corner, in shares of the shorter side.
         side: height and width, pixels.
@@ -30,45 +33,61 @@ def quad(
     angle = np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     slant = np.array([[1, shear[1]], [shear[0], 1]])
-    return _SQUARE * side[::-1] / 2 * flips @ turn @ slant + tilt * min(side)
+    return _UNIT_SQUARE * side[::-1] / 2 * flips @ turn @ slant + tilt * min(side)
 
 
 def random_crop(smallest: float, rng: np.random.Generator) -> tuple[Points, Points]:
-    """Sides of a crop as shares of the image's, and its centre in -1..1, each as (x, y).
+    """Draw a crop: area uniform, aspect 3/4 to 4/3.
 
-    Szegedy et al. 2015, "Going deeper with convolutions", section 6: area uniform, aspect 3/4 to 4/3.
-    https://arxiv.org/abs/1409.4842
+    Args:
+        smallest: least share of the image's area, 0..1.
+        rng: draws.
+
+    Returns:
+        Its sides as shares of the image's, and its centre in -1..1, each float64 [2] as (x, y).
+
+    References:
+        Szegedy et al. 2015, "Going deeper with convolutions", section 6. https://arxiv.org/abs/1409.4842
     """
     area, aspect = rng.uniform(smallest, 1), np.exp(rng.uniform(-1, 1) * np.log(4 / 3))
-    # An aspect that would not fit is brought back until the crop touches the image's edges.
+    # An aspect that does not fit is limited to the one with which the crop touches the image's edges.
     aspect = np.clip(aspect, area, 1 / area)
     share = np.sqrt([area * aspect, area / aspect])
     return share, rng.uniform(-1, 1, 2) * (1 - share)
 
 
-def bend(side: tuple[int, int], most: float, rng: np.random.Generator) -> Image:
-    """Smooth shifts in pixels, [H, W, 2]: random vectors on a coarse grid, bicubic between them.
+def elastic_shifts(side: tuple[int, int], most: float, rng: np.random.Generator) -> Image:
+    """Draw smooth shifts: random vectors on a coarse grid, bicubic between them.
 
-    Ronneberger et al. 2015, "U-Net", section 3.1. https://arxiv.org/abs/1505.04597
+    Args:
+        side: height and width, pixels.
+        most: standard deviation of a vector's coordinate, as a share of the shorter side.
+        rng: draws.
+
+    Returns:
+        float32 [H, W, 2], pixels as (x, y).
+
+    References:
+        Ronneberger et al. 2015, "U-Net", section 3.1. https://arxiv.org/abs/1505.04597
     """
     coarse = rng.normal(0, most * min(side), (5, 5, 2)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, side[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def move(pixels: Image, corners: Points, share: Points, centre: Points, shifts: Image | None) -> Image:
-    """Take the pixels from a quadrangle of the source, in one interpolation; what lies outside is mirrored.
+def warp(pixels: Image, corners: Points, share: Points, centre: Points, shifts: Image | None) -> Image:
+    """Take the pixels from a quadrangle of the source, in one interpolation; beyond the edges the image is mirrored.
 
     Args:
         pixels: float32 [H, W, 3].
-        corners: of `quad`.
+        corners: of `source_corners`.
         share: the crop's sides, of `random_crop`.
         centre: the crop's centre, of `random_crop`.
-        shifts: of `bend`, or None.
+        shifts: of `elastic_shifts`, or None.
     """
     height, width = pixels.shape[:2]
     half = np.array([width, height]) / 2
     # A pixel's centre lies half a pixel from its edge.
-    target = (_SQUARE + 1) * half - 0.5
+    target = (_UNIT_SQUARE + 1) * half - 0.5
     source = corners * share + (centre + 1) * half - 0.5
     matrix = cv2.getPerspectiveTransform(target.astype(np.float32), source.astype(np.float32))
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
@@ -80,25 +99,30 @@ def move(pixels: Image, corners: Points, share: Points, centre: Points, shifts: 
 
 
 def sharpen(pixels: Image, most: float, rng: np.random.Generator) -> Image:
-    """Add the difference from a blurred copy."""
+    """Add the difference from a blurred copy, times 0 to `most`."""
     soft = cv2.GaussianBlur(pixels, (0, 0), 1.0, borderType=_BORDER)
     return pixels + np.float32(rng.uniform(0, most)) * (pixels - soft)
 
 
 def blur(pixels: Image, most: float, rng: np.random.Generator) -> Image:
-    """A lens out of focus."""
+    """Blur as a lens out of focus does: a Gaussian of a deviation up to `most`, a share of the shorter side."""
     deviation = rng.uniform(0.1, 1) * most * min(pixels.shape[:2])
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), deviation, borderType=_BORDER), np.float32)
 
 
 def motion(pixels: Image, most: float, rng: np.random.Generator) -> Image:
-    """The mean along a straight path of any direction."""
-    kernel = path(rng.uniform(0.2, 1) * most * min(pixels.shape[:2]), rng.uniform(0, 180))
+    """Blur along a straight line of any direction, whose length is up to `most`, a share of the shorter side."""
+    kernel = line_kernel(rng.uniform(0.2, 1) * most * min(pixels.shape[:2]), rng.uniform(0, 180))
     return np.asarray(cv2.filter2D(pixels, -1, kernel, borderType=_BORDER), np.float32)
 
 
-def path(length: float, degrees: float) -> Image:
-    """A straight line through the middle of a square kernel, its sum 1."""
+def line_kernel(length: float, degrees: float) -> Image:
+    """Return a square kernel of odd size with a straight line through its middle; its sum is 1.
+
+    Args:
+        length: pixels.
+        degrees: counterclockwise from the x axis.
+    """
     reach = int(np.ceil(length / 2))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     along = x * np.cos(np.deg2rad(degrees)) - y * np.sin(np.deg2rad(degrees))
@@ -108,26 +132,27 @@ def path(length: float, degrees: float) -> Image:
 
 
 def contrast(pixels: Image, most: float, rng: np.random.Generator) -> Image:
-    """Multiply the differences from the image's mean."""
+    """Multiply the differences from the image's mean by 1 - `most` to 1 + `most`."""
     mean = np.float32(pixels.mean(dtype=np.float64))
     return (pixels - mean) * np.float32(1 + rng.uniform(-most, most)) + mean
 
 
 def brightness(pixels: Image, most: float, rng: np.random.Generator) -> Image:
-    """Add one number."""
+    """Add one number to all pixels, up to `most` times 255 either way."""
     return pixels + np.float32(255 * rng.uniform(-most, most))
 
 
 def noise(pixels: Image, most: float, rng: np.random.Generator) -> Image:
-    """Gaussian noise, the same for the three channels, as a gray camera makes it."""
+    """Add Gaussian noise, the same to the three channels, as a gray camera makes it."""
     deviation = np.float32(255 * rng.uniform(0, most))
     return pixels + deviation * rng.standard_normal((*pixels.shape[:2], 1), np.float32)
 
 
 def occlusion(pixels: Image, most: float, rng: np.random.Generator) -> Image:
-    """A rectangle of the mean colour, aspect 1/3 to 3.
+    """Cover a rectangle with the mean colour: area a tenth of `most` to `most`, as a share, aspect 1/3 to 3.
 
-    Zhong et al. 2020, "Random Erasing Data Augmentation", algorithm 1. https://arxiv.org/abs/1708.04896
+    References:
+        Zhong et al. 2020, "Random Erasing Data Augmentation", algorithm 1. https://arxiv.org/abs/1708.04896
     """
     area, aspect = rng.uniform(most / 10, most), np.exp(rng.uniform(-1, 1) * np.log(3))
     sides = np.minimum(np.sqrt([area * aspect, area / aspect]), 1) * pixels.shape[:2]
@@ -138,7 +163,7 @@ def occlusion(pixels: Image, most: float, rng: np.random.Generator) -> Image:
     return covered
 
 
-# Optics, exposure, sensor, as in a camera; then something lies in front of it. Named as the fields of a row.
+# In the order of a camera: optics, exposure, sensor; then an object in front of it. The names are fields of a row.
 STEPS: dict[str, Callable[[Image, float, np.random.Generator], Image]] = {
     "sharpen": sharpen,
     "blur": blur,

@@ -15,7 +15,7 @@ from steelbench.models.backbones import (
     find_backbone,
 )
 from steelbench.models.homogenize import homogenize
-from steelbench.models.surgery import graft
+from steelbench.models.surgery import clone_onto
 
 
 def build_network(name: str, images: keras.KerasTensor | None = None, size: int | None = None) -> keras.Model:
@@ -29,7 +29,7 @@ def build_network(name: str, images: keras.KerasTensor | None = None, size: int 
     row = find_backbone(name)
     if row.preprocessing == "preset":
         source = keras.models.load_model(keras_hub.network_file(name), compile=False)
-        return graft(source, keras.Input((size, size, 3)) if images is None else images)
+        return clone_onto(source, keras.Input((size, size, 3)) if images is None else images)
     shape = None if images is not None else (size, size, 3)
     return getattr(keras.applications, row.constructor)(
         include_top=False, weights=None, input_tensor=images, input_shape=shape, **row.arguments

@@ -1,4 +1,4 @@
-"""The trained head: a few Dense layers as plain arrays, from features to probabilities, with their standardisation."""
+"""The trained head: a few layers as plain arrays, from features to probabilities, and the scaling that they contain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file
 
 Array = NDArray[np.float32]
-# As in `keras.layers.UnitNormalization`: below it a row is taken for zero.
+# As in `keras.layers.UnitNormalization`: a row with a smaller norm counts as zero.
 UNIT_EPSILON = 1e-12
 
 
@@ -27,7 +27,7 @@ class Dense:
     activation: Literal["linear", "relu", "softmax"]
 
     def __call__(self, x: Array) -> Array:
-        """From float32 [N, D] to float32 [N, U]."""
+        """Return the layer's output float32 [N, U] for float32 [N, D]."""
         x = x @ self.kernel + self.bias
         if self.activation == "relu":
             x = np.maximum(x, 0)
@@ -39,12 +39,16 @@ class Dense:
 
 @dataclass(frozen=True)
 class Unit:
-    """Each row divided by its Euclidean norm, as Keras's `UnitNormalization` does it."""
+    """Each row divided by its Euclidean norm.
+
+    Not `unit_rows` of the evaluation: the saved model computes with Keras's `UnitNormalization`, so its float32
+    arithmetic and its epsilon are taken.
+    """
 
     activation: ClassVar[str] = "unit"
 
     def __call__(self, x: Array) -> Array:
-        """From float32 [N, D] to rows of norm 1."""
+        """Return rows of norm 1, float32 [N, D]; a row of zeros stays one."""
         norms = np.linalg.norm(x, axis=1, keepdims=True)
         return (x / np.maximum(norms, np.float32(UNIT_EPSILON))).astype(np.float32)
 
@@ -58,18 +62,23 @@ class Scaling:
 
     @classmethod
     def fit(cls, features: Array) -> Self:
-        """From training features float32 [N, D]."""
+        """Return the scaling of training features float32 [N, D]."""
         mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-        # A feature that hardly moves in training would be blown up, and one unusual image then stands hundreds of
-        # deviations away (a validation loss of 7 at 98 % accuracy): none is divided by less than the mean deviation.
+        # A feature that hardly varies in training would be enlarged until one unusual image is hundreds of deviations
+        # away (a validation loss of 7 at 98 % accuracy): none is divided by less than the mean deviation.
         return cls(mean.astype(np.float32), np.maximum(std, std.mean() + 1e-12).astype(np.float32))
 
     def apply(self, features: Array) -> Array:
-        """Standardised features, float32 [N, D]."""
+        """Return standardised features, float32 [N, D]."""
         return (features - self.mean) / self.std
 
     def fold(self, kernel: Array, bias: Array) -> tuple[Array, Array]:
-        """Kernel and bias that give on raw features what these give on standardised ones."""
+        """Return kernel and bias that give on raw features what the given ones give on standardised features.
+
+        Args:
+            kernel: float32 [D, U].
+            bias: float32 [U].
+        """
         folded = kernel.astype(np.float64) / self.std[:, None].astype(np.float64)
         shifted = bias.astype(np.float64) - self.mean.astype(np.float64) @ folded
         return folded.astype(np.float32), shifted.astype(np.float32)
@@ -77,7 +86,7 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Head:
-    """Features float32 [N, D] to probabilities float32 [N, C].
+    """Layers from features float32 [N, D] to probabilities float32 [N, C].
 
     Attributes:
         layers: in order; the last one gives the probabilities.
@@ -88,25 +97,25 @@ class Head:
     embedding: int | None = None
 
     def __call__(self, features: Array) -> Array:
-        """Probabilities, computed in float32 as the saved model will."""
-        return self._through(features, self.layers)
+        """Return probabilities float32 [N, C], computed in float32 as the saved model will."""
+        return self._apply(features, self.layers)
 
     def embed(self, features: Array) -> Array:
-        """The embeddings, float32 [N, E]."""
-        return features if self.embedding is None else self._through(features, self.layers[: self.embedding + 1])
+        """Return the embeddings, float32 [N, E], of features float32 [N, D]."""
+        return features if self.embedding is None else self._apply(features, self.layers[: self.embedding + 1])
 
-    def _through(self, x: Array, layers: tuple[Dense | Unit, ...]) -> Array:
+    def _apply(self, x: Array, layers: tuple[Dense | Unit, ...]) -> Array:
         for layer in layers:
             x = layer(x)
         return x
 
     @property
     def params(self) -> int:
-        """Number of weights."""
+        """Return the number of weights."""
         return sum(layer.kernel.size + layer.bias.size for layer in self.layers if isinstance(layer, Dense))
 
     def save(self, path: Path) -> None:
-        """Write as `.npz`, whole or not at all."""
+        """Write the head as `.npz`, whole or not at all."""
         arrays: dict[str, NDArray[Any]] = {}
         if self.embedding is not None:
             arrays["embedding"] = np.array(self.embedding)
@@ -119,7 +128,7 @@ class Head:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote.
+        """Read a file of `save`.
 
         Raises:
             SteelbenchError: if the file is missing or damaged.
@@ -134,6 +143,15 @@ class Head:
             return cls(layers, embedding)
         except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise SteelbenchError(f"{path} holds no head ({error}); run its experiment again with --force.") from None
+
+
+def two_class_logits(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return two logits for each one of a binary classifier, [...] to [..., 2].
+
+    scikit-learn gives one logit z for two classes; softmax(-z / 2, z / 2) is sigmoid(z). A kernel and a bias can be
+    split like the logits that they make.
+    """
+    return np.stack([-values, values], axis=-1) / 2
 
 
 def _read_layer(arrays: Any, number: int) -> Dense | Unit:

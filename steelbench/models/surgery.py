@@ -1,4 +1,4 @@
-"""Model surgery: build again, join and cut the layer graphs of networks; the results are flat and load anywhere."""
+"""Model surgery: copy, join, freeze and split the layer graphs of networks; the results are flat and load anywhere."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import numpy as np
 from keras import layers
 
 
-def graft(source: keras.Model, onto: keras.KerasTensor, prefix: str = "") -> keras.Model:
+def clone_onto(source: keras.Model, onto: keras.KerasTensor, prefix: str = "") -> keras.Model:
     """Build a functional network again behind a tensor, with fresh weights.
 
     Args:
         source: one input, one output, layers of any kind that can be made from their configuration.
-        onto: takes the place of its input.
+        onto: takes the place of the source's input.
         prefix: put before the layers' names, for two networks in one graph.
 
     Returns:
-        From the inputs that `onto` comes from to the source's output.
+        A model from the inputs that `onto` comes from to the output of the new layers.
     """
-    made: dict[int, keras.KerasTensor] = {}
+    outputs: list[keras.KerasTensor] = []
 
-    def anew(layer: keras.Layer) -> keras.Layer:
+    def renamed(layer: keras.Layer) -> keras.Layer:
         return type(layer).from_config({**layer.get_config(), "name": prefix + layer.name})
 
     def call(layer: keras.Layer, *inputs: Any, **options: Any) -> Any:
-        # Keras returns a model on an input of its own; what was made on the way lies behind `onto`.
-        made[len(made)] = output = layer(*inputs, **options)
-        return output
+        # Keras returns a model on an input of its own; the tensors that it makes on the way depend on `onto`.
+        outputs.append(layer(*inputs, **options))
+        return outputs[-1]
 
-    keras.models.clone_model(source, input_tensors=onto, clone_function=anew, call_function=call)
-    return keras.Model(keras.utils.get_source_inputs(onto), made[len(made) - 1])
+    keras.models.clone_model(source, input_tensors=onto, clone_function=renamed, call_function=call)
+    return keras.Model(keras.utils.get_source_inputs(onto), outputs[-1])
 
 
 def join(encoders: Mapping[str, keras.Model]) -> keras.Model:
@@ -51,27 +51,28 @@ def join(encoders: Mapping[str, keras.Model]) -> keras.Model:
         Besbes, "eight tips for visual similarity": embeddings of two models concatenated.
     """
     images = keras.Input((None, None, 3), name="image")
-    parts = [_beside(encoder, images, f"{network_name(name)}_") for name, encoder in encoders.items()]
-    together = layers.Concatenate(name="embedding")([part.output for part in parts])
-    model = keras.Model(images, together, name=network_name("_".join(encoders)))
+    parts = [_copy_onto(encoder, images, f"{network_name(name)}_") for name, encoder in encoders.items()]
+    features = layers.Concatenate(name="embedding")([part.output for part in parts])
+    model = keras.Model(images, features, name=network_name("_".join(encoders)))
     model.trainable = False
     return model
 
 
-def _beside(encoder: keras.Model, images: keras.KerasTensor, prefix: str) -> keras.Model:
-    part = graft(encoder, images, prefix)
+def _copy_onto(encoder: keras.Model, images: keras.KerasTensor, prefix: str) -> keras.Model:
+    """Return a copy of an encoder on these images, with its weights."""
+    part = clone_onto(encoder, images, prefix)
     for layer in encoder.layers:
         if layer.weights:
-            twin = part.get_layer(prefix + layer.name)
-            twin.set_weights(layer.get_weights())
-            if isinstance(twin, layers.Normalization):
-                # It computes with what it derived from its weights when they were last finalised.
-                twin.finalize_state()
+            copy = part.get_layer(prefix + layer.name)
+            copy.set_weights(layer.get_weights())
+            if isinstance(copy, layers.Normalization):
+                # It computes with values that it derives from its weights only when it is finalised.
+                copy.finalize_state()
     return part
 
 
 def network_name(name: str) -> str:
-    """A name as a TensorFlow scope may have it: `+`, which files keep, becomes `_`, and so does `:`."""
+    """Return a name that a TensorFlow scope may have: `+` and `:`, which files keep, become `_`."""
     return re.sub(r"[+:]", "_", name)
 
 
@@ -96,24 +97,26 @@ def choose_learning(encoder: keras.Model, trainable: str, pretrained: bool) -> N
             layer.momentum = min(layer.momentum, 0.9)
 
 
-def cut(encoder: keras.Model) -> tuple[keras.Model | None, keras.Model]:
-    """The part that never learns, None where all of it may, and the part behind it.
+def split_at_trainable(encoder: keras.Model) -> tuple[keras.Model | None, keras.Model]:
+    """Split an encoder before its first learning layer, at the last place that a single tensor passes.
 
-    The cut is at the last place before the first learning layer that a single tensor passes.
+    Args:
+        encoder: of `build_encoder`, its learning layers marked by `choose_learning`.
 
     Returns:
-        Resized images [B, S, S, 3] to activations, and activations to features [B, D]; their layers are the encoder's.
+        The part that never learns, from resized images [B, S, S, 3] to activations, or None if every layer may learn;
+        and the part behind it, from activations to features [B, D]. Their layers are the encoder's own.
     """
     start = encoder.get_layer("resizing")
     chain = encoder.layers[encoder.layers.index(start) :]
     place = {id(layer): number for number, layer in enumerate(chain)}
     first = next((n for n, layer in enumerate(chain) if layer.trainable and layer.weights), len(chain) - 1)
-    # How far back the layers from each place on reach.
-    reach = np.full(len(chain), len(chain))
+    # The earliest layer that a layer takes its input from; then, that any layer from a place on does.
+    earliest = np.full(len(chain), len(chain))
     for number, layer in enumerate(chain[1:], start=1):
-        reach[number] = min(place[id(parent)] for parent in _parents(layer))
-    reaches = np.minimum.accumulate(reach[::-1])[::-1]
-    at = max(n for n in range(first) if reaches[n + 1] >= n) if first else 0
+        earliest[number] = min(place[id(parent)] for parent in _parents(layer))
+    earliest_from = np.minimum.accumulate(earliest[::-1])[::-1]
+    at = max(n for n in range(first) if earliest_from[n + 1] >= n) if first else 0
     boundary = chain[at].output
     frozen = keras.Model(start.output, boundary) if at else None
     return frozen, keras.Model(boundary, encoder.output)
@@ -123,10 +126,12 @@ def _parents(layer: keras.Layer) -> list[keras.Layer]:
     return [tensor._keras_history.operation for tensor in keras.tree.flatten(layer.input)]
 
 
-def before_pooling(encoder: Any) -> Any:
-    """The encoder behind its resizing layer: float32 [B, S, S, 3] to features."""
-    import keras
+def before_pooling(encoder: keras.Model) -> keras.Model:
+    """Return the encoder behind its resizing layer, frozen: float32 [B, S, S, 3] to features float32 [B, D].
 
+    Args:
+        encoder: of `build_encoder`.
+    """
     network = keras.Model(encoder.get_layer("resizing").output, encoder.output, name=encoder.name)
     # OpenVINO and training flags alike go by this: BatchNorm must use its stored statistics.
     network.trainable = False

@@ -8,9 +8,9 @@ import pkgutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,11 +30,9 @@ from steelbench.runs.finished_run import UsedEncoder, finish_run
 from steelbench.runs.jobs import Event, Job, Task
 from steelbench.runs.unlabelled import usable
 from steelbench.training.loop.fit import FitContext
+from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods.pseudo_labels import Pool, train_twice
 from steelbench.training.methods.trained_head import TrainedHead
-
-if TYPE_CHECKING:
-    from steelbench.training.methods.image_training import ImageTrainingSet
 
 Array = NDArray[np.float32]
 
@@ -232,13 +230,28 @@ class Worker:
 
     def _train(self, task: Task, extracted: Extracted, split: Split, context: FitContext) -> TrainedHead:
         """Train a head on cached features; twice where images without labels may join."""
-        train = _train_on_features(task, extracted)
-        common = (extracted.features, self.labels, len(self.data.classes), split, _settings(task), context)
+        train, data = pkgutil.resolve_name(METHODS[task.key.method].train), self._training_set(extracted, split)
         given = self.data.unlabelled
         if given is None:
-            return train(*common)
-        pool = Pool(extracted.unlabelled, usable(given, split), given.confidence, self.data.classes)
-        return train_twice(train, *common, pool)
+            return train(data, _settings(task), context)
+        pool = Pool(
+            features=extracted.unlabelled,
+            groups=np.array([image.group for image in given.images], np.int64),
+            usable=usable(given, split),
+            confidence=given.confidence,
+            classes=self.data.classes,
+        )
+        return train_twice(train, data, _settings(task), context, pool)
+
+    def _training_set(self, extracted: Extracted, split: Split) -> TrainingSet:
+        return TrainingSet(
+            features=extracted.features,
+            labels=self.labels,
+            num_classes=len(self.data.classes),
+            split=split,
+            views=extracted.views,
+            groups=self.data.groups,
+        )
 
     def _naive_metrics(self, task: Task, extracted: Extracted, context: FitContext) -> Metrics | None:
         """Return the test metrics of the same head on a random split; None if the run has no such split.
@@ -247,11 +260,11 @@ class Worker:
         """
         if self.data.naive is None or not task.offered:
             return None
-        split, classes = self.data.naive.split, len(self.data.classes)
+        split = self.data.naive.split
         alone = dataclasses.replace(context, state=None, tensorboard=None)
-        train = _train_on_features(task, extracted)
-        trained = train(extracted.features, self.labels, classes, split, _settings(task), alone)
-        found = score(trained.head(extracted.features[split.test]), self.labels[split.test], classes)
+        train = pkgutil.resolve_name(METHODS[task.key.method].train)
+        trained = train(self._training_set(extracted, split), _settings(task), alone)
+        found = score(trained.head(extracted.features[split.test]), self.labels[split.test], len(self.data.classes))
         return {**found, "images": float(len(split.test))}
 
     def _fit_context(self, task: Task, folder: Path) -> FitContext:
@@ -278,34 +291,28 @@ class _OnImages:
     encoder: JobEncoder
 
     def train(self, task: Task, split: Split, context: FitContext) -> TrainedHead:
-        train = pkgutil.resolve_name(METHODS[task.key.method].train_images)
-        images = dataclasses.replace(self.images, preset=task.augment)
-        return train(images, split, _settings(task), context)
-
-    @cached_property
-    def images(self) -> ImageTrainingSet:
-        """Return every image at the encoder's size, and the encoder to copy."""
-        from steelbench.training.methods.image_training import ImageTrainingSet, read_pixels
+        from steelbench.training.methods.image_training import ImageTrainingSet
 
         data = self.job.data
-        digest = hashlib.sha256("".join(image.digest for image in data.images).encode()).hexdigest()
-        return ImageTrainingSet(
+        images = ImageTrainingSet(
             encoder=self.encoder.model,
             pretrained=self.job.parts[0].origin["kind"] != "random",
-            digest=digest,
+            pixels=self.pixels,
+            digest=hashlib.sha256("".join(image.digest for image in data.images).encode()).hexdigest(),
             labels=data.labels,
-            pixels=read_pixels(self.files, range(len(data.images)), self.job.image_size),
             num_classes=len(data.classes),
+            split=split,
+            groups=data.groups,
+            preset=task.augment,
         )
+        return pkgutil.resolve_name(METHODS[task.key.method].train_images)(images, _settings(task), context)
 
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return every labelled image at the encoder's size."""
+        from steelbench.training.methods.image_training import read_pixels
 
-def _train_on_features(task: Task, extracted: Extracted) -> Callable[..., TrainedHead]:
-    """Return the function that trains a task's head, with as many views as its settings want."""
-    train = pkgutil.resolve_name(METHODS[task.key.method].train)
-    count = views_of(_settings(task))
-    if count > 1 and extracted.views is not None:
-        return partial(train, views=extracted.views[:count])
-    return train
+        return read_pixels(self.files, range(len(self.job.data.images)), self.job.image_size)
 
 
 def _settings(task: Task) -> Settings:

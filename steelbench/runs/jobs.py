@@ -82,6 +82,12 @@ class RunData(Record):
         return np.array([image.label for image in self.images], np.int64)
 
     @property
+    def groups(self) -> NDArray[np.int64]:
+        """Return the group of each labelled image, int64 [N]; numbered together with unlabelled images, if any."""
+        given = self.unlabelled
+        return np.array([image.group for image in self.images] if given is None else given.ties, np.int64)
+
+    @property
     def everything(self) -> list[ImageRef]:
         """Return the labelled images, then those without labels."""
         return [*self.images, *(self.unlabelled.images if self.unlabelled else ())]

@@ -1,1 +1,1 @@
-"""How it is trained: engines, features, the fit harness, processes."""
+"""Training: the loop, the methods that use it, and the baselines they are compared with."""

@@ -13,12 +13,14 @@ SMOOTH = ndimage.gaussian_filter(PIXELS, (3, 3, 0), mode="mirror")
 WHOLE, MIDDLE, STRAIGHT = np.ones(2), np.zeros(2), np.zeros((4, 2))
 
 
-def quad(flips=(1, 1), degrees=0, shear=(0, 0), tilt=STRAIGHT, side=SIDE):
-    return transforms.quad(flips, degrees, shear, tilt, side)
+def corners_of(flips=(1, 1), degrees=0, shear=(0, 0), tilt=STRAIGHT, side=SIDE):
+    return transforms.source_corners(flips, degrees, shear, tilt, side)
 
 
 def moved(pixels=SMOOTH, corners=None, share=WHOLE, centre=MIDDLE, shifts=None):
-    return transforms.move(pixels, quad(side=pixels.shape[:2]) if corners is None else corners, share, centre, shifts)
+    return transforms.warp(
+        pixels, corners_of(side=pixels.shape[:2]) if corners is None else corners, share, centre, shifts
+    )
 
 
 def sampled(pixels, x, y):
@@ -34,14 +36,14 @@ def test_nothing_to_do_leaves_the_image_alone():
 
 @pytest.mark.parametrize("flips", [(1, -1), (-1, 1), (-1, -1)])
 def test_flips_are_those_of_numpy(flips):
-    np.testing.assert_allclose(moved(PIXELS, quad(flips)), PIXELS[:: int(flips[1]), :: int(flips[0])], atol=1e-2)
+    np.testing.assert_allclose(moved(PIXELS, corners_of(flips)), PIXELS[:: int(flips[1]), :: int(flips[0])], atol=1e-2)
 
 
 @pytest.mark.parametrize(("degrees", "turns"), [(90, 1), (-90, -1), (180, 2)])
 def test_quarter_turns_are_those_of_numpy(degrees, turns):
     square = PIXELS[:, :40]
 
-    got = moved(square, quad(degrees=degrees, side=(40, 40)))
+    got = moved(square, corners_of(degrees=degrees, side=(40, 40)))
 
     np.testing.assert_allclose(got, np.rot90(square, turns), atol=2e-2)
 
@@ -59,15 +61,15 @@ def test_turn_about_the_centre(degrees):
         np.sin(angle) * right + np.cos(angle) * down + (SIDE[0] - 1) / 2,
     )
 
-    np.testing.assert_allclose(moved(SMOOTH, quad(degrees=degrees)), expected, atol=0.5)
+    np.testing.assert_allclose(moved(SMOOTH, corners_of(degrees=degrees)), expected, atol=0.5)
 
 
 def test_shear_about_the_centre():
     y, x = np.mgrid[: SIDE[0], : SIDE[1]].astype(float)
     right, down = x - (SIDE[1] - 1) / 2, y - (SIDE[0] - 1) / 2
 
-    np.testing.assert_allclose(moved(SMOOTH, quad(shear=(0.2, 0))), sampled(SMOOTH, x + 0.2 * down, y), atol=0.5)
-    np.testing.assert_allclose(moved(SMOOTH, quad(shear=(0, 0.2))), sampled(SMOOTH, x, y + 0.2 * right), atol=0.5)
+    np.testing.assert_allclose(moved(SMOOTH, corners_of(shear=(0.2, 0))), sampled(SMOOTH, x + 0.2 * down, y), atol=0.5)
+    np.testing.assert_allclose(moved(SMOOTH, corners_of(shear=(0, 0.2))), sampled(SMOOTH, x, y + 0.2 * right), atol=0.5)
 
 
 def test_tilt_takes_straight_lines_to_straight_lines_between_the_corners():
@@ -86,7 +88,7 @@ def test_tilt_takes_straight_lines_to_straight_lines_between_the_corners():
 
     expected = sampled(SMOOTH, (a * u + b * v + c) / scale, (d * u + e * v + f) / scale)
 
-    np.testing.assert_allclose(moved(SMOOTH, quad(tilt=tilt)), expected, atol=0.5)
+    np.testing.assert_allclose(moved(SMOOTH, corners_of(tilt=tilt)), expected, atol=0.5)
 
 
 def test_crop_is_the_named_part():
@@ -117,10 +119,10 @@ def test_crop_has_the_stated_area_and_aspect_and_stays_inside(smallest):
         assert np.all(np.abs(centre) + share <= 1 + 1e-9)
 
 
-def test_bend_is_smooth_of_the_stated_size_and_its_two_directions_differ():
+def test_elastic_shifts_are_smooth_of_the_stated_size_and_its_two_directions_differ():
     """A field whose x and y are one drawing moves every pixel along one diagonal."""
     rng = np.random.default_rng(0)
-    fields = np.stack([transforms.bend((100, 200), 0.02, rng) for _ in range(200)])
+    fields = np.stack([transforms.elastic_shifts((100, 200), 0.02, rng) for _ in range(200)])
 
     assert fields.shape == (200, 100, 200, 2)
     # The point of the grid in the middle.
@@ -156,13 +158,13 @@ def test_sharpen_adds_the_difference_from_a_blurred_copy():
         (0.5, 0, [[0, 0, 0], [0, 1, 0], [0, 0, 0]]),
     ],
 )
-def test_path_of_a_motion(length, degrees, expected):
-    np.testing.assert_allclose(transforms.path(length, degrees), expected, atol=0.02)
+def test_kernel_of_a_line(length, degrees, expected):
+    np.testing.assert_allclose(transforms.line_kernel(length, degrees), expected, atol=0.02)
 
 
 @pytest.mark.parametrize("degrees", [0, 20, 45, 90, 133])
-def test_path_lies_along_its_direction_and_sums_to_one(degrees):
-    kernel = transforms.path(15, degrees).astype(float)
+def test_line_lies_along_its_direction_and_sums_to_one(degrees):
+    kernel = transforms.line_kernel(15, degrees).astype(float)
     y, x = np.mgrid[: len(kernel), : len(kernel)] - len(kernel) // 2
 
     assert kernel.sum() == pytest.approx(1, abs=1e-5)

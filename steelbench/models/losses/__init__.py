@@ -1,6 +1,7 @@
 """Metric-learning losses: plain functions with one value for each anchor, and thin Keras classes around them.
 
-The functions compute in float32 whatever they are given.
+The functions compute in float32, whatever number type they are given. `keras_losses` has the classes that Keras trains
+with.
 """
 
 from steelbench.models.losses.arcface import arcface, arcface_crossentropy

@@ -10,12 +10,12 @@ from steelbench.models.losses.pairwise import flat_labels, safe_sqrt
 
 
 def arcface(labels: KerasTensor, cosines: KerasTensor, scale: float = 30.0, margin: float = 0.5) -> KerasTensor:
-    """Cross-entropy of scaled cosines after the angle to the own class was widened by the margin.
+    """Return the cross-entropy of scaled cosines after the margin was added to the angle to the own class.
 
-    An angle beyond pi - margin would come back on the other side, and the loss would fall where it must rise. There the
-    cosine itself minus margin * sin(margin) stands in, as in the authors' code: it goes on falling with the angle. For
-    a margin above 2.33 that would jump up at the seam; there 1 - cos(margin) is larger, is taken, and meets it.
-    Cosines may leave -1..1 by rounding, and the gradient is finite at both ends.
+    For an angle above pi - margin the cosine of the sum would rise again, and the loss would fall with a growing angle.
+    There the cosine minus margin * sin(margin) is taken instead, as in the authors' code: it goes on falling with the
+    angle. For a margin above 2.33 this would be a jump upward; there 1 - cos(margin), which is larger, is subtracted,
+    and the two pieces meet. Cosines may leave -1..1 by rounding, and the gradient is finite at both ends.
 
     Args:
         labels: int [B], class of each image, 0 to C - 1.
@@ -25,6 +25,12 @@ def arcface(labels: KerasTensor, cosines: KerasTensor, scale: float = 30.0, marg
 
     Returns:
         float32 [B].
+
+    Examples:
+        >>> import numpy as np
+        >>> cosines = np.float32([[0.6, 0.4], [0.6, 0.4]])
+        >>> print(np.round(arcface([0, 1], cosines, scale=10.0, margin=0.2), 2))
+        [0.56 3.92]
 
     References:
         Deng et al. 2019, "ArcFace", eq. 3. https://arxiv.org/abs/1801.07698
@@ -43,5 +49,21 @@ def arcface(labels: KerasTensor, cosines: KerasTensor, scale: float = 30.0, marg
 def arcface_crossentropy(
     labels: KerasTensor, cosines: KerasTensor, scale: float = 30.0, margin: float = 0.5
 ) -> KerasTensor:
-    """`arcface` plus the cross-entropy of the same scaled cosines without a margin, 1:1; arguments as there."""
+    """Return `arcface` plus the cross-entropy of the same scaled cosines without a margin, 1:1.
+
+    Args:
+        labels: int [B], class of each image, 0 to C - 1.
+        cosines: float32 [B, C], of the embedding with each class's vector, both of unit norm.
+        scale: positive, of the logits.
+        margin: radians, 0 to less than pi.
+
+    Returns:
+        float32 [B].
+
+    Examples:
+        >>> import numpy as np
+        >>> cosines = np.float32([[0.6, 0.4], [0.6, 0.4]])
+        >>> print(np.round(arcface_crossentropy([0, 1], cosines, scale=10.0, margin=0.2), 2))
+        [0.69 6.05]
+    """
     return arcface(labels, cosines, scale, margin) + arcface(labels, cosines, scale, margin=0.0)

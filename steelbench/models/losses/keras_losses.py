@@ -1,4 +1,4 @@
-"""Thin Keras classes around the loss functions.
+"""Keras classes around the loss functions.
 
 Each takes the mean over the anchors for which its loss is defined, and says which those are. Losses belong to training:
 none is part of a saved model.
@@ -18,7 +18,7 @@ from steelbench.models.losses.triplet import triplet_batch_all, triplet_batch_ha
 
 
 def _mean_over(anchors: KerasTensor, values: KerasTensor) -> KerasTensor:
-    """Values [B] whose mean over the batch, which Keras takes, is the mean over these anchors (bool [B])."""
+    """Return values [B] whose mean over the batch, which Keras takes, is the mean over these anchors (bool [B])."""
     count = ops.sum(ops.cast(anchors, "float32"))
     return values * ops.cast(ops.shape(values)[0], "float32") / ops.maximum(count, 1.0)
 
@@ -31,11 +31,11 @@ class SupConLoss(keras.losses.Loss):
         self.temperature = temperature
 
     def call(self, y_true: KerasTensor, y_pred: KerasTensor) -> KerasTensor:
-        """Labels [B] or [B, 1] and embeddings [B, D] to float32 [B]."""
+        """Return the loss float32 [B] of labels [B] or [B, 1] and embeddings [B, D]."""
         return _mean_over(has_positive(y_true), supcon(y_true, y_pred, self.temperature))
 
     def get_config(self) -> dict[str, Any]:
-        """What makes an equal loss."""
+        """Return the arguments that make an equal loss."""
         return {"name": self.name, "temperature": self.temperature}
 
 
@@ -46,7 +46,7 @@ class NPairsLoss(SupConLoss):
         super().__init__(temperature, name)
 
     def call(self, y_true: KerasTensor, y_pred: KerasTensor) -> KerasTensor:
-        """Labels [B] or [B, 1] and embeddings [B, D] to float32 [B]."""
+        """Return the loss float32 [B] of labels [B] or [B, 1] and embeddings [B, D]."""
         return npairs(y_true, y_pred, self.temperature)
 
 
@@ -61,15 +61,15 @@ class TripletLoss(keras.losses.Loss):
         name: str = "triplet",
     ) -> None:
         super().__init__(name=name)
-        rows = {"batch_all": triplet_batch_all, "batch_hard": triplet_batch_hard, "semihard": triplet_semihard}
-        self.function, self.mining, self.margin, self.soft = rows[mining], mining, margin, soft
+        functions = {"batch_all": triplet_batch_all, "batch_hard": triplet_batch_hard, "semihard": triplet_semihard}
+        self.function, self.mining, self.margin, self.soft = functions[mining], mining, margin, soft
 
     def call(self, y_true: KerasTensor, y_pred: KerasTensor) -> KerasTensor:
-        """Labels [B] or [B, 1] and embeddings [B, D] to float32 [B]."""
+        """Return the loss float32 [B] of labels [B] or [B, 1] and embeddings [B, D]."""
         return _mean_over(has_triplet(y_true), self.function(y_true, y_pred, self.margin, self.soft))
 
     def get_config(self) -> dict[str, Any]:
-        """What makes an equal loss."""
+        """Return the arguments that make an equal loss."""
         return {"name": self.name, "mining": self.mining, "margin": self.margin, "soft": self.soft}
 
 
@@ -81,13 +81,13 @@ class ContrastiveLoss(keras.losses.Loss):
         self.margin = margin
 
     def call(self, y_true: KerasTensor, y_pred: KerasTensor) -> KerasTensor:
-        """Labels [2P] or [2P, 1] and embeddings [2P, D] to float32 [P]."""
+        """Return the loss float32 [P] of labels [2P] or [2P, 1] and embeddings [2P, D]."""
         labels, embeddings = flat_labels(y_true), ops.cast(y_pred, "float32")
-        apart = safe_sqrt(ops.sum(ops.square(embeddings[0::2] - embeddings[1::2]), axis=1))
-        return contrastive(ops.equal(labels[0::2], labels[1::2]), apart, self.margin)
+        distances = safe_sqrt(ops.sum(ops.square(embeddings[0::2] - embeddings[1::2]), axis=1))
+        return contrastive(ops.equal(labels[0::2], labels[1::2]), distances, self.margin)
 
     def get_config(self) -> dict[str, Any]:
-        """What makes an equal loss."""
+        """Return the arguments that make an equal loss."""
         return {"name": self.name, "margin": self.margin}
 
 
@@ -101,10 +101,10 @@ class ArcFaceLoss(keras.losses.Loss):
         self.scale, self.margin, self.crossentropy = scale, margin, crossentropy
 
     def call(self, y_true: KerasTensor, y_pred: KerasTensor) -> KerasTensor:
-        """Labels [B] or [B, 1] and cosines [B, C] to float32 [B]."""
+        """Return the loss float32 [B] of labels [B] or [B, 1] and cosines [B, C]."""
         function = arcface_crossentropy if self.crossentropy else arcface
         return function(y_true, y_pred, self.scale, self.margin)
 
     def get_config(self) -> dict[str, Any]:
-        """What makes an equal loss."""
+        """Return the arguments that make an equal loss."""
         return {"name": self.name, "scale": self.scale, "margin": self.margin, "crossentropy": self.crossentropy}

@@ -6,12 +6,19 @@ from keras import KerasTensor, ops
 
 
 def flat_labels(labels: KerasTensor) -> KerasTensor:
-    """Labels [B] or [B, 1] as int32 [B]: Keras hands losses floats, and often a column."""
+    """Return labels [B] or [B, 1] as int32 [B]: Keras hands losses floats, and often a column."""
     return ops.cast(ops.reshape(labels, (-1,)), "int32")
 
 
 def pair_masks(labels: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-    """Which pairs are positive (one class, not the image itself) and which negative, both bool [B, B]."""
+    """Return which pairs of a batch are positive and which are negative.
+
+    Args:
+        labels: [B] or [B, 1], of any number type.
+
+    Returns:
+        bool [B, B], true for two images of one class, not for an image with itself; bool [B, B], true for two classes.
+    """
     labels = flat_labels(labels)
     same = ops.equal(labels[:, None], labels[None, :])
     itself = ops.cast(ops.eye(ops.shape(labels)[0]), "bool")
@@ -19,28 +26,52 @@ def pair_masks(labels: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
 
 
 def has_positive(labels: KerasTensor) -> KerasTensor:
-    """Whether another image of the batch has the anchor's class, bool [B]."""
+    """Return whether another image of the batch has the anchor's class, bool [B].
+
+    Args:
+        labels: [B] or [B, 1], of any number type.
+
+    Examples:
+        >>> import numpy as np
+        >>> print(np.asarray(has_positive([0, 0, 1])))
+        [ True  True False]
+    """
     positive, _ = pair_masks(labels)
     return ops.any(positive, axis=1)
 
 
 def has_triplet(labels: KerasTensor) -> KerasTensor:
-    """Whether the batch has both a positive and a negative for the anchor, bool [B]."""
+    """Return whether the batch has both a positive and a negative for the anchor, bool [B].
+
+    Args:
+        labels: [B] or [B, 1], of any number type.
+
+    Examples:
+        >>> import numpy as np
+        >>> print(np.asarray(has_triplet([0, 0, 1])))
+        [ True  True False]
+    """
     positive, negative = pair_masks(labels)
     return ops.logical_and(ops.any(positive, axis=1), ops.any(negative, axis=1))
 
 
 def safe_sqrt(squares: KerasTensor) -> KerasTensor:
-    """Square root whose gradient at 0 is 0 instead of infinite; NaN stays NaN."""
+    """Return square roots whose gradient at 0 is 0 instead of infinite; NaN stays NaN."""
     zero = ops.less_equal(squares, 0.0)
     return ops.where(zero, 0.0, ops.sqrt(ops.where(zero, 1.0, squares)))
 
 
 def pairwise_distances(embeddings: KerasTensor) -> KerasTensor:
-    """Euclidean distances, not squared, float32 [B, B]; equal rows are at exactly 0, with gradient 0.
+    """Return Euclidean distances, not squared, float32 [B, B]; equal rows are at exactly 0, with gradient 0.
 
     Args:
         embeddings: [B, D], of any norm and float type.
+
+    Examples:
+        >>> import numpy as np
+        >>> print(np.asarray(pairwise_distances(np.float32([[0, 0], [3, 4]]))))
+        [[0. 5.]
+         [5. 0.]]
     """
     embeddings = ops.cast(embeddings, "float32")
     # B * B * D numbers: from inner products alone, two nearly equal unit vectors are 3e-4 apart by rounding.

@@ -1,4 +1,4 @@
-"""Triplet losses with online mining: which triplets of a batch count, and what each anchor pays.
+"""Triplet losses with online mining: which triplets of a batch count, and the loss of each anchor.
 
 All functions take class labels [B] or [B, 1], of any number type, and the embeddings of the same batch.
 """
@@ -13,7 +13,7 @@ from steelbench.models.losses.pairwise import has_triplet, pair_masks, pairwise_
 def triplet_batch_all(
     labels: KerasTensor, embeddings: KerasTensor, margin: float = 0.2, soft: bool = False
 ) -> KerasTensor:
-    """Triplet loss of each anchor, the mean over all its triplets in the batch, easy ones included.
+    """Return the triplet loss of each anchor, the mean over all its triplets in the batch, easy ones included.
 
     Args:
         labels: int [B], class of each embedding.
@@ -23,6 +23,12 @@ def triplet_batch_all(
 
     Returns:
         float32 [B]; 0 for an anchor without a positive or without a negative.
+
+    Examples:
+        >>> import numpy as np
+        >>> embeddings = np.float32([[0], [1], [4], [2], [7]])
+        >>> print(np.round(triplet_batch_all([0, 0, 0, 1, 1], embeddings, margin=0.5), 2))
+        [0.62 0.75 1.5  3.83 0.83]
 
     References:
         Hermans et al. 2017, "In Defense of the Triplet Loss for Person Re-Identification", eq. 6 and section 2 for
@@ -38,12 +44,25 @@ def triplet_batch_all(
 def triplet_batch_hard(
     labels: KerasTensor, embeddings: KerasTensor, margin: float = 0.2, soft: bool = False
 ) -> KerasTensor:
-    """Triplet loss of each anchor with its farthest positive and its nearest negative in the batch.
+    """Return the triplet loss of each anchor with its farthest positive and its nearest negative in the batch.
 
-    Arguments and result as for `triplet_batch_all`.
+    Args:
+        labels: int [B], class of each embedding.
+        embeddings: float32 [B, D], unit norm as a rule; any norm is valid.
+        margin: at least 0, in units of distance, which is 0 to 2 between unit vectors; not used if `soft`.
+        soft: log(1 + exp(d)) instead of max(0, margin + d), with d the positive's minus the negative's distance.
+
+    Returns:
+        float32 [B]; 0 for an anchor without a positive or without a negative.
+
+    Examples:
+        >>> import numpy as np
+        >>> embeddings = np.float32([[0], [1], [4], [2], [7]])
+        >>> print(np.round(triplet_batch_hard([0, 0, 0, 1, 1], embeddings, margin=0.5), 2))
+        [2.5 2.5 2.5 4.5 2.5]
 
     References:
-        Hermans et al. 2017, eq. 5. https://arxiv.org/abs/1703.07737
+        Hermans et al. 2017, "In Defense of the Triplet Loss for Person Re-Identification", eq. 5. https://arxiv.org/abs/1703.07737
     """
     distances = pairwise_distances(embeddings)
     positive, negative = pair_masks(labels)
@@ -56,12 +75,25 @@ def triplet_batch_hard(
 def triplet_semihard(
     labels: KerasTensor, embeddings: KerasTensor, margin: float = 0.2, soft: bool = False
 ) -> KerasTensor:
-    """Triplet loss of each anchor, the mean over its positives, each with its semi-hard negative.
+    """Return the triplet loss of each anchor, the mean over its positives, each with its semi-hard negative.
 
-    That is the nearest negative that is farther from the anchor than the positive is. Where none is farther, it is the
+    That is the nearest negative that is farther from the anchor than the positive is. If none is farther, it is the
     farthest negative: the least hard of those that are too near.
 
-    Arguments and result as for `triplet_batch_all`.
+    Args:
+        labels: int [B], class of each embedding.
+        embeddings: float32 [B, D], unit norm as a rule; any norm is valid.
+        margin: at least 0, in units of distance, which is 0 to 2 between unit vectors; not used if `soft`.
+        soft: log(1 + exp(d)) instead of max(0, margin + d), with d the positive's minus the negative's distance.
+
+    Returns:
+        float32 [B]; 0 for an anchor without a positive or without a negative.
+
+    Examples:
+        >>> import numpy as np
+        >>> embeddings = np.float32([[0], [1], [4], [2], [7]])
+        >>> print(np.round(triplet_semihard([0, 0, 0, 1, 1], embeddings, margin=0.5), 2))
+        [0.  0.  1.  3.5 0. ]
 
     References:
         Schroff et al. 2015, "FaceNet", section 3.2; the fallback is TensorFlow Addons'.

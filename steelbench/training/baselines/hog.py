@@ -22,6 +22,7 @@ from steelbench.data.parallel import ordered_map
 from steelbench.data.splits import Split
 from steelbench.features.cache import FeatureStore
 from steelbench.features.spec import ImageRef
+from steelbench.models.head import two_class_logits
 
 Array = NDArray[np.float32]
 # Side of the square that images are resized to, pixels.
@@ -126,7 +127,7 @@ def train_svm(
     _, c, model = max(tried, key=lambda trial: trial[0])
     decisions = np.asarray(model.decision_function(features))
     if decisions.ndim == 1:
-        decisions = np.stack([-decisions, decisions], axis=1) / 2
+        decisions = two_class_logits(decisions)
     scale = min(
         SETTINGS["scale"],
         key=lambda scale: log_loss(

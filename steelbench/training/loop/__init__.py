@@ -1,1 +1,1 @@
-"""How an epoch runs: batches, optimizer, fit, checkpoints."""
+"""The training loop: samplers, input pipeline, optimizer, fit, checkpoints."""

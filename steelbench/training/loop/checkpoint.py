@@ -1,4 +1,4 @@
-"""State of an interrupted fit on disk: save, restore."""
+"""The state of an interrupted fit: taken from a model, put back, and the digest that says which fit it is of."""
 
 from __future__ import annotations
 
@@ -12,24 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.methods import EpochSettings
-from steelbench.training.loop.input_pipeline import Lazy
+from steelbench.training.loop.input_pipeline import LazySamples
 
 
-def _numbered(arrays: Any, prefix: str) -> list[NDArray[Any]]:
+def numbered_arrays(arrays: Any, prefix: str) -> list[NDArray[Any]]:
+    """Return the arrays `prefix0`, `prefix1`, ... of an open `.npz` file."""
     return [arrays[f"{prefix}{i}"] for i in range(sum(name.startswith(prefix) for name in arrays.files))]
 
 
-def _identity(model: keras.Model, settings: EpochSettings, seed: int, *arrays: NDArray[Any] | Lazy) -> str:
-    """Digest of what a fit depends on, so that no checkpoint of another one is gone on from."""
+def fit_digest(model: keras.Model, settings: EpochSettings, seed: int, *arrays: NDArray[Any] | LazySamples) -> str:
+    """Return the sha256 of all that a fit depends on; a checkpoint with another one is of another fit.
+
+    Args:
+        model: its weights count by shape and type alone.
+        settings: of the stage.
+        seed: of the run.
+        arrays: samples and labels, of training and validation.
+    """
     shapes = [(list(variable.shape), str(variable.dtype)) for variable in model.weights]
-    found = hashlib.sha256(json.dumps([settings.model_dump(), seed, shapes]).encode())
+    digest = hashlib.sha256(json.dumps([settings.model_dump(), seed, shapes]).encode())
     for array in arrays:
         if isinstance(array, np.ndarray):
-            found.update(f"{array.dtype} {array.shape}".encode())
-            found.update(np.ascontiguousarray(array).data)
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
         else:
-            found.update(array.digest.encode())
-    return found.hexdigest()
+            digest.update(array.digest.encode())
+    return digest.hexdigest()
 
 
 def _variables(model: keras.Model) -> Iterator[Any]:
@@ -40,11 +48,15 @@ def _variables(model: keras.Model) -> Iterator[Any]:
 
 
 def snapshot(model: keras.Model) -> list[NDArray[Any]]:
-    """All that the next epoch depends on: weights, random states, optimizer."""
+    """Return the values that the next epoch depends on: weights, states of random generators, optimizer."""
     return [keras.ops.convert_to_numpy(variable) for variable in _variables(model)]
 
 
 def restore(model: keras.Model, values: list[NDArray[Any]]) -> None:
-    """Put a snapshot back. Raises ValueError if it is of another model."""
+    """Put the values of a snapshot back.
+
+    Raises:
+        ValueError: if they are of another model.
+    """
     for variable, value in zip(_variables(model), values, strict=True):
         variable.assign(value)

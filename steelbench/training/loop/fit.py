@@ -1,6 +1,7 @@
-"""The harness: one `fit` for every stage of every method.
+"""The training loop: one `fit` for every stage of every method.
 
-Seeds, Adam with a schedule, a history per epoch, the checkpoint of the best epoch, resume, TensorBoard, progress.
+It does what Keras's `BackupAndRestore` and `ModelCheckpoint` do, which fall short here: Keras forgets the best value so
+far when it resumes, and keeps neither the states of random generators nor a history.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,13 +23,17 @@ from numpy.typing import NDArray
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file, write_text
 from steelbench.methods import EpochSettings
-from steelbench.training.loop.checkpoint import _identity, _numbered, restore, snapshot
-from steelbench.training.loop.input_pipeline import Lazy, stream
+from steelbench.training.loop.checkpoint import fit_digest, numbered_arrays, restore, snapshot
+from steelbench.training.loop.input_pipeline import LazySamples, stream
 from steelbench.training.loop.optimizer import schedule
+from steelbench.training.loop.reusable_model import Validate
 from steelbench.training.loop.samplers import Batches, plain_batches
+from steelbench.training.loop.training_set import Labels
 
-# Accuracies of the training and the validation images, for a stage whose loss knows no classes.
-Judge = Callable[[], tuple[float, float]]
+# float32 [N, ...], or an object that makes them.
+Samples = NDArray[np.float32] | LazySamples
+# Accuracies of the training and the validation images, 0..1, for a stage whose loss knows no classes.
+Score = Callable[[], tuple[float, float]]
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 
@@ -45,13 +50,18 @@ class Epoch:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """The better epoch has the higher rank: validation accuracy, ties by validation loss."""
+        """Return a key that is higher for the better epoch: validation accuracy, ties by validation loss."""
         return self.val_accuracy, -self.val_loss
+
+
+def best_epoch(history: Sequence[Epoch]) -> Epoch:
+    """Return the epoch of the highest rank, the first of equals."""
+    return max(history, key=lambda line: line.rank)
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a stage left behind: its history and the best epoch, whose weights the model now has."""
+    """The history of a fit and its best epoch, whose weights the model now has."""
 
     history: list[Epoch]
     best: Epoch
@@ -59,15 +69,15 @@ class FitResult:
 
 @dataclass(frozen=True, kw_only=True)
 class FitContext:
-    """How a stage is run, beside its settings.
+    """Seed, checkpoint and logs of a fit: what it is given beside its settings and its data.
 
     Attributes:
         seed: of the order of the batches.
-        state: folder of the checkpoint that a killed run goes on from; None keeps none.
-        stage: of a method that has several; each has a checkpoint of its own, which is kept when the stage is done.
+        state: folder of the checkpoint that a killed run resumes from; None keeps none.
+        stage: name, of a method that has several; each has its own checkpoint, which stays when the stage is done.
         save_seconds: a checkpoint is written at the end of an epoch, at most this often.
         tensorboard: folder of TensorBoard's event files; None writes none.
-        progress: called after each epoch with the epochs done.
+        progress: called after each epoch with the number of epochs done.
     """
 
     seed: int = 0
@@ -77,144 +87,173 @@ class FitContext:
     tensorboard: Path | None = None
     progress: Callable[[int], None] = field(default=lambda done: None)
 
-    def of(self, stage: str) -> Self:
-        """The plan of one stage."""
+    def for_stage(self, stage: str) -> Self:
+        """Return the context of one stage: a checkpoint and event files of its own."""
         return replace(self, stage=stage, tensorboard=self.tensorboard and self.tensorboard / stage)
 
     @property
     def checkpoint(self) -> Path | None:
-        """The file of the checkpoint."""
+        """Return the checkpoint's file."""
         return self.state and self.state / f"state{self.stage and '-'}{self.stage}.npz"
 
 
-class _Keeper(keras.callbacks.Callback):
-    """Writes the history, keeps the best epoch's weights, and saves what a resumed run needs."""
+class _EpochRecorder(keras.callbacks.Callback):
+    """Write the history, keep the best epoch's weights, and save what a resumed fit needs."""
 
     def __init__(
-        self, plan: FitContext, settings: EpochSettings, steps: int, identity: str, judge: Judge | None
+        self,
+        settings: EpochSettings,
+        context: FitContext,
+        *,
+        steps: int,
+        digest: str,
+        score: Score | None,
+        validate: Callable[[], tuple[Any, Any]] | None,
     ) -> None:
         super().__init__()
-        self.plan, self.settings, self.steps, self.identity, self.judge = plan, settings, steps, identity, judge
-        self.validate: Callable[[], tuple[Any, Any]] | None = None
+        self.settings, self.context, self.steps, self.digest = settings, context, steps, digest
+        self.score, self.validate = score, validate
         self.history: list[Epoch] = []
-        self.best: Epoch | None = None
         self.best_weights: list[NDArray[Any]] = []
         self.saved = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        found = {} if logs is None else logs
+        """Record an epoch, counted from 0.
+
+        Raises:
+            SteelbenchError: if a loss is no longer a number.
+        """
+        values = {} if logs is None else logs
         if self.validate:
-            # Into Keras's own dict, where the callbacks behind this one look for it.
             loss, accuracy = self.validate()
-            found |= {"val_loss": float(loss), "val_accuracy": float(accuracy)}
-        if not np.isfinite([found["loss"], found["val_loss"]]).all():
+            # Into Keras's own dict, where the callbacks behind this one look for it.
+            values |= {"val_loss": float(loss), "val_accuracy": float(accuracy)}
+        self._refuse_divergence(epoch + 1, values)
+        if self.score:
+            values["accuracy"], values["val_accuracy"] = self.score()
+        metrics = {key: float(values[key]) for key in COLUMNS[1:-1]}
+        line = Epoch(epoch=epoch + 1, learning_rate=self._last_rate(), **metrics)
+        self.history.append(line)
+        if best_epoch(self.history) is line:
+            self.best_weights = self.model.get_weights()
+        if self.context.checkpoint and self._is_due(epoch + 1):
+            self._save(self.context.checkpoint)
+        self.context.progress(epoch + 1)
+
+    def _refuse_divergence(self, epoch: int, values: dict[str, float]) -> None:
+        if not np.isfinite([values["loss"], values["val_loss"]]).all():
             raise SteelbenchError(
-                f"the loss became {found['loss']} in epoch {epoch + 1} (validation {found['val_loss']}); "
+                f"the loss became {values['loss']} in epoch {epoch} (validation {values['val_loss']}); "
                 f"lower learning_rate, now {self.settings.learning_rate:g}."
             )
-        if self.judge:
-            found["accuracy"], found["val_accuracy"] = self.judge()
-        line = Epoch(
-            epoch=epoch + 1, learning_rate=self._rate(), **{key: float(found[key]) for key in COLUMNS[1:-1]}
-        )  # fmt: skip
-        self.history.append(line)
-        if self.best is None or line.rank > self.best.rank:
-            self.best, self.best_weights = line, self.model.get_weights()
-        due = time.monotonic() - self.saved >= self.plan.save_seconds
-        last = epoch + 1 == self.settings.epochs
-        if self.plan.checkpoint and (bool(self.plan.stage) if last else due):
-            self._save(self.plan.checkpoint)
-        self.plan.progress(epoch + 1)
 
-    def _rate(self) -> float:
-        """The rate of the epoch's last step; after it the optimizer would tell the one of the next."""
+    def _last_rate(self) -> float:
+        """Return the rate of the epoch's last step; the optimizer itself tells that of the next step."""
         rate, last = schedule(self.settings, self.steps), int(self.model.optimizer.iterations) - 1
         return float(rate(last)) if callable(rate) else rate
+
+    def _is_due(self, epoch: int) -> bool:
+        """Return whether to save now: at times, and where later stages follow, when the last epoch is done."""
+        if epoch == self.settings.epochs:
+            return bool(self.context.stage)
+        return time.monotonic() - self.saved >= self.context.save_seconds
 
     def _save(self, path: Path) -> None:
         arrays = {f"best_{i}": value for i, value in enumerate(self.best_weights)}
         arrays |= {f"now_{i}": value for i, value in enumerate(snapshot(self.model))}
-        text = json.dumps({"identity": self.identity, "history": [asdict(e) for e in self.history]})
+        text = json.dumps({"identity": self.digest, "history": [asdict(line) for line in self.history]})
         arrays["record"] = np.frombuffer(text.encode(), np.uint8)
         with whole_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         self.saved = time.monotonic()
 
     def resume(self) -> int:
-        """Go on from the checkpoint, if there is one of the same fit; returns the epochs that are done."""
-        path = self.plan.checkpoint
+        """Restore the checkpoint, if there is one of the same fit. Return the number of epochs that are done."""
+        path = self.context.checkpoint
         if path is None or not path.is_file():
             return 0
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 record = json.loads(arrays["record"].tobytes())
-                if record["identity"] != self.identity:
+                if record["identity"] != self.digest:
                     return 0
-                now, best = _numbered(arrays, "now_"), _numbered(arrays, "best_")
+                now, best = numbered_arrays(arrays, "now_"), numbered_arrays(arrays, "best_")
                 history = [Epoch(**line) for line in record["history"]]
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            return 0  # damaged: what it holds is computed again
+            return 0  # The file is damaged: train from the start.
         self.history, self.best_weights = history, best
-        self.best = max(history, key=lambda line: line.rank)
         restore(self.model, now)
         return len(history)
 
 
 def fit(
     model: keras.Model,
-    x: NDArray[np.float32] | Lazy,
-    y: NDArray[np.int64],
-    validation: tuple[NDArray[np.float32] | Lazy, NDArray[np.int64]],
+    x: Samples,
+    y: Labels,
+    validation: tuple[Samples, Labels],
     settings: EpochSettings,
-    plan: FitContext,
+    context: FitContext,
+    *,
     batches: Batches | None = None,
-    judge: Judge | None = None,
+    score: Score | None = None,
+    validate: Validate | None = None,
 ) -> FitResult:
     """Train a compiled model and leave it with the weights of its best epoch.
 
     Args:
-        model: compiled with a built optimizer and the metric "accuracy".
-        x: float32 [N, ...], or what gives them.
+        model: compiled, with a built optimizer; has the metric "accuracy" unless `score` is given.
+        x: float32 [N, ...], or an object that makes them.
         y: int64 [N], class numbers.
-        validation: the same for the validation images.
+        validation: samples and labels of the validation images.
         settings: epochs, batch size and what else the method fixes.
-        plan: seed, checkpoint, logs.
-        batches: which samples stand in which batch; None for all of them once in every epoch.
-        judge: called after each epoch of a stage without classes; its accuracies stand in for Keras's.
+        context: seed, checkpoint, logs.
+        batches: the rows of each batch; None for all samples once in every epoch.
+        score: called after each epoch of a stage without classes; its accuracies take the place of Keras's.
+        validate: of `whole_validation`; used in place of Keras's loop where all validation samples fit into one batch
+            and there is no `score`.
 
     Raises:
-        SteelbenchError: if the loss is no longer a number.
+        SteelbenchError: if a loss is no longer a number.
     """
-    batches = batches or plain_batches(len(y), len(validation[1]), settings.batch_size, plan.seed)
+    batches = batches or plain_batches(len(y), len(validation[1]), batch_size=settings.batch_size, seed=context.seed)
+    in_memory = isinstance(validation[0], np.ndarray)
+    in_one_call = bool(validate) and in_memory and score is None and len(batches.validation) == 1
     steps = len(batches.train(0))
-    identity = _identity(model, settings, plan.seed, x, y, *validation) if plan.state else ""
-    keeper = _Keeper(plan, settings, steps, identity, judge)
-    keeper.set_model(model)
-    done = keeper.resume()
-    callbacks: list[keras.callbacks.Callback] = [keeper]
-    if plan.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(plan.tensorboard, write_graph=False, profile_batch=0))
+    recorder = _EpochRecorder(
+        settings,
+        context,
+        steps=steps,
+        digest=fit_digest(model, settings, context.seed, x, y, *validation) if context.state else "",
+        score=score,
+        validate=partial(validate, *map(tf.constant, validation)) if validate and in_one_call else None,
+    )
+    recorder.set_model(model)
+    done = recorder.resume()
     if done < settings.epochs:
-        todo = [rows for epoch in range(done, settings.epochs) for rows in batches.train(epoch)]
-        data = stream(x, y, todo, first=done * steps)
-        at_hand = isinstance(validation[0], np.ndarray)
-        held_out = None
-        if at_hand and judge is None and hasattr(model, "validate") and len(batches.validation) == 1:
-            keeper.validate = partial(model.validate, *map(tf.constant, validation))
-        else:
-            held_out = stream(*validation, batches.validation)
-            held_out = held_out.cache() if at_hand else held_out
+        rows = [batch for epoch in range(done, settings.epochs) for batch in batches.train(epoch)]
+        held_out = None if in_one_call else stream(*validation, batches.validation)
         model.fit(
-            data, steps_per_epoch=steps, validation_data=held_out, epochs=settings.epochs, initial_epoch=done,
-            callbacks=callbacks, shuffle=False, verbose=0,
-        )  # fmt: skip
-    model.set_weights(keeper.best_weights)
-    # The first of equals, as the keeper keeps it.
-    return FitResult(keeper.history, max(keeper.history, key=lambda line: line.rank))
+            stream(x, y, rows, first=done * steps),
+            steps_per_epoch=steps,
+            validation_data=held_out.cache() if held_out is not None and in_memory else held_out,
+            epochs=settings.epochs,
+            initial_epoch=done,
+            callbacks=[recorder, *_tensorboard(context)],
+            shuffle=False,
+            verbose=0,
+        )
+    model.set_weights(recorder.best_weights)
+    return FitResult(recorder.history, best_epoch(recorder.history))
 
 
-def write_history(path: Path, history: list[Epoch]) -> None:
-    """`history.csv`: a line for each epoch."""
+def _tensorboard(context: FitContext) -> list[keras.callbacks.Callback]:
+    if context.tensorboard is None:
+        return []
+    return [keras.callbacks.TensorBoard(context.tensorboard, write_graph=False, profile_batch=0)]
+
+
+def write_history(path: Path, history: Sequence[Epoch]) -> None:
+    """Write `history.csv`: a line for each epoch, numbers with 8 digits."""
     lines = [",".join(COLUMNS)]
     lines += [",".join(f"{value:.8g}" for value in asdict(epoch).values()) for epoch in history]
     write_text(path, "\n".join(lines) + "\n")

@@ -12,7 +12,12 @@ from steelbench.methods import EpochSettings
 
 
 def schedule(settings: EpochSettings, steps_per_epoch: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate that the settings name; it changes by the epoch or, warming up, by the step."""
+    """Return the learning rate: a number, or a schedule that changes it by the epoch or, warming up, by the step.
+
+    Args:
+        settings: of the stage.
+        steps_per_epoch: batches in an epoch of this stage.
+    """
     schedules = keras.optimizers.schedules
     total, rate = settings.epochs * steps_per_epoch, settings.learning_rate
     if settings.schedule == "exponential":
@@ -21,9 +26,12 @@ def schedule(settings: EpochSettings, steps_per_epoch: int) -> float | keras.opt
     if settings.schedule == "warmup_cosine":
         warmup = min(settings.warmup_epochs * steps_per_epoch, total - 1)
         return schedules.CosineDecay(
-            0.0 if warmup else rate, max(total - warmup, 1), alpha=1e-3,
-            warmup_target=rate if warmup else None, warmup_steps=warmup,
-        )  # fmt: skip
+            0.0 if warmup else rate,
+            max(total - warmup, 1),
+            alpha=1e-3,
+            warmup_target=rate if warmup else None,
+            warmup_steps=warmup,
+        )
     return rate
 
 
@@ -34,8 +42,11 @@ class FusedAdam(keras.optimizers.Adam):
     network itself. The formula is the same (Kingma and Ba 2015, the end of section 2).
 
     Args:
-        factors: by a variable's path, what its learning rate is multiplied by; 1 where it is not named.
+        factors: by a variable's path, positive, multiplies its learning rate; 1 where a path is not named.
         more: as for `keras.optimizers.Adam`; no amsgrad.
+
+    References:
+        Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization". https://arxiv.org/abs/1412.6980
     """
 
     def __init__(self, factors: Mapping[str, float], **more: Any) -> None:
@@ -43,7 +54,7 @@ class FusedAdam(keras.optimizers.Adam):
         self.factors = dict(factors)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """One variable's step."""
+        """Update one variable and its moments."""
         index = self._get_variable_index(variable)
         factor = self.factors.get(self._trainable_variables[index].path, 1.0)
         step = tf.cast(self.iterations.value + 1, tf.float32)
@@ -64,7 +75,7 @@ class FusedAdam(keras.optimizers.Adam):
 def adam(
     settings: EpochSettings, steps_per_epoch: int, factors: Mapping[str, float] | None = None
 ) -> keras.optimizers.Adam:
-    """Adam with the schedule that the settings name.
+    """Return Adam with the schedule that the settings name.
 
     Args:
         settings: of the stage.
@@ -72,6 +83,8 @@ def adam(
         factors: as for `FusedAdam`.
     """
     return FusedAdam(
-        factors or {}, learning_rate=schedule(settings, steps_per_epoch), beta_2=settings.beta_2,
+        factors or {},
+        learning_rate=schedule(settings, steps_per_epoch),
+        beta_2=settings.beta_2,
         weight_decay=settings.weight_decay or None,
-    )  # fmt: skip
+    )

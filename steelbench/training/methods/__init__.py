@@ -1,1 +1,1 @@
-"""What is learned: one file for each method of `METHODS`, named by its key."""
+"""Methods: one file for each key of `METHODS`, and what they share."""

@@ -6,50 +6,54 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from steelbench.data.splits import Split
 from steelbench.methods import Linear
-from steelbench.models.head import Dense, Head, Scaling
+from steelbench.models.head import Dense, Head, Scaling, two_class_logits
 from steelbench.training.loop.fit import FitContext
-from steelbench.training.methods.trained_head import Array, TrainedHead, best_on_validation, refuse_nan
+from steelbench.training.loop.training_set import TrainingSet
+from steelbench.training.methods.trained_head import TrainedHead, best_on_validation, refuse_nan, standardise
+
+# Logit of a class that no training image has: its probability is 0, and the logarithm of the others stays finite.
+ABSENT = -1e4
 
 
-def train_linear(
-    features: Array, labels: NDArray[np.int64], num_classes: int, split: Split, settings: Linear, plan: FitContext
-) -> TrainedHead:
-    """Multinomial logistic regression; C is the one with the best validation accuracy, ties by log loss.
+def train_linear(data: TrainingSet, settings: Linear, context: FitContext) -> TrainedHead:
+    """Fit a logistic regression for each C; the one with the best validation accuracy is kept, ties by log loss.
 
-    Arguments as for `train_softmax`; the fit is convex, so the seed changes nothing but the split.
+    The fit is convex, so the seed changes nothing.
+
+    Args:
+        data: features of all images, labels, split.
+        settings: the values of C to choose from.
+        context: only its progress is used.
+
+    Raises:
+        SteelbenchError: if features are no numbers.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    refuse_nan(features, split)
-    scaling = Scaling.fit(features[split.train])
-    standardised = scaling.apply(features)
-    x, y = standardised[split.train], labels[split.train]
+    refuse_nan(data)
+    scaling, standardised = standardise(data)
     model = LogisticRegression(max_iter=1000, warm_start=True)
     heads: dict[float, Head] = {}
     for done, c in enumerate(sorted(settings.c), start=1):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.set_params(C=c).fit(x, y)
-        heads[c] = _as_head(model, scaling, num_classes)
-        plan.progress(done)
+            model.set_params(C=c).fit(*standardised.train)
+        heads[c] = _head(model, scaling, data.num_classes)
+        context.progress(done)
     # The first of equals: the strongest regularisation.
-    c = best_on_validation(heads, features, labels, split, num_classes)
+    c = best_on_validation(heads, data)
     return TrainedHead(heads[c], notes={"c": c})
 
 
-def _as_head(model: Any, scaling: Scaling, num_classes: int) -> Head:
+def _head(model: Any, scaling: Scaling, num_classes: int) -> Head:
+    """Return the regression as a Dense layer on raw features, with a column for each class of the data set."""
     kernel = np.zeros((model.coef_.shape[1], num_classes), np.float32)
-    bias = np.full(num_classes, -1e4, np.float32)
+    bias = np.full(num_classes, ABSENT, np.float32)
+    coefficients, intercepts = model.coef_.T, model.intercept_
     if len(model.classes_) == 2:
-        # scikit-learn keeps one logit for two classes; half of it for one, minus half for the other is the same.
-        coef, intercept = np.vstack([-model.coef_, model.coef_]) / 2, np.append(-model.intercept_, model.intercept_) / 2
-    else:
-        coef, intercept = model.coef_, model.intercept_
-    kernel[:, model.classes_], bias[model.classes_] = coef.T, intercept
-    kernel, bias = scaling.fold(kernel, bias)
-    return Head((Dense(kernel, bias, "softmax"),))
+        coefficients, intercepts = two_class_logits(model.coef_[0]), two_class_logits(model.intercept_[0])
+    kernel[:, model.classes_], bias[model.classes_] = coefficients, intercepts
+    return Head((Dense(*scaling.fold(kernel, bias), "softmax"),))

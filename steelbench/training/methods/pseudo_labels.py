@@ -1,7 +1,7 @@
-"""Pseudo-labels, on request: a first head names images that have no label, a second one learns from them, too.
+"""Pseudo-labels, on request: a first head labels images that have no label, a second one learns from them, too.
 
-What shares pixels with a test or validation image, directly or along a chain of images, stays out of that split.
-Knows no TensorFlow.
+An image that shares pixels with a test or validation image, directly or along a chain, never joins the training images
+of that split. The module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,67 +14,64 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.data.splits import Split
+from steelbench.training.loop.training_set import Features, Labels, RowIndices, TrainingSet
 
 if TYPE_CHECKING:
     from steelbench.training.loop.fit import FitContext
     from steelbench.training.methods.trained_head import TrainedHead
 
-Array = NDArray[np.float32]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pool:
     """Images without labels, as a split may use them.
 
     Attributes:
         features: float32 [U, D].
-        usable: bool [U], false for what shares pixels with a test or validation image.
+        groups: int64 [U], numbered together with the groups of the training set.
+        usable: bool [U], false for an image that shares pixels with a test or validation image.
         confidence: least probability of a pseudo-label, 0..1.
         classes: names, for the record.
     """
 
-    features: Array
+    features: Features
+    groups: Labels
     usable: NDArray[np.bool_]
     confidence: float
     classes: Sequence[str]
 
 
 def train_twice(
-    train: Callable[..., TrainedHead],
-    features: Array,
-    labels: NDArray[np.int64],
-    num_classes: int,
-    split: Split,
+    train: Callable[[TrainingSet, Any, FitContext], TrainedHead],
+    data: TrainingSet,
     settings: Any,
-    plan: FitContext,
+    context: FitContext,
     pool: Pool,
 ) -> TrainedHead:
-    """Train, name the pool's images, and train again from the same start with those that are named with confidence.
+    """Train, label the pool's images, and train again from the same start with those whose label is sure enough.
 
-    The validation images choose as they do without; neither they nor the test images are ever in the pool.
+    The validation images choose as they do without the pool, which never holds validation or test images.
 
     Args:
-        train: as `train_softmax`, of which the arguments up to `plan` are, too.
+        train: a method on features, such as `train_softmax`.
+        data: the labelled images.
+        settings: of the method.
+        context: seed, checkpoint, logs.
         pool: the images without labels.
 
     Returns:
-        What the second training left; the note `pseudo_labels` counts the images.
+        The result of the second training; its note `pseudo_labels` counts the images.
 
     References:
         Lee 2013, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks".
     """
     # Methods name their stages alike both times, so the first ones' checkpoints have a folder of their own.
-    alone = dataclasses.replace(plan.of("labelled"), state=plan.state and plan.state / "state-labelled")
-    trained = train(features, labels, num_classes, split, settings, alone)
-    rows, guesses = _named(trained.head, pool)
+    first = dataclasses.replace(context.for_stage("labelled"), state=context.state and context.state / "state-labelled")
+    trained = train(data, settings, first)
+    rows, labels = _confident(trained.head, pool)
     if len(rows):
-        more = len(features) + np.arange(len(rows))
-        trained = train(
-            np.concatenate([features, pool.features[rows]]), np.concatenate([labels, guesses]), num_classes,
-            dataclasses.replace(split, train=np.concatenate([split.train, more])), settings, plan,
-        )  # fmt: skip
-    counts = np.bincount(guesses, minlength=num_classes)
+        more = data.with_training_images(pool.features[rows], labels, pool.groups[rows])
+        trained = train(more, settings, context)
+    counts = np.bincount(labels, minlength=data.num_classes)
     note = {
         "confidence": pool.confidence,
         "images": len(pool.features),
@@ -85,10 +82,10 @@ def train_twice(
     return dataclasses.replace(trained, notes={**trained.notes, "pseudo_labels": note})
 
 
-def _named(head: Callable[[Array], Array], pool: Pool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the pool that are named with confidence, and their classes."""
-    allowed = np.flatnonzero(pool.usable)
-    probabilities = head(pool.features[allowed])
-    # Features that are no numbers give no probability, and none is reached.
+def _confident(head: Callable[[Features], Features], pool: Pool) -> tuple[RowIndices, Labels]:
+    """Return the rows of the pool whose label is sure enough, and the labels."""
+    usable = np.flatnonzero(pool.usable)
+    probabilities = head(pool.features[usable])
+    # Features that are no numbers give no probability, so they reach no confidence.
     sure = probabilities.max(axis=1, initial=0) >= pool.confidence
-    return allowed[sure], probabilities.argmax(axis=1)[sure].astype(np.int64)
+    return usable[sure], probabilities.argmax(axis=1)[sure].astype(np.int64)

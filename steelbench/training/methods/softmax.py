@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
-from functools import cache
+import math
+from functools import lru_cache
 
 import keras
-import numpy as np
 from keras import layers
-from numpy.typing import NDArray
 
-from steelbench.data.splits import Split
 from steelbench.methods import Softmax
-from steelbench.models.head import Dense, Head, Scaling
+from steelbench.models.head import Dense, Head
 from steelbench.training.loop.fit import FitContext, fit
 from steelbench.training.loop.optimizer import adam
-from steelbench.training.loop.reusable_model import ready, start
-from steelbench.training.methods.trained_head import Array, TrainedHead, refuse_nan
+from steelbench.training.loop.reusable_model import KEPT_MODELS, ReusableModel, compile_model
+from steelbench.training.loop.training_set import TrainingSet
+from steelbench.training.methods.trained_head import TrainedHead, refuse_nan, standardise
 
 
-def train_softmax(
-    features: Array, labels: NDArray[np.int64], num_classes: int, split: Split, settings: Softmax, plan: FitContext
-) -> TrainedHead:
-    """Train Dense relu, Dropout, softmax.
+def train_softmax(data: TrainingSet, settings: Softmax, context: FitContext) -> TrainedHead:
+    """Train Dense relu, Dropout, softmax with cross-entropy.
 
     Args:
-        features: float32 [N, D], of all images.
-        labels: int64 [N].
-        num_classes: C.
-        split: which images train and which choose the epoch; the test images are not touched.
+        data: features of all images, labels, split.
         settings: of the method.
-        plan: seed, checkpoint, logs.
+        context: seed, checkpoint, logs.
+
+    Raises:
+        SteelbenchError: if features are no numbers, or the loss becomes none.
     """
-    refuse_nan(features, split)
-    scaling = Scaling.fit(features[split.train])
-    standardised = scaling.apply(features)
-    x, y = standardised[split.train], labels[split.train]
-    steps = -(-len(y) // settings.batch_size)
-    model = _softmax_model(features.shape[1], num_classes, settings, steps)
-    start(model, plan.seed)
-    result = fit(model, x, y, (standardised[split.validation], labels[split.validation]), settings, plan)
-    hidden, output = model.get_layer("hidden"), model.get_layer("probabilities")
-    kernel, bias = scaling.fold(*hidden.get_weights())
-    last_kernel, last_bias = output.get_weights()
-    head = Head((Dense(kernel, bias, "relu"), Dense(last_kernel, last_bias, "softmax")))
-    return TrainedHead(head, {"classifier": result})
+    refuse_nan(data)
+    scaling, standardised = standardise(data)
+    steps = math.ceil(len(data.split.train) / settings.batch_size)
+    reusable = _softmax_model(data.features.shape[1], data.num_classes, settings, steps)
+    model = reusable.restart(context.seed)
+    x, y = standardised.train
+    result = fit(model, x, y, standardised.validation, settings, context, validate=reusable.validate)
+    hidden = Dense(*scaling.fold(*model.get_layer("hidden").get_weights()), "relu")
+    kernel, bias = model.get_layer("probabilities").get_weights()
+    return TrainedHead(Head((hidden, Dense(kernel, bias, "softmax"))), {"classifier": result})
 
 
-@cache
-def _softmax_model(dim: int, num_classes: int, settings: Softmax, steps: int) -> keras.Model:
-    """Compiled once and used for every seed and fold: tracing costs more than training."""
+@lru_cache(maxsize=KEPT_MODELS)
+def _softmax_model(dim: int, num_classes: int, settings: Softmax, steps: int) -> ReusableModel:
     model = keras.Sequential(
         [
             keras.Input((dim,)),
@@ -58,12 +51,5 @@ def _softmax_model(dim: int, num_classes: int, settings: Softmax, steps: int) ->
             layers.Dense(num_classes, activation="softmax", name="probabilities"),
         ]
     )
-    model.compile(
-        adam(settings, steps),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=False,
-        # A whole epoch in one call: between steps of a few milliseconds Python would take as long again.
-        steps_per_execution=steps,
-    )
-    return ready(model)
+    loss = "sparse_categorical_crossentropy"
+    return ReusableModel.of(compile_model(model, adam(settings, steps), loss, classifies=True, steps_per_call=steps))

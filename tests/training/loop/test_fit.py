@@ -1,4 +1,4 @@
-"""The fit harness: rates against closed forms, the best epoch, and a killed run that ends as if it had not been."""
+"""The training loop: rates against closed forms, the best epoch, and a killed run that ends as if it had not been."""
 
 import csv
 import dataclasses
@@ -17,7 +17,8 @@ from steelbench.experiment import Softmax
 from steelbench.training.loop.fit import COLUMNS, Epoch, FitContext, fit, write_history
 from steelbench.training.loop.input_pipeline import stream
 from steelbench.training.loop.optimizer import adam
-from steelbench.training.loop.samplers import Batches, order_of, plain_batches
+from steelbench.training.loop.reusable_model import compile_model
+from steelbench.training.loop.samplers import Batches, epoch_order, plain_batches
 
 
 def data(n=90, dim=6, classes=3, seed=0):
@@ -37,9 +38,7 @@ def build(settings, steps, seed=0, dim=6, classes=3):
             keras.layers.Dense(classes, activation="softmax"),
         ]
     )
-    model.compile(adam(settings, steps), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
-    return model
+    return compile_model(model, adam(settings, steps), "sparse_categorical_crossentropy", classifies=True)
 
 
 @cache
@@ -49,13 +48,13 @@ def built(*arguments):
     return model, [(variable, variable.numpy()) for variable in (*model.variables, *model.optimizer.variables)]
 
 
-def train(settings, plan=None, seed=0, rows=None, new=False):
+def train(settings, context=None, seed=0, rows=None, new=False):
     x, y = rows or data()
     arguments = settings, -(-len(y) // settings.batch_size), seed
     model, values = (build(*arguments), []) if new else built(*arguments)
     for variable, value in values:
         variable.assign(value)
-    return fit(model, x, y, data(60, seed=1), settings, plan or FitContext(seed=seed)), model
+    return fit(model, x, y, data(60, seed=1), settings, context or FitContext(seed=seed)), model
 
 
 @cache
@@ -91,10 +90,10 @@ class Scripted:
         self.state = values
 
 
-def run_script(script, **plan):
+def run_script(script, **context):
     model = Scripted(script)
     rows = np.zeros((4, 2), np.float32), np.zeros(4, np.int64)
-    return fit(model, *rows, rows, Softmax(epochs=len(script)), FitContext(**plan)), model
+    return fit(model, *rows, rows, Softmax(epochs=len(script)), FitContext(**context)), model
 
 
 @pytest.mark.parametrize(
@@ -260,7 +259,7 @@ def test_checkpoint_of_another_fit_is_not_gone_on_from(tmp_path, changed):
     killed_after(3, tmp_path)
     changed = {"settings": SETTINGS, **changed}
 
-    resumed, _ = train(plan=FitContext(state=tmp_path), **changed)
+    resumed, _ = train(context=FitContext(state=tmp_path), **changed)
 
     assert resumed == train(**changed)[0]
 
@@ -318,7 +317,7 @@ def test_every_sample_comes_once_an_epoch(n, batch_size):
     x, y = np.arange(n, dtype=np.float32)[:, None], np.arange(n)
     steps = -(-n // batch_size)
 
-    order = plain_batches(n, 1, batch_size, seed=3)
+    order = plain_batches(n, 1, batch_size=batch_size, seed=3)
     batches = list(stream(x, y, [rows for epoch in range(3) for rows in order.train(epoch)]).as_numpy_iterator())
 
     assert len(batches) == 3 * steps
@@ -330,20 +329,20 @@ def test_every_sample_comes_once_an_epoch(n, batch_size):
 
 
 def test_order_depends_on_seed_and_epoch_alone():
-    batches = plain_batches(50, 10, 50, seed=0)
+    batches, more = (plain_batches(50, count, batch_size=50, seed=0) for count in (10, 20))
+    order = epoch_order(50, seed=0, epoch=2)
 
-    assert np.array_equal(batches.train(2)[0], order_of(2, 50, 0))
-    assert np.array_equal(batches.train(2)[0], plain_batches(50, 20, 50, seed=0).train(2)[0])
-    assert not np.array_equal(order_of(2, 50, 0), order_of(2, 50, 1))
-    assert not np.array_equal(order_of(2, 50, 0), order_of(1, 50, 0))
+    assert np.array_equal(batches.train(2)[0], order)
+    assert np.array_equal(batches.train(2)[0], more.train(2)[0])
+    assert not np.array_equal(order, epoch_order(50, seed=1, epoch=2))
+    assert not np.array_equal(order, epoch_order(50, seed=0, epoch=1))
 
 
-@pytest.mark.slow
 def test_order_is_the_same_in_another_process():
-    code = "from steelbench.training.loop.input_pipeline import order_of; print(order_of(1, 20, 5).tolist())"
+    code = "from steelbench.training.loop.samplers import epoch_order; print(epoch_order(20, seed=5, epoch=1).tolist())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-    assert told.strip() == str(order_of(1, 20, 5).tolist())
+    assert told.strip() == str(epoch_order(20, seed=5, epoch=1).tolist())
 
 
 def test_epochs_are_compared_by_rank():
@@ -362,27 +361,27 @@ def test_the_batches_that_a_method_asks_for_are_those_it_gets():
     assert [values[:, 0].tolist() for values, _ in got] == [[5, 0], [3], [1, 1, 2]]
 
 
-def judged(script, state=None, progress=lambda done: None):
-    """A fit whose accuracies come from a judge, which says what the script says."""
+def scored(script, state=None, progress=lambda done: None):
+    """A fit whose accuracies come from a score, which the script writes."""
     x, y = data(24)
     model = build(SETTINGS, 2)
-    said = iter(script)
-    plan = FitContext(seed=1, state=state, stage="embedding", save_seconds=0, progress=progress)
+    scores = iter(script)
+    context = FitContext(seed=1, state=state, stage="embedding", save_seconds=0, progress=progress)
     settings = SETTINGS.model_copy(update={"epochs": len(script)})
     batches = Batches(lambda epoch: [np.arange(8), np.arange(8, 24)], [np.arange(24)])
-    return fit(model, x, y, (x, y), settings, plan, batches, lambda: next(said)), model
+    return fit(model, x, y, (x, y), settings, context, batches=batches, score=lambda: next(scores)), model
 
 
-def test_a_judge_says_which_epoch_is_the_best():
-    done, _ = judged([(0.5, 0.6), (0.5, 0.9), (0.5, 0.7)])
+def test_the_score_decides_which_epoch_is_the_best():
+    done, _ = scored([(0.5, 0.6), (0.5, 0.9), (0.5, 0.7)])
 
     assert done.best.epoch == 2
     assert [(line.accuracy, line.val_accuracy) for line in done.history] == [(0.5, 0.6), (0.5, 0.9), (0.5, 0.7)]
 
 
 def test_a_stage_that_is_done_is_not_run_again(tmp_path):
-    first, model = judged([(0.5, 0.6), (0.5, 0.9), (0.5, 0.7)], tmp_path)
-    again, other = judged([(0.0, 0.0)] * 3, tmp_path, progress=pytest.fail)
+    first, model = scored([(0.5, 0.6), (0.5, 0.9), (0.5, 0.7)], tmp_path)
+    again, other = scored([(0.0, 0.0)] * 3, tmp_path, progress=pytest.fail)
 
     assert again == first
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))

@@ -1,4 +1,4 @@
-"""Methods that change the backbone: what learns and what stays, where the encoder is cut, and that a run goes on."""
+"""Methods that change the backbone: what learns and what stays, where the encoder is split, and that a run goes on."""
 
 import dataclasses
 
@@ -11,11 +11,11 @@ from steelbench.errors import SteelbenchError
 from steelbench.experiment import Finetune, Supcon
 from steelbench.models.encoder import build_encoder, rebuild
 from steelbench.models.pretrained import calibrate
-from steelbench.models.surgery import choose_learning, cut
+from steelbench.models.surgery import choose_learning, split_at_trainable
 from steelbench.training.loop.fit import FitContext
 from steelbench.training.methods import finetune, supcon
 from steelbench.training.methods import image_training as module
-from steelbench.training.methods.image_training import ImageTrainingSet, compute
+from steelbench.training.methods.image_training import ImageTrainingSet, Inference
 
 SIZE = 32
 SPLIT = Split(np.arange(0, 36), np.arange(36, 48), np.arange(48, 60))
@@ -55,14 +55,16 @@ def copied(encoder):
 
 
 @pytest.fixture
-def bench(monkeypatch):
+def images(monkeypatch):
     monkeypatch.setattr(module, "rebuild", copied)
     pixels, labels = pictures()
     keras.utils.set_random_seed(0)
     encoder = network()
     calibrate(encoder, pixels[:32].astype(np.float32))
     encoder.trainable = False
-    return ImageTrainingSet(encoder=encoder, pretrained=True, pixels=pixels, digest="d", labels=labels, num_classes=3)
+    return ImageTrainingSet(
+        encoder=encoder, pretrained=True, pixels=pixels, digest="d", labels=labels, num_classes=3, split=SPLIT
+    )
 
 
 TRAIN = {"finetune": finetune.train_finetune, "supcon": supcon.train_supcon_on_images}
@@ -76,40 +78,40 @@ def changed(before, after):
     return {name.split("/")[0] for name in before if not np.array_equal(before[name], after[name])}
 
 
-def test_last_layers_learn_and_the_others_stay(bench):
-    trained = finetune.train_finetune(bench, SPLIT, FINETUNE, FitContext())
-    before, after = weights_of(bench.encoder), weights_of(trained.encoder)
+def test_last_layers_learn_and_the_others_stay(images):
+    trained = finetune.train_finetune(images, FINETUNE, FitContext())
+    before, after = weights_of(images.encoder), weights_of(trained.encoder)
 
     # The last four layers with weights are two convolutions and two normalisations, which stay.
     assert changed(before, after) == {"conv_1", "conv_2"}
 
 
-def test_the_shared_encoder_is_never_touched(bench):
-    before = weights_of(bench.encoder)
-    finetune.train_finetune(bench, SPLIT, FINETUNE, FitContext())
-    supcon.train_supcon_on_images(bench, SPLIT, SUPCON, FitContext())
+def test_the_shared_encoder_is_never_touched(images):
+    before = weights_of(images.encoder)
+    finetune.train_finetune(images, FINETUNE, FitContext())
+    supcon.train_supcon_on_images(images, SUPCON, FitContext())
 
-    assert not changed(before, weights_of(bench.encoder))
+    assert not changed(before, weights_of(images.encoder))
 
 
 @pytest.mark.parametrize(("method", "settings"), [("finetune", FINETUNE), ("supcon", SUPCON)])
-def test_features_are_those_of_the_encoder_it_leaves(bench, method, settings):
-    trained = TRAIN[method](bench, SPLIT, settings, FitContext())
-    features = trained.encoder(bench.pixels.astype(np.float32), training=False)
+def test_features_are_those_of_the_encoder_it_leaves(images, method, settings):
+    trained = TRAIN[method](images, settings, FitContext())
+    features = trained.encoder(images.pixels.astype(np.float32), training=False)
 
     np.testing.assert_allclose(trained.features, features, atol=1e-4)
 
 
-def test_second_stage_leaves_the_encoder_bit_for_bit(bench, monkeypatch):
+def test_second_stage_leaves_the_encoder_bit_for_bit(images, monkeypatch):
     seen = {}
     real = supcon.train_softmax
 
-    def spy(features, *rest):
-        seen["features"] = features.copy()
-        return real(features, *rest)
+    def spy(data, *rest):
+        seen["features"] = data.features.copy()
+        return real(data, *rest)
 
     monkeypatch.setattr(supcon, "train_softmax", spy)
-    trained = supcon.train_supcon_on_images(bench, SPLIT, SUPCON, FitContext())
+    trained = supcon.train_supcon_on_images(images, SUPCON, FitContext())
 
     assert np.array_equal(seen["features"], trained.features)
     assert list(trained.fits) == ["contrastive", "classifier"]
@@ -117,42 +119,42 @@ def test_second_stage_leaves_the_encoder_bit_for_bit(bench, monkeypatch):
 
 @pytest.mark.parametrize("preset", ["none", "light"])
 @pytest.mark.parametrize(("method", "settings"), [("finetune", FINETUNE), ("supcon", SUPCON)])
-def test_an_interrupted_run_ends_as_one_that_was_not(bench, method, settings, preset, tmp_path):
-    train, bench = TRAIN[method], dataclasses.replace(bench, preset=preset)
-    whole = train(bench, SPLIT, settings, FitContext(seed=2))
+def test_an_interrupted_run_ends_as_one_that_was_not(images, method, settings, preset, tmp_path):
+    train, images = TRAIN[method], dataclasses.replace(images, preset=preset)
+    whole = train(images, settings, FitContext(seed=2))
 
     def kill(done):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(bench, SPLIT, settings, FitContext(seed=2, state=tmp_path, save_seconds=0, progress=kill))
-    again = train(bench, SPLIT, settings, FitContext(seed=2, state=tmp_path, save_seconds=0))
+        train(images, settings, FitContext(seed=2, state=tmp_path, save_seconds=0, progress=kill))
+    again = train(images, settings, FitContext(seed=2, state=tmp_path, save_seconds=0))
 
     assert again.fits == whole.fits
     assert np.array_equal(again.features, whole.features)
 
 
-def test_augmented_images_are_seen_in_training_alone(bench, monkeypatch):
+def test_augmented_images_are_seen_in_training_alone(images, monkeypatch):
     seen = []
     monkeypatch.setattr(module, "augment", lambda preset, images, seed: seen.append((len(images), seed)) or images)
-    finetune.train_finetune(dataclasses.replace(bench, preset="light"), SPLIT, FINETUNE, FitContext(seed=7))
+    finetune.train_finetune(dataclasses.replace(images, preset="light"), FINETUNE, FitContext(seed=7))
 
     # Two epochs of three batches; validation and test images stay as they are.
     assert sorted(seen) == [(12, (7, number)) for number in range(6)]
 
 
-def test_each_view_of_a_batch_is_another_picture_of_the_same_images(bench, monkeypatch):
+def test_each_view_of_a_batch_is_another_picture_of_the_same_images(images, monkeypatch):
     seen = []
     real = supcon.fit
 
-    def spy(model, x, y, held_out, settings, plan, batches, judge):
+    def spy(model, x, y, *rest, batches, score):
         rows = batches.train(0)[0]
         seen.append((x.take(rows, 0), y[rows]))
-        return real(model, x, y, held_out, settings, plan, batches, judge)
+        return real(model, x, y, *rest, batches=batches, score=score)
 
     monkeypatch.setattr(supcon, "fit", spy)
     settings = SUPCON.model_copy(update={"views": 2, "epochs": 1})
-    supcon.train_supcon_on_images(dataclasses.replace(bench, preset="light"), SPLIT, settings, FitContext())
+    supcon.train_supcon_on_images(dataclasses.replace(images, preset="light"), settings, FitContext())
 
     [(pixels, labels)] = seen
     (one, other), (left, right) = np.split(pixels, 2), np.split(labels, 2)
@@ -160,20 +162,20 @@ def test_each_view_of_a_batch_is_another_picture_of_the_same_images(bench, monke
     assert all(not np.array_equal(*pair) for pair in zip(one, other, strict=True))
 
 
-def test_random_weights_train_their_normalisation_and_learn(bench):
-    fresh = dataclasses.replace(bench, pretrained=False)
+def test_random_weights_train_their_normalisation_and_learn(images):
+    fresh = dataclasses.replace(images, pretrained=False)
     settings = Finetune(epochs=6, batch_size=12, learning_rate=1e-3, head_factor=1)
-    trained = finetune.train_finetune(fresh, SPLIT, settings, FitContext())
-    before, after = weights_of(bench.encoder), weights_of(trained.encoder)
+    trained = finetune.train_finetune(fresh, settings, FitContext())
+    before, after = weights_of(images.encoder), weights_of(trained.encoder)
 
     assert any(name.lower().endswith("bn") for name in changed(before, after))
     losses = [line.loss for line in trained.fits["classifier"].history]
     assert losses[-1] < losses[0]
 
 
-def test_head_alone_comes_first_on_request(bench):
+def test_head_alone_comes_first_on_request(images):
     settings = FINETUNE.model_copy(update={"head_epochs": 3})
-    trained = finetune.train_finetune(bench, SPLIT, settings, FitContext())
+    trained = finetune.train_finetune(images, settings, FitContext())
 
     assert [len(done.history) for done in trained.fits.values()] == [3, 2]
 
@@ -193,10 +195,10 @@ def small_network():
 
 @pytest.mark.parametrize(("trainable", "at"), [("last:1", "meet"), ("last:2", "after_first"), ("last:3", "after_first"),
                                                ("last:4", "resizing"), ("all", "resizing")])  # fmt: skip
-def test_the_cut_is_where_one_tensor_passes(trainable, at):
+def test_the_split_is_where_one_tensor_passes(trainable, at):
     encoder = small_network()
     choose_learning(encoder, trainable, pretrained=True)
-    frozen, learning = cut(encoder)
+    frozen, learning = split_at_trainable(encoder)
     x = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
 
     if at == "resizing":
@@ -207,12 +209,12 @@ def test_the_cut_is_where_one_tensor_passes(trainable, at):
     np.testing.assert_allclose(learning(frozen(x) if frozen else x), encoder(x), rtol=1e-5)
 
 
-def test_activations_are_those_of_the_part_that_never_learns(bench):
-    encoder = bench.copy("last:4")
-    source, learning = bench.parts(encoder)
+def test_activations_are_those_of_the_part_that_never_learns(images):
+    encoder = images.copy_encoder("last:4")
+    source, learning = images.precompute(encoder)
 
     assert source.shape[0] == 60 and source.dtype == np.float32
-    np.testing.assert_allclose(compute(learning, source), encoder(bench.pixels.astype(np.float32)), atol=1e-4)
+    np.testing.assert_allclose(Inference(learning)(source), encoder(images.pixels.astype(np.float32)), atol=1e-4)
 
 
 @pytest.mark.slow
@@ -229,3 +231,13 @@ def test_a_copy_computes_what_the_original_does(homogenization):
 def test_what_learns_is_checked(settings, wrong):
     with pytest.raises(SteelbenchError, match="expected all, or last:N"):
         settings(trainable=wrong)
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 60])
+def test_inference_of_a_sample_does_not_depend_on_its_batch_and_traces_once(images, count):
+    infer = Inference(images.encoder)
+    whole = infer(images.pixels)
+    rows = np.random.default_rng(count).permutation(60)[:count]
+
+    assert np.array_equal(infer(images.pixels, rows), whole[rows])
+    assert infer.run.experimental_get_tracing_count() == 1

@@ -1,10 +1,10 @@
 """Pseudo-labels: who may join the training images, who never may, and what becomes of the second head."""
 
 import csv
-import importlib
 import json
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pkgutil import resolve_name
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from steelbench.runs.jobs import Unlabelled
 from steelbench.runs.preparation import prepare, split_and_audit, tie_unlabelled
 from steelbench.runs.unlabelled import read_unlabelled, usable
 from steelbench.training.loop.fit import FitContext
+from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods.knn import train_knn
 from steelbench.training.methods.pseudo_labels import Pool, train_twice
 from steelbench.training.methods.softmax import train_softmax
@@ -39,8 +40,8 @@ SPLIT = Split(np.arange(4), np.arange(4, 6), np.arange(6, 8))
 
 
 @dataclass(frozen=True)
-class Left:
-    """What a played training leaves: a head that reads its answer off the features."""
+class Played:
+    """The result of a played training: a head whose probabilities are the features."""
 
     head: object
     notes: dict = field(default_factory=dict)
@@ -51,21 +52,30 @@ def played():
     """A training that keeps what it was given; the features of an image are its probabilities."""
     given = []
 
-    def train(features, labels, num_classes, split, settings, plan):
-        given.append((features, labels, split, plan))
-        return Left(lambda x: x, {"call": len(given)})
+    def train(data, settings, context):
+        given.append((data, context))
+        return Played(lambda x: x, {"call": len(given)})
 
     return train, given
 
 
 def pool(probabilities, usable=True, confidence=0.8):
     features = np.float32(probabilities)
-    return Pool(features, np.broadcast_to(usable, len(features)), confidence, ["a", "b"])
+    groups = 100 + np.arange(len(features))
+    return Pool(
+        features=features, groups=groups, usable=np.broadcast_to(usable, len(features)), confidence=confidence,
+        classes=["a", "b"],
+    )  # fmt: skip
 
 
-def teach(train, found, plan=None):
-    features = np.tile(np.float32([0.5, 0.5]), (8, 1))
-    return train_twice(train, features, np.arange(8) % 2, 2, SPLIT, "settings", plan or FitContext(seed=3), found)
+LABELLED = TrainingSet(
+    features=np.tile(np.float32([0.5, 0.5]), (8, 1)), labels=np.arange(8) % 2, num_classes=2, split=SPLIT,
+    groups=np.arange(8) // 2,
+)  # fmt: skip
+
+
+def teach(train, found, context=None, data=LABELLED):
+    return train_twice(train, data, "settings", context or FitContext(seed=3), found)
 
 
 def test_images_named_with_confidence_join_the_training_images_and_no_other_part(played):
@@ -74,12 +84,15 @@ def test_images_named_with_confidence_join_the_training_images_and_no_other_part
     trained = teach(train, pool([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]))
 
     assert len(given) == 2
-    (features, labels, split, _), (more, names, joined, _) = given
-    assert len(features) == len(labels) == 8 and split is SPLIT
-    np.testing.assert_array_equal(more, np.concatenate([features, np.float32([[0.9, 0.1], [0.2, 0.8]])]))
-    assert names.tolist() == [*labels, 0, 1] and names.dtype == labels.dtype
-    assert joined.train.tolist() == [0, 1, 2, 3, 8, 9]
-    assert joined.validation is SPLIT.validation and joined.test is SPLIT.test
+    (data, _), (more, _) = given
+    assert data is LABELLED
+    np.testing.assert_array_equal(
+        more.features, np.concatenate([data.features, np.float32([[0.9, 0.1], [0.2, 0.8]])])
+    )  # fmt: skip
+    assert more.labels.tolist() == [*data.labels, 0, 1] and more.labels.dtype == data.labels.dtype
+    assert more.groups.tolist() == [*data.groups, 100, 102]
+    assert more.split.train.tolist() == [0, 1, 2, 3, 8, 9]
+    assert more.split.validation is SPLIT.validation and more.split.test is SPLIT.test
     assert trained.notes == {
         "call": 2,
         "pseudo_labels": {"confidence": 0.8, "images": 3, "left_out": 0, "used": 2, "per_class": {"a": 1, "b": 1}},
@@ -91,7 +104,8 @@ def test_what_may_not_be_used_is_not_however_sure_the_head_is(played):
 
     trained = teach(train, pool([[1, 0], [1, 0], [0, 1]], usable=[False, True, False]))
 
-    assert given[1][2].train.tolist() == [0, 1, 2, 3, 8] and given[1][1].tolist()[8:] == [0]
+    more, _ = given[1]
+    assert more.split.train.tolist() == [0, 1, 2, 3, 8] and more.labels.tolist()[8:] == [0]
     assert trained.notes["pseudo_labels"] == {
         "confidence": 0.8, "images": 3, "left_out": 2, "used": 1, "per_class": {"a": 1, "b": 0},
     }  # fmt: skip
@@ -116,31 +130,35 @@ def test_the_two_trainings_have_one_seed_and_checkpoints_of_their_own(played, tm
 
     teach(train, pool([[1, 0]]), FitContext(seed=3, state=tmp_path))
 
-    first, second = (call[3] for call in given)
+    first, second = (context for _, context in given)
     assert first.seed == second.seed == 3 and second.state == tmp_path
     assert first.checkpoint != second.checkpoint
-    assert first.of("embedding").checkpoint != second.of("embedding").checkpoint
+    assert first.for_stage("embedding").checkpoint != second.for_stage("embedding").checkpoint
     # Whatever begins like this is deleted when a run is finished.
     assert first.state.parent == tmp_path and first.state.name.startswith("state")
 
 
 def test_training_twice_goes_on_from_checkpoints_to_the_same_head(tmp_path):
-    features, labels, split, more = clusters()
+    data, more = clusters()
     settings, found = Softmax(epochs=3, hidden=8, batch_size=16), pool_of(more)
-    plan = FitContext(seed=1, state=tmp_path, save_seconds=0)
+    context = FitContext(seed=1, state=tmp_path, save_seconds=0)
 
-    def once():
-        return train_twice(train_softmax, features, labels, 3, split, settings, plan, found)
-
-    alone = train_twice(train_softmax, features, labels, 3, split, settings, FitContext(seed=1), found)
-    fresh, again = once(), once()
+    alone = train_twice(train_softmax, data, settings, FitContext(seed=1), found)
+    fresh, again = (train_twice(train_softmax, data, settings, context, found) for _ in range(2))
 
     for one in (fresh, again):
-        np.testing.assert_array_equal(one.head(features), alone.head(features))
+        np.testing.assert_array_equal(one.head(data.features), alone.head(data.features))
+
+
+def test_images_without_views_do_not_join_a_set_that_has_them(played):
+    views = np.stack([LABELLED.features] * 2)
+
+    with pytest.raises(ValueError, match="without views"):
+        teach(played[0], pool([[1, 0]]), data=replace(LABELLED, views=views))
 
 
 def clusters(seed=0, labelled=12, apart=1.6, dim=20, others=300):
-    """Three clouds: features, labels, a split with few training images, and more images without labels."""
+    """Three clouds: labelled images, of which few train, and the features of more images without labels."""
     rng = np.random.default_rng(seed)
     labels = np.arange(labelled + others + 300) % 3
     centres = apart * rng.standard_normal((3, dim))
@@ -148,40 +166,43 @@ def clusters(seed=0, labelled=12, apart=1.6, dim=20, others=300):
     known = np.r_[0:labelled, labelled + others : len(labels)]
     rows = np.arange(len(known))
     split = Split(rows[: labelled // 2], rows[labelled // 2 : labelled], rows[labelled:])
-    return features[known], labels[known], split, features[labelled : labelled + others]
+    data = TrainingSet(features=features[known], labels=labels[known], num_classes=3, split=split)
+    return data, features[labelled : labelled + others]
 
 
 def pool_of(features, confidence=0.9):
-    return Pool(features, np.ones(len(features), bool), confidence, ["a", "b", "c"])
+    usable = np.ones(len(features), bool)
+    groups = np.arange(len(features))
+    return Pool(features=features, groups=groups, usable=usable, confidence=confidence, classes=["a", "b", "c"])
 
 
-def accuracy(trained, features, labels, split):
-    return np.mean(trained.head(features[split.test]).argmax(axis=1) == labels[split.test])
+def accuracy(trained, data):
+    test = data.split.test
+    return np.mean(trained.head(data.features[test]).argmax(axis=1) == data.labels[test])
 
 
 def test_many_images_without_labels_help_where_few_have_one():
     gains = []
     for seed in range(4):
-        features, labels, split, more = clusters(seed, labelled=24, apart=0.4, dim=40)
-        common = (features, labels, 3, split, Knn(), FitContext())
-        few, both = train_knn(*common), train_twice(train_knn, *common, pool_of(more))
-        gains.append(accuracy(both, features, labels, split) - accuracy(few, features, labels, split))
+        data, more = clusters(seed, labelled=24, apart=0.4, dim=40)
+        few, both = (
+            train_knn(data, Knn(), FitContext()),
+            train_twice(train_knn, data, Knn(), FitContext(), pool_of(more)),
+        )
+        gains.append(accuracy(both, data) - accuracy(few, data))
 
     assert np.mean(gains) > 0.03, gains
 
 
 @pytest.mark.parametrize("method", [name for name, row in METHODS.items() if row.train])
 def test_every_method_on_frozen_features_trains_twice(method, tmp_path):
-    features, labels, split, more = clusters(labelled=48)
-    row, fields = METHODS[method], SMALL.get(method, {})
-    module, function = row.train.split(":")
+    data, more = clusters(labelled=48)
+    row = METHODS[method]
+    settings, context = row.settings(**SMALL.get(method, {})), FitContext(seed=1, state=tmp_path)
 
-    trained = train_twice(
-        getattr(importlib.import_module(module), function), features, labels, 3, split, row.settings(**fields),
-        FitContext(seed=1, state=tmp_path), pool_of(more, 0.6),
-    )  # fmt: skip
+    trained = train_twice(resolve_name(row.train), data, settings, context, pool_of(more, 0.6))
 
-    assert accuracy(trained, features, labels, split) > 0.9
+    assert accuracy(trained, data) > 0.9
     assert trained.notes["pseudo_labels"]["used"] > 100
 
 

@@ -1,4 +1,7 @@
-"""Heads that learn an embedding on cached features: what they learn and fold, and the faults they lack."""
+"""Methods that classify by an embedding on cached features: what they learn and fold, and the faults they lack."""
+
+import dataclasses
+import math
 
 import keras
 import numpy as np
@@ -8,9 +11,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Arcface, Knn, Supcon, Triplet
-from steelbench.models.head import Unit
+from steelbench.models.head import Scaling, Unit
 from steelbench.training.loop import embedding_stage
 from steelbench.training.loop.fit import FitContext
+from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods import arcface, supcon, triplet
 from steelbench.training.methods.knn import train_knn
 
@@ -29,6 +33,7 @@ TRAIN = {
     "arcface": arcface.train_arcface,
     "supcon": supcon.train_supcon,
 }
+PAIRS = SETTINGS["triplet"].model_copy(update={"mining": "pairs"})
 EMBEDDED = ("triplet", "arcface", "supcon")
 
 
@@ -45,9 +50,14 @@ def split_of(n, seed=0):
     return Split(np.sort(train), np.sort(validation), np.sort(test))
 
 
-def train(method, features, labels, plan=None, **more):
+def training_set(features, labels, **more):
+    split = split_of(len(labels))
+    return TrainingSet(features=features, labels=labels, num_classes=int(labels.max()) + 1, split=split, **more)
+
+
+def train(method, features, labels, context=None, **more):
     settings = SETTINGS[method].model_copy(update=more)
-    return TRAIN[method](features, labels, int(labels.max()) + 1, split_of(len(labels)), settings, plan or FitContext())
+    return TRAIN[method](training_set(features, labels), settings, context or FitContext())
 
 
 def arrays(head):
@@ -153,15 +163,47 @@ def test_knn_keeps_no_more_than_it_is_told_and_some_of_each_class():
 
 
 def test_pairs_lie_one_behind_the_other_half_of_them_of_one_class():
-    labels = np.arange(60) % 3
-    settings = SETTINGS["triplet"].model_copy(update={"mining": "pairs"})
-    batches = triplet.triplet_batches(labels, labels[:21], settings, 0)
+    data = training_set(*clusters())
+    batches = triplet.triplet_batches(data, PAIRS, 0)
 
-    for known, rows in [(labels, batches.train(0)), (labels, batches.train(1)), (labels[:21], batches.validation)]:
-        left, right = np.concatenate(rows)[0::2], np.concatenate(rows)[1::2]
-        same = known[left] == known[right]
+    for labels, left, right in pairs_of(batches, data, data.labels):
+        same = labels[left] == labels[right]
         assert (left != right).all() and same.tolist() == [True, False] * (len(same) // 2)
     assert not np.array_equal(batches.train(0), batches.train(1))
+
+
+def pairs_of(batches, data, values):
+    """The values of each part's images, and the rows to the left and to the right of its pairs."""
+    for rows, chosen in [(data.split.train, batches.train(0)), (data.split.train, batches.train(1)),
+                         (data.split.validation, batches.validation)]:  # fmt: skip
+        flat = np.concatenate(chosen)
+        yield values[rows], flat[0::2], flat[1::2]
+
+
+def sharing_a_group(data, groups):
+    """Count the pairs of the method's batches that have two images of one of these groups."""
+    batches = triplet.triplet_batches(data, PAIRS, 0)
+    return sum(int(np.sum(of[left] == of[right])) for of, left, right in pairs_of(batches, data, groups))
+
+
+def test_no_pair_of_a_batch_has_two_images_of_one_group():
+    features, labels = clusters()
+    # Six groups in a class: as frames of which several images were cut.
+    groups = 6 * labels + np.random.default_rng(0).integers(0, 6, len(labels))
+    data = training_set(features, labels, groups=groups)
+
+    assert sharing_a_group(data, groups) == 0
+    assert sharing_a_group(dataclasses.replace(data, groups=None), groups) > 10
+
+
+def test_pairs_that_validation_images_cannot_make_are_refused():
+    features, labels = clusters()
+    data = training_set(features, labels)
+    groups = np.arange(len(labels))
+    groups[data.split.validation] = labels[data.split.validation] + 1000
+
+    with pytest.raises(SteelbenchError, match="none of the 3 classes has two validation images"):
+        triplet.train_triplet(dataclasses.replace(data, groups=groups), PAIRS, FitContext())
 
 
 def test_soft_pairs_are_refused():
@@ -197,10 +239,8 @@ def test_arcface_head_is_its_network_without_the_margin():
     features, labels = clusters(spread=2.0)
     settings, split = SETTINGS["arcface"], split_of(len(labels))
     trained = train("arcface", features, labels)
-    steps = -(-len(split.train) // settings.batch_size)
-    model = arcface._arcface_model(10, 3, settings, steps)
-
-    from steelbench.models.head import Scaling
+    steps = math.ceil(len(split.train) / settings.batch_size)
+    model = arcface._arcface_model(10, 3, settings, steps).model
 
     x = Scaling.fit(features[split.train]).apply(features)
     cosines = keras.ops.convert_to_numpy(model(x, training=False)).astype(float)
@@ -214,9 +254,9 @@ def test_second_stage_leaves_the_encoder_as_it_was(monkeypatch):
     seen = {}
     real = supcon.train_softmax
 
-    def spy(x, *rest):
-        seen["features"] = x.copy()
-        return real(x, *rest)
+    def spy(data, *rest):
+        seen["features"] = data.features.copy()
+        return real(data, *rest)
 
     monkeypatch.setattr(supcon, "train_softmax", spy)
     trained = train("supcon", features, labels)
@@ -231,35 +271,17 @@ def test_projection_head_is_dropped():
     assert widths == [(10, 16), (16, 16), (16, 3)]
 
 
-def test_each_stage_has_its_own_number_of_steps(monkeypatch):
-    features, labels = clusters()
-    steps = []
-    real = supcon.train_softmax
-
-    def spy(x, y, classes, split, settings, plan):
-        result = real(x, y, classes, split, settings, plan)
-        steps.append(-(-len(split.train) // settings.batch_size))
-        return result
-
-    monkeypatch.setattr(supcon, "train_softmax", spy)
-    batches = supcon.contrastive_batches(labels[split_of(120).train], 24, SETTINGS["supcon"], 0)
-    train("supcon", features, labels)
-
-    # 72 training images: the classifier sees each once; the contrastive stage as its own batches say.
-    assert steps == [5]
-    assert len(batches.train(0)) == len(batches.train(3))
-
-
 @pytest.mark.parametrize("method", ["triplet", "supcon"])
 def test_validation_is_not_in_class_order(method):
-    labels = clusters()[1]
-    split = split_of(len(labels))
-    make = {"triplet": triplet.triplet_batches, "supcon": supcon.contrastive_batches}[method]
-    truth = labels[split.validation]
-    batches = make(labels[split.train], truth if method == "triplet" else len(truth), SETTINGS[method], 0)
+    data = training_set(*clusters())
+    (_, train_labels), (_, labels) = data.train, data.validation
+    batches = {
+        "triplet": lambda settings: triplet.triplet_batches(data, settings, 0),
+        "supcon": lambda settings: supcon.contrastive_batches(train_labels, len(labels), settings, 0),
+    }[method](SETTINGS[method])
 
-    assert (np.diff(truth) >= 0).all()
-    assert all(len(np.unique(truth[rows])) > 1 for rows in batches.validation)
+    assert (np.diff(labels) >= 0).all()
+    assert all(len(np.unique(labels[rows])) > 1 for rows in batches.validation)
 
 
 @pytest.mark.parametrize("projection", ["relu", "linear", "mlp"])
@@ -289,16 +311,15 @@ def test_collapse_is_told():
 
 
 def test_collapse_stops_the_run():
-    features, labels = clusters()
-    settings, split = SETTINGS["triplet"], split_of(len(labels))
-    batches = triplet.triplet_batches(labels[split.train], labels[split.validation], settings, 0)
-    model = triplet._triplet_model(10, settings, len(batches.train(0)))
+    data, settings = training_set(*clusters()), SETTINGS["triplet"]
+    batches = triplet.triplet_batches(data, settings, 0)
+    model = triplet._triplet_model(10, settings, len(batches.train(0))).model
 
     def same_for_all(samples):
         return np.ones((len(samples), 8), np.float32)
 
     with pytest.raises(SteelbenchError, match="collapsed"):
-        embedding_stage.fit_embedding(model, same_for_all, features, labels, split, settings, FitContext(), batches)
+        embedding_stage.fit_embedding(model, same_for_all, data, settings, FitContext(), batches)
 
 
 def test_a_loss_that_is_no_number_stops_the_run():
@@ -312,18 +333,25 @@ def test_batches_without_a_positive_stop_the_run():
     labels = np.arange(40)
 
     with pytest.raises(SteelbenchError, match="no two images of one class"):
-        embedding_stage.refuse_lonely(labels, [np.arange(8)] * 3)
-    embedding_stage.refuse_lonely(labels // 2, [np.arange(8)] * 3)
+        embedding_stage.refuse_batches_without_positives(labels, [np.arange(8)] * 3)
+    embedding_stage.refuse_batches_without_positives(labels // 2, [np.arange(8)] * 3)
 
 
 def test_knn_accuracy_counts_no_image_as_its_own_neighbour():
-    # Each training image's neighbours are of the other class: counting itself would make it right.
-    train_x = np.array([[1, 0], [1, 0.01], [0, 1], [0.01, 1]], np.float32)
+    # Two of the three other images are of the other class; an image that counted itself would be right half the time.
+    train = np.array([[1, 0], [1, 0.01], [0, 1], [0.01, 1]], np.float32)
     labels = np.array([0, 1, 0, 1])
-    own, held_out = embedding_stage.knn_accuracy(train_x[:, :], labels, train_x + np.float32(1e-4), labels)
+    own, _ = embedding_stage.knn_accuracy(train, labels, train, labels)
 
-    assert own <= 0.5
-    assert 0 <= held_out <= 1
+    assert own == 0
+
+
+def test_knn_accuracy_of_validation_images_is_that_of_their_nearest_training_images():
+    train = np.array([[1, 0]] * 6 + [[0, 1]] * 6, np.float32)
+    validation = np.array([[1, 0.1], [0.9, 0], [0.1, 1], [0, 0.9]], np.float32)
+    own, found = embedding_stage.knn_accuracy(train, np.repeat([0, 1], 6), validation, np.array([0, 0, 1, 0]))
+
+    assert (own, found) == (1, 0.75)
 
 
 def test_a_batch_holds_every_view_of_its_images():
@@ -343,14 +371,14 @@ def test_the_contrastive_stage_learns_from_the_views_alone(monkeypatch):
     seen = {}
     real = embedding_stage.fit
 
-    def spy(model, x, y, held_out, *rest):
+    def spy(model, x, y, held_out, *rest, **more):
         seen.update(x=x, y=y, validation=held_out[0])
-        return real(model, x, y, held_out, *rest)
+        return real(model, x, y, held_out, *rest, **more)
 
     monkeypatch.setattr(embedding_stage, "fit", spy)
     settings, split = SETTINGS["supcon"].model_copy(update={"views": 2}), split_of(len(labels))
-    views = np.stack([features + 1, features - 2])
-    supcon.train_supcon(features, labels, 3, split, settings, FitContext(), views)
+    views = np.stack([features + 1, features - 2, features])
+    supcon.train_supcon(training_set(features, labels, views=views), settings, FitContext())
 
     # Standardising is one stretch and shift for each feature: the two views stay 3 apart, in its unit.
     first, second = np.split(seen["x"], 2)
