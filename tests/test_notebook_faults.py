@@ -224,7 +224,7 @@ def test_homogenisation_never_asks_for_the_class(tiny_images, tmp_path, mode):
         assert main(["run", "--data", str(folder / f"{turn}.csv"), *options]) == 0
         record = read_record(results / "runs" / "mobilenet_v2_035-linear-s0-f0" / "result.json", RunRecord)
         model = keras.models.load_model(results / "models" / "mobilenet_v2_035-linear.h5", compile=False)
-        found.append((record.weights["brightness"], model))
+        found.append((record.weights.brightness, model))
 
     images = np.random.default_rng(0).uniform(0, 255, (4, 40, 40, 3)).astype(np.float32)
     (mean, model), (other_mean, other_model) = found

@@ -190,10 +190,10 @@ def test_the_saved_ensemble_says_on_raw_images_what_was_scored(finished, method)
 
     assert record.verification.images > 0 and record.verification.max_difference <= 1e-4
     assert record.model == f"models/{BOTH}-{method}.h5" and record.image_size == 32
-    assert record.weights["kind"] == "random" and list(record.weights["parts"]) == [ONE, TWO]
-    assert len(record.weights["digest"]) == 64 and set(record.notes["engine_check"]) == {ONE, TWO}
+    assert record.weights.kind == "random" and list(record.weights.parts) == [ONE, TWO]
+    assert len(record.weights.digest) == 64 and set(record.notes.engine_check) == {ONE, TWO}
     alone = read_record(finished[0] / "runs" / f"{ONE}-linear-s0-f0" / "result.json", RunRecord)
-    assert record.weights["parts"][ONE] == alone.weights
+    assert record.weights.parts[ONE] == alone.weights
 
 
 @pytest.mark.slow
@@ -257,6 +257,6 @@ def test_a_homogenised_ensemble_has_one_mean_for_its_parts(finished, steel, tmp_
     )
 
     record = read_record(tmp_path / "r" / "runs" / f"{BOTH}-linear-s0-f0" / "result.json", RunRecord)
-    assert code == 0 and 0 < record.weights["brightness"] < 255 and record.engine == "keras"
+    assert code == 0 and 0 < record.weights.brightness < 255 and record.engine == "keras"
     assert record.verification.max_difference <= 1e-4
     assert np.isfinite(record.metrics["test"]["accuracy"])

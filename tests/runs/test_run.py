@@ -92,7 +92,7 @@ def test_an_unreadable_image_is_skipped_listed_and_counted(hostile, tmp_path, id
         [f"{HOSTILE[0]}/empty.png", "the file is empty"],
     ]
     summary = read_record(tmp_path / "results.json", Summary)
-    assert summary.dataset["skipped"] == 1 and summary.dataset["images"] == 40
+    assert summary.dataset.skipped == 1 and summary.dataset.images == 40
     assert any("1 unreadable" in notice.text for notice in summary.warnings)
 
 

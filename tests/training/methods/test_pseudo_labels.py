@@ -422,7 +422,7 @@ def finished(tiny_images, tmp_path_factory):
 @pytest.mark.slow
 def test_the_record_counts_what_was_used_and_what_was_left_out(finished):
     for record in records(finished[3]):
-        note = record.notes["pseudo_labels"]
+        note = record.notes.pseudo_labels.model_dump()
         assert set(note) == {"confidence", "images", "left_out", "used", "per_class"}
         assert note["confidence"] == 0.6 and note["images"] == 60 + 46
         # At least the copies of every validation and test image.
