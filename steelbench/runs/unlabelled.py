@@ -1,4 +1,4 @@
-"""Images without labels: read them, and number the groups that they form with the labelled images."""
+"""Images without labels: read them, and find which labelled images they share pixels with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +22,19 @@ from steelbench.errors import SteelbenchError
 from steelbench.features.spec import UNKNOWN, ImageRef
 from steelbench.runs.jobs import Unlabelled
 
+if TYPE_CHECKING:
+    pass
+
 
 @dataclass(frozen=True)
 class FoundImages:
-    """The readable images of a folder without labels.
+    """The usable images of a folder without labels.
 
     Attributes:
-        folder: the folder, absolute.
-        images: sorted by path; the path is absolute, the label "".
-        skipped: (path below the folder, reason) of each unreadable image.
-        digest: of the images' names and bytes.
+        folder: where they lie.
+        images: sorted by path, which is absolute; no label.
+        skipped: (path below the folder, reason) of those that cannot be read.
+        digest: of names and bytes.
     """
 
     folder: Path
@@ -45,7 +49,7 @@ def read_unlabelled(
     bit_depth: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FoundImages:
-    """Decode every image below a folder once; leave out files that have a label.
+    """Decode every image below a folder once; files that have a label are passed over.
 
     Args:
         folder: as given to `--unlabelled`.
@@ -54,7 +58,7 @@ def read_unlabelled(
         progress: called with images done and the total.
 
     Raises:
-        SteelbenchError: if it is no folder, holds only labelled images or none, or more than 5 % are unreadable.
+        SteelbenchError: if it is no folder, holds no image but labelled ones, or more than 5 % are unreadable.
     """
     root = folder.expanduser()
     if not root.is_dir():
@@ -88,23 +92,18 @@ def read_unlabelled(
 
 
 def tie(
-    found: FoundImages,
-    inspection: Inspection,
-    group_of: Indices,
-    root: Path,
-    bit_depth: int | None,
-    confidence: float,
+    found: FoundImages, inspection: Inspection, group_of: Indices, root: Path, bit_depth: int | None, confidence: float,
     progress: Callable[[str, int, int], None],
-) -> Unlabelled:
+) -> Unlabelled:  # fmt: skip
     """Search labelled and unlabelled images together for shared pixels, and number the groups.
 
     Args:
         found: the unlabelled images.
         inspection: the labelled images.
-        group_of: int64 [N], group numbers of the labelled images among themselves.
-        root: the folder of the labelled images.
+        group_of: int64 [N], the groups that the labelled images make by themselves.
+        root: of the labelled images.
         bit_depth: used bits of 16-bit files.
-        confidence: least probability of a pseudo-label, 0.5 to 1.
+        confidence: least probability of a pseudo-label.
         progress: as for `audited_pairs`.
     """
     everything = dataclasses.replace(inspection, images=(*inspection.images, *found.images))
