@@ -1,4 +1,4 @@
-"""Images without labels: read them, and number the groups that they form with the labelled images."""
+"""Images without labels: read them, and find which labelled images they share pixels with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from steelbench.data.splits import Indices, Split
 from steelbench.errors import SteelbenchError
 from steelbench.features.spec import UNKNOWN, ImageRef
 from steelbench.runs.jobs import Unlabelled
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,9 @@ def read_unlabelled(
 
 
 def tie(
-    found: FoundImages,
-    inspection: Inspection,
-    group_of: Indices,
-    root: Path,
-    bit_depth: int | None,
-    confidence: float,
+    found: FoundImages, inspection: Inspection, group_of: Indices, root: Path, bit_depth: int | None, confidence: float,
     progress: Callable[[str, int, int], None],
-) -> Unlabelled:
+) -> Unlabelled:  # fmt: skip
     """Search labelled and unlabelled images together for shared pixels, and number the groups.
 
     Args:
