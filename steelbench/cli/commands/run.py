@@ -14,6 +14,7 @@ from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import METHODS, Experiment, RunOptions, method_of, parse_assignments, with_fields
 from steelbench.models import keras_hub
 from steelbench.models.backbones import BACKBONES, parts_of
+from steelbench.models.weight_files import search_folders
 from steelbench.records import Notice, Summary, read_record
 
 Progress = Callable[[str, str, int, int], None]
@@ -111,7 +112,9 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
     ]
 
 
-def replace_missing(experiments: Sequence[Experiment], progress: Progress) -> tuple[list[Experiment], list[Notice]]:
+def replace_missing(
+    experiments: Sequence[Experiment], progress: Progress, weights_dir: Path | None = None
+) -> tuple[list[Experiment], list[Notice]]:
     """Presets of KerasHub are made ready; where one cannot be had, `FALLBACK` takes its place, loudly.
 
     Returns:
@@ -121,9 +124,8 @@ def replace_missing(experiments: Sequence[Experiment], progress: Progress) -> tu
         SteelbenchError: if there is no such preset.
     """
     parts = [part for experiment in experiments for part in parts_of(experiment.backbone)]
-    missing = {
-        part: keras_hub.fetch(part, progress) for part in dict.fromkeys(parts) if part.startswith(keras_hub.PREFIX)
-    }
+    presets = [part for part in dict.fromkeys(parts) if part.startswith(keras_hub.PREFIX)]
+    missing = {preset: keras_hub.fetch(preset, search_folders(weights_dir), progress) for preset in presets}
     notices = [
         Notice(level="serious", text=f"{name} is not here, {FALLBACK} ran in its place: {reason}.")
         for name, reason in missing.items()
@@ -148,7 +150,7 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str) ->
     from steelbench.runs.run import run
 
     with Terminal() as terminal:
-        experiments, notices = replace_missing(experiments, terminal)
+        experiments, notices = replace_missing(experiments, terminal, options.weights_dir)
         outcome = run(options, experiments, command, terminal)
         if outcome is None:
             summary = read_record(options.results / "results.json", Summary)
@@ -173,7 +175,7 @@ def foresee(options: RunOptions, experiments: list[Experiment]) -> int:
     from steelbench.runs.scheduler import most_alive
 
     with Terminal() as terminal:
-        experiments, _ = replace_missing(experiments, terminal)
+        experiments, _ = replace_missing(experiments, terminal, options.weights_dir)
         forecasts, counts = preview(options, experiments, terminal)
     show(
         ("backbone", "pixels", "runs", "images", "cached", "images/s", "minutes", "memory GiB"),
