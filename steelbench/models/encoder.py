@@ -102,18 +102,24 @@ def build_encoder(
     network = build_network(name, preprocess(even, row))
     pooled = layers.GlobalAveragePooling2D(name="embedding")(network.output)
     # The name becomes a TensorFlow scope as soon as the model is traced; `hub:` may not stand in one.
-    encoder = keras.Model(images, pooled, name=network_name(name))
-    encoder.recipe = (name, size, homogenization, brightness)
-    return encoder
+    return keras.Model(images, pooled, name=network_name(name))
 
 
 def rebuild(encoder: keras.Model) -> keras.Model:
-    """Build an encoder of `build_encoder` again, with the same weights, under the present precision policy.
+    """Build an encoder again from its layers' configurations, with the same weights, under the present dtype policy.
+
+    Args:
+        encoder: flat, of any built-in layers.
 
     Returns:
-        A model that shares nothing with the given one.
+        A model that shares nothing with the given one; every layer of it is trainable.
     """
-    again = build_encoder(*encoder.recipe)
+    policy = keras.dtype_policies.serialize(keras.config.dtype_policy())
+
+    def build(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": policy, "trainable": True})
+
+    again = keras.models.clone_model(encoder, clone_function=build)
     again.set_weights(encoder.get_weights())
     for layer in again.layers:
         if isinstance(layer, layers.Normalization) and layer.weights:

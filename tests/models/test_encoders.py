@@ -16,7 +16,7 @@ from keras.src.legacy.saving import legacy_h5_format
 from steelbench.errors import SteelbenchError
 from steelbench.models import saved_model
 from steelbench.models.backbones import BACKBONES, WeightsFile
-from steelbench.models.encoder import build_encoder, build_network
+from steelbench.models.encoder import build_encoder, build_network, rebuild
 from steelbench.models.head import Dense, Head
 from steelbench.models.pretrained import calibrate, digest, encoder_with_weights
 from steelbench.models.weight_files import Origin, resolve
@@ -353,6 +353,25 @@ def test_network_without_norms_is_not_changed_by_calibration():
     calibrate(encoder, images(4, 12, 12).astype(np.float32))
 
     assert digest(encoder) == before
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_an_encoder_built_again_has_its_weights_and_the_present_precision(policy):
+    encoder = build_encoder("mobilenet_v2_035", 32)
+    encoder.trainable = False
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        again = rebuild(encoder)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+    assert {layer.dtype_policy.name for layer in again.layers if layer.weights} == {policy}
+    assert digest(again) == digest(encoder) and not {*map(id, again.layers)} & {*map(id, encoder.layers)}
+    assert len(again.trainable_weights) > 0
+    pixels, tolerance = images().astype(np.float32), 0 if policy == "float32" else 0.1
+    got = np.asarray(again(pixels, training=False)).astype(np.float32)
+    assert far(np.asarray(encoder(pixels, training=False)), got) <= tolerance
 
 
 def test_digest_changes_with_any_weight():
