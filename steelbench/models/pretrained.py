@@ -141,8 +141,8 @@ def calibrate(encoder: keras.Model, images: NDArray[np.float32]) -> None:
     kept = [layer.momentum for layer in norms], [layer.rate for layer in drops]
     if not norms:
         return
-    # In training mode with momentum 0 the moving statistics become the batch's; each layer sees the ones before it
-    # already normalised. Dropped connections would make the statistics a matter of chance.
+    # In training mode with momentum 0 the moving statistics become the batch's, and each layer gets the output of
+    # layers that are normalised already. Dropped connections would make the statistics depend on chance.
     _each(norms, "momentum", [0.0] * len(norms))
     _each(drops, "rate", [0.0] * len(drops))
     # As a graph, which frees each activation after its last use: run eagerly, Xception held 17 GB here.

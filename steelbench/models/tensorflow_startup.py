@@ -1,4 +1,4 @@
-"""TensorFlow without its chatter: it writes to the terminal while it starts, whatever its settings say."""
+"""Import TensorFlow without its messages: it writes to the terminal while it starts, whatever its settings say."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow and Keras and look for GPUs, with the process's standard error shut meanwhile."""
+    """Import TensorFlow and Keras and look for GPUs, with the process's standard error redirected meanwhile."""
     if "keras" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

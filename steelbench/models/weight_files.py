@@ -18,7 +18,7 @@ from typing import Any
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file
 from steelbench.models import keras_hub
-from steelbench.models.backbones import Backbone, WeightsFile, find_backbone
+from steelbench.models.backbones import BACKBONES, Backbone, WeightsFile, find_backbone
 
 KINDS = ("imagenet", "noisy-student", "random", "auto")
 CONNECT_SECONDS = 10
@@ -62,8 +62,6 @@ def weights_file(name: str, kind: str) -> WeightsFile:
     row = find_backbone(name)
     found = row.imagenet if kind == "imagenet" else row.noisy_student
     if found is None:
-        from steelbench.models.backbones import BACKBONES
-
         have = ", ".join(key for key, value in BACKBONES.items() if value.noisy_student)
         raise SteelbenchError(
             f"there are no {kind} weights of {name}, only of {have}; use those, or --weights imagenet."
