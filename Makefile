@@ -25,15 +25,17 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The losses against tensorflow-addons and pytorch-metric-learning, each in an environment of its own.
+# The losses against tensorflow-addons and pytorch-metric-learning, EfficientNet-Lite against its PyTorch port; each in an
+# environment of its own.
 # PARITY_PIP_ARGS is handed to pip, such as an index with builds of torch for the CPU alone.
 PARITY_PYTHON ?= python3.11
 PARITY_PIP_ARGS ?=
 
-parity: .venv/parity-tfa/made .venv/parity-pml/made .venv/dev
+parity: .venv/parity-tfa/made .venv/parity-pml/made .venv/parity-lite/made .venv/dev
 	.venv/parity-tfa/bin/python tests/parity/write_tfa.py
 	.venv/parity-pml/bin/python tests/parity/write_pml.py
-	$(BIN)/python -m pytest -q tests/models/losses/test_parity.py
+	.venv/parity-lite/bin/python tests/parity/write_lite.py
+	$(BIN)/python -m pytest -q tests/models/losses/test_parity.py tests/models/test_efficientnet_lite.py
 
 .venv/parity-%/made: tests/parity/requirements-%.txt
 	$(PARITY_PYTHON) -m venv $(@D)
@@ -42,7 +44,7 @@ parity: .venv/parity-tfa/made .venv/parity-pml/made .venv/dev
 
 .venv/bench: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -e '.[fast,noisy]'
+	$(PIP) -e '.[fast,noisy,lite]'
 	touch $@
 
 .venv/dev: setup.cfg pyproject.toml

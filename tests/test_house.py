@@ -1,6 +1,7 @@
 """The rules of the house: imports point one way, tables name what exists, the command line starts without Keras."""
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -225,6 +226,7 @@ SOURCES = {
     "resnet50": "resnet", "efficientnet_b3": "efficientnet", "efficientnet_v2_b0": "efficientnet_v2",
     "mobilenet_v2": "mobilenet_v2", "mobilenet_v2_035": "mobilenet_v2", "densenet121": "densenet",
 }  # fmt: skip
+LITE = [name for name, row in BACKBONES.items() if ":" in row.constructor]
 # The key in a file's WEIGHTS_HASHES, and the name that goes before `_notop.h5`.
 KEYS = {"efficientnet_b0": "b0", "efficientnet_b3": "b3", "efficientnet_v2_b0": "b0", "resnet50": "resnet50"}
 STEMS = {
@@ -257,7 +259,7 @@ def keras_md5(name):
     return found[0].group(1) if found else None
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", SOURCES)
 def test_md5_of_imagenet_weights_is_what_keras_says(name):
     stated = keras_md5(name)
 
@@ -266,7 +268,7 @@ def test_md5_of_imagenet_weights_is_what_keras_says(name):
     assert stated is None or re.fullmatch("[0-9a-f]{32}", stated)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", SOURCES)
 def test_file_and_address_of_imagenet_weights_are_what_keras_says(name):
     row, text = BACKBONES[name].imagenet, joined(source(name))
     base = re.search(r'BASE_WEIGHTS?_PATH = \(?\s*"([^"]+)"', text)
@@ -290,7 +292,7 @@ def test_file_and_address_of_imagenet_weights_are_what_keras_says(name):
         assert f'"{row.url}{row.name}"' in addresses
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", SOURCES)
 def test_constructors_exist_in_keras(name):
     exported = (KERAS / "applications" / "__init__.py").read_text(encoding="utf-8")
 
@@ -298,6 +300,28 @@ def test_constructors_exist_in_keras(name):
         alias.asname or alias.name for node in ast.walk(ast.parse(exported)) for alias in getattr(node, "names", [])
     }
     assert BACKBONES[name].constructor in names
+
+
+def test_every_backbone_is_of_keras_or_our_own():
+    assert {*SOURCES, *LITE} == set(BACKBONES)
+    for name in LITE:
+        module, _, function = BACKBONES[name].constructor.partition(":")
+        assert function in defined(module)
+
+
+@pytest.mark.parametrize("name", LITE)
+def test_weights_of_a_package_are_what_the_table_says(name):
+    file, row = BACKBONES[name].imagenet, BACKBONES[name]
+
+    # The name has the first digits of the sha256; the file holds a classifier of 1000 classes, too.
+    assert file.name == f"{name.replace('_lite', '-lite')}-{file.sha256[:8]}.pth"
+    assert file.megabytes * 1e6 == pytest.approx(4 * (row.params + 1281 * 1000), rel=0.01)
+    spec = importlib.util.find_spec(file.package)
+    if spec is None:
+        pytest.skip(f"the package {file.package} is not installed")
+    content = (Path(spec.submodule_search_locations[0]) / "models" / file.name).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == file.sha256
+    assert len(content) == pytest.approx(file.megabytes * 1e6, abs=5e4)
 
 
 def test_noisy_student_weights_are_what_their_package_says():
@@ -316,7 +340,7 @@ def test_noisy_student_weights_are_what_their_package_says():
         assert row.name == f"{model}_noisy-student_notop.h5"
 
 
-@pytest.mark.parametrize("name", sorted(set(BACKBONES) - {"mobilenet_v2_035"}))
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"mobilenet_v2_035"}))
 def test_a_weights_file_has_four_bytes_for_each_weight(name):
     row = BACKBONES[name]
 

@@ -104,7 +104,7 @@ def list_backbones() -> None:
         ("backbone", "keras.applications", "pixels", "features", "parameters", "weights"),
         (
             (
-                name, row.constructor + "".join(f" {key}={value}" for key, value in row.arguments.items()),
+                name, row.architecture + "".join(f" {key}={value}" for key, value in row.arguments.items()),
                 str(row.image_size), str(row.feature_dim), f"{row.params:,}",
                 "imagenet, noisy-student" if row.noisy_student else "imagenet",
             )

@@ -1,1 +1,1 @@
-"""What is trained and saved: backbones, weights, heads, artifacts."""
+"""Networks: backbones and their weights, encoders, heads, losses, saved models."""

@@ -1,7 +1,7 @@
-"""`--homogenize`: images made equally bright inside the model, by built-in layers. It never asks for the class.
+"""Homogenise the brightness of images inside the model (`--homogenize`), by built-in layers, without their class.
 
-Subtracting each class's own mean, as is sometimes done, needs the answer before the question: at test time nobody
-knows the class, and the images of a class would differ from the others by what was subtracted.
+Subtracting each class's own mean, as is sometimes done, needs the class of a test image, which is to be predicted; and
+the classes would then differ by what was subtracted.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ MID_GRAY = 127.5
 
 
 def mean_brightness(images: Iterable[NDArray[np.uint8]]) -> float:
-    """The mean over images of the mean over pixels and channels, 0..255; to be measured on training images alone.
+    """Return the mean over images of the mean over pixels and channels; to be measured on training images alone.
 
     Args:
         images: uint8 [H, W, 3] each, of any size; a large image counts as much as a small one.
+
+    Returns:
+        Mean brightness, 0..255.
 
     Raises:
         ValueError: if there are none.
@@ -41,16 +44,19 @@ def mean_brightness(images: Iterable[NDArray[np.uint8]]) -> float:
 
 
 def homogenize(images: keras.KerasTensor, mode: str, mean: float) -> keras.KerasTensor:
-    """Images of the same shape, homogenised in brightness.
+    """Homogenise the brightness of images.
 
-    `global` is a constant shift, which keeps what brightness says about the class; it is not clipped, since all that
-    would do is lose the brightest or the darkest pixels. `image` takes the brightness of the whole image away and
+    `global` is a constant shift, which keeps the information of brightness about the class; it is not clipped, since
+    that would only lose the brightest or the darkest pixels. `image` removes the mean brightness of each image and
     clips, as the audit's table of brightness shows it.
 
     Args:
         images: float [B, H, W, C], 0..255, of any size.
         mode: a key of `MODES`.
-        mean: `mean_brightness` of the training images.
+        mean: `mean_brightness` of the training images, 0..255.
+
+    Returns:
+        Of the same shape.
 
     Raises:
         SteelbenchError: for an unknown mode.

@@ -1,4 +1,4 @@
-"""The card beside an `.h5`: what a user must know of a model. No TensorFlow."""
+"""The model card: a JSON file beside each saved `.h5` that describes the model to its user. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,9 +10,23 @@ from steelbench.records import Record, RunRecord
 
 # The fields of a run record that its model's card repeats.
 REPEATED = {
-    "backbone", "method", "variant", "seed", "fold", "settings", "classes", "image_size", "weights", "engine",
-    "precision", "params", "metrics", "n_train", "n_validation", "n_test",
-}  # fmt: skip
+    "backbone",
+    "method",
+    "variant",
+    "seed",
+    "fold",
+    "settings",
+    "classes",
+    "image_size",
+    "weights",
+    "engine",
+    "precision",
+    "params",
+    "metrics",
+    "n_train",
+    "n_validation",
+    "n_test",
+}
 INPUT_CONTRACT = {
     "shape": [None, None, 3],
     "channels": "RGB",
@@ -22,7 +36,14 @@ INPUT_CONTRACT = {
 
 
 class Card(Record):
-    """What stands beside an `.h5`; further fields are kept."""
+    """A model card; further fields of the file are kept.
+
+    Attributes:
+        name: of the model.
+        classes: names, in the order of the probabilities.
+        sha256: of the `.h5`.
+        bit_depth: used bits of the 16-bit images that it was trained on; None for all 16.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
     name: str
@@ -32,5 +53,5 @@ class Card(Record):
 
 
 def card_fields(record: RunRecord) -> dict[str, Any]:
-    """What a card takes from the run that its model comes from."""
+    """Return the fields of a run record that its model's card repeats."""
     return record.model_dump(mode="json", include=REPEATED)

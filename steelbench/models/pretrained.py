@@ -1,4 +1,4 @@
-"""Weights into an encoder: from a file, or fresh ones made usable."""
+"""Encoders with weights: pretrained ones from a file, or fresh ones whose BatchNorm statistics are calibrated."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from steelbench.models.backbones import (
     IMAGENET_STD,
     find_backbone,
 )
+from steelbench.models.efficientnet_lite import load_published
 from steelbench.models.encoder import build_encoder, build_network
-from steelbench.models.weight_files import Origin, noisy_values, stored_values
+from steelbench.models.weight_files import Origin, is_torch_file, noisy_values, stored_values
 
 _STD = np.array(IMAGENET_STD, np.float32)
 
@@ -34,17 +35,16 @@ def encoder_with_weights(
     homogenization: str = "none",
     brightness: float = 0.0,
 ) -> keras.Model:
-    """Build an encoder and pour its weights.
+    """Build an encoder and set its weights.
 
     Args:
-        name: a row of `BACKBONES`.
-        origin: as `weights.resolve` gives it.
-        image_size: side of the square that the backbone sees, pixels.
+        name: a backbone.
+        origin: of `weight_files.resolve`.
+        image_size: side of the square that the backbone sees, pixels; None for its usual one.
         seed: of fresh weights.
         calibration: float32 [N, S, S, 3], 0..255, training images at the encoder's size; for fresh weights only.
-
-        homogenization: as for `build_encoder`.
-        brightness: as for `build_encoder`.
+        homogenization: a key of `homogenize.MODES`.
+        brightness: mean of the training images, 0..255, that homogenisation goes by.
 
     Returns:
         The encoder of `build_encoder`, not trainable.
@@ -54,13 +54,16 @@ def encoder_with_weights(
     """
     keras.utils.set_random_seed(seed)
     encoder = build_encoder(name, image_size, homogenization, brightness)
+    path = Path(origin.path)
     if origin.kind == "random":
         if calibration is not None:
             calibrate(encoder, calibration)
-    elif stored_values(Path(origin.path)) == noisy_values(find_backbone(name)):
-        _pour_noisy_student(encoder, name, origin)
+    elif is_torch_file(path):
+        load_published(encoder, path, str(find_backbone(name).imagenet.sha256))
+    elif stored_values(path) == noisy_values(find_backbone(name)):
+        _set_noisy_student(encoder, name, origin)
     else:
-        _pour_keras(encoder, name, origin)
+        _set_keras(encoder, name, origin)
     encoder.trainable = False
     return encoder
 
@@ -72,13 +75,13 @@ def _load(network: keras.Model, name: str, origin: Origin) -> keras.Model:
         # Keras raises half a dozen kinds here, and to the user they mean one thing.
         raise SteelbenchError(
             f"{origin.path} does not fit {name}: {(str(error).splitlines() or [repr(error)])[0][:200]} "
-            f"Name a file made with keras.applications.{find_backbone(name).constructor}(include_top=False)."
+            f"Name a file made with keras.applications.{find_backbone(name).architecture}(include_top=False)."
         ) from None
     return network
 
 
-def _pour_keras(encoder: keras.Model, name: str, origin: Origin) -> None:
-    """From Keras's own file. What the constructor's `weights="imagenet"` does besides loading is done here, too."""
+def _set_keras(encoder: keras.Model, name: str, origin: Origin) -> None:
+    """Set weights from a file of Keras; what a constructor's `weights="imagenet"` does besides loading is done, too."""
     network = _load(build_network(name, size=find_backbone(name).image_size), name, origin)
     encoder.set_weights(network.get_weights())
     preprocessing = find_backbone(name).preprocessing
@@ -94,8 +97,8 @@ def _pour_keras(encoder: keras.Model, name: str, origin: Origin) -> None:
         _set_normalization(normalization, mean, variance * _STD, count)
 
 
-def _pour_noisy_student(encoder: keras.Model, name: str, origin: Origin) -> None:
-    """From a file of the `efficientnet` package, layer by layer by name, so that nothing custom is saved."""
+def _set_noisy_student(encoder: keras.Model, name: str, origin: Origin) -> None:
+    """Set weights from a file of the `efficientnet` package, layer by layer, so that no custom layer is saved."""
     try:
         import efficientnet.tfkeras as package
     except ImportError:
@@ -127,10 +130,10 @@ def _set_normalization(layer: layers.Normalization, *values: NDArray[Any]) -> No
 def calibrate(encoder: keras.Model, images: NDArray[np.float32]) -> None:
     """Set each BatchNorm's mean and variance once, from one batch.
 
-    With fresh weights and statistics of 0 and 1 the signal dies on its way: features of 1e-12, and no head learns.
+    With fresh weights and statistics of 0 and 1 activations vanish (features of about 1e-12), so no head can learn.
 
     Args:
-        encoder: with fresh weights.
+        encoder: with fresh weights; changed in place.
         images: float32 [N, S, S, 3], 0..255, at the encoder's size.
     """
     norms = [layer for layer in encoder.layers if isinstance(layer, layers.BatchNormalization)]
@@ -138,8 +141,8 @@ def calibrate(encoder: keras.Model, images: NDArray[np.float32]) -> None:
     kept = [layer.momentum for layer in norms], [layer.rate for layer in drops]
     if not norms:
         return
-    # In training mode with momentum 0 the moving statistics become the batch's; each layer sees the ones before it
-    # already normalised. Dropped connections would make the statistics a matter of chance.
+    # In training mode with momentum 0 the moving statistics become the batch's, and each layer gets the output of
+    # layers that are normalised already. Dropped connections would make the statistics depend on chance.
     _each(norms, "momentum", [0.0] * len(norms))
     _each(drops, "rate", [0.0] * len(drops))
     # As a graph, which frees each activation after its last use: run eagerly, Xception held 17 GB here.
@@ -154,7 +157,11 @@ def _each(targets: list[keras.Layer], attribute: str, values: list[float]) -> No
 
 
 def digest(model: keras.Model) -> str:
-    """sha256 over all weights in order: what the features of an encoder depend on beside its architecture."""
+    """Return the sha256 over all weights in order: what features depend on beside the architecture.
+
+    Returns:
+        Hexadecimal, part of the key of cached features.
+    """
     found = hashlib.sha256()
     for weight in model.weights:
         value = weight.numpy()

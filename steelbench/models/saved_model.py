@@ -1,4 +1,4 @@
-"""The `.h5` that people take away: an encoder and a head stitched to one model, its card, its verification."""
+"""The saved model: encoder and head stitched to one `.h5`, written with its card, loaded, verified against its run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,17 @@ Pixels = NDArray[Any]
 
 
 def stitch(encoder: keras.Model, head: Head, name: str) -> keras.Model:
-    """One flat model of built-in layers: raw pixels in, probabilities out."""
+    """Join an encoder and a trained head to one flat model of built-in layers.
+
+    Args:
+        encoder: of `build_encoder`, from raw pixels to features float32 [B, D].
+        head: from features float32 [N, D] to probabilities.
+        name: of the model.
+
+    Returns:
+        From float32 [B, H, W, 3] (RGB, 0..255) to float32 [B, C]; the embedding's layer is called `embedding`, the last
+        one `probabilities`.
+    """
     x = encoder.output
     if head.embedding is not None:
         # The method's own embedding gets the name; the pooled features need another.
@@ -54,7 +64,7 @@ def _renamed_pooling(encoder: keras.Model) -> keras.KerasTensor:
 
 
 def encoder_of(model: keras.Model) -> keras.Model:
-    """The encoder of a stitched model: raw pixels to pooled features."""
+    """Return the encoder of a model of `stitch`: raw pixels to pooled features."""
     names = {layer.name for layer in model.layers}
     return keras.Model(model.input, model.get_layer(FEATURES if FEATURES in names else "embedding").output)
 
@@ -66,19 +76,27 @@ def save(model: keras.Model, path: Path) -> None:
 
 
 def write_card(path: Path, card: dict[str, Any]) -> None:
-    """Write the card beside a saved model: what is given, the input contract, and the sha256 of the file."""
+    """Write a model's card beside its file, as `NAME.json`.
+
+    Args:
+        path: of the saved `.h5`.
+        card: fields to write; the input contract, the file's sha256 and its size are added.
+    """
     fixed = {"input": INPUT_CONTRACT, "embedding_layer": "embedding"}
     write_json(path.with_suffix(".json"), {**card, **fixed, "sha256": sha256(path), "bytes": path.stat().st_size})
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file, read in pieces."""
+    """Return the sha256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load(path: Path) -> keras.Model:
-    """A saved model, for use only.
+    """Load a saved model for inference; it cannot be trained on without being compiled.
+
+    Args:
+        path: of the `.h5`.
 
     Raises:
         SteelbenchError: if the file is missing, damaged, or needs more than Keras's own layers.
@@ -94,19 +112,27 @@ def load(path: Path) -> keras.Model:
 
 
 def probabilities(model: keras.Model, images: Iterable[Pixels]) -> NDArray[np.float32]:
-    """What the model says about raw images, float32 [N, C]; neighbours of one size share a batch."""
+    """Predict class probabilities of raw images.
+
+    Args:
+        model: of `stitch` or `load`.
+        images: uint8 or float [H, W, 3] each, RGB, 0..255; consecutive images of one size share a batch.
+
+    Returns:
+        float32 [N, C], in order.
+    """
     compute = compiled(model)
     return np.concatenate([compute(tf.constant(batch)).numpy() for batch in same_size(images)])
 
 
 def compiled(model: keras.Model) -> Any:
-    """The model as one function for images of any size; `model.predict` costs 0.1 s a call more."""
+    """Return the model as one traced function for images of any size; `model.predict` costs 0.1 s a call more."""
     signature = [tf.TensorSpec((None, None, None, 3), "float32")]
     return tf.function(lambda images: model(images, training=False), input_signature=signature, jit_compile=False)
 
 
 def same_size(images: Iterable[Pixels]) -> Iterator[NDArray[np.float32]]:
-    """Batches float32 [B, H, W, 3] of neighbours with one size, in order, at most `BATCH` each."""
+    """Yield consecutive images of one size as batches float32 [B, H, W, 3], in order, at most `BATCH` images each."""
     waiting: list[Pixels] = []
     for image in images:
         if waiting and (len(waiting) == BATCH or image.shape != waiting[0].shape):
@@ -118,12 +144,15 @@ def same_size(images: Iterable[Pixels]) -> Iterator[NDArray[np.float32]]:
 
 
 def verify(path: Path, images: Iterable[Pixels], expected: NDArray[np.float32]) -> Verification:
-    """Load the saved file again and compare it with what was scored.
+    """Load a saved model again and compare its probabilities with those of the run.
 
     Args:
         path: the `.h5`.
         images: raw test images, uint8 [H, W, 3].
-        expected: float32 [N, C], the probabilities that made the score.
+        expected: float32 [N, C], the probabilities that the run was scored by.
+
+    Returns:
+        The largest difference, and how many images change their class.
     """
     got = probabilities(load(path), images)
     return Verification(

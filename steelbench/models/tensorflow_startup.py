@@ -1,4 +1,4 @@
-"""TensorFlow without its chatter: it writes to the terminal while it starts, whatever its settings say."""
+"""Import TensorFlow without its messages: it writes to the terminal while it starts, whatever its settings say."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow and Keras and look for GPUs, with the process's standard error shut meanwhile."""
+    """Import TensorFlow and Keras and look for GPUs, with the process's standard error redirected meanwhile."""
     if "keras" in sys.modules:
         return
     os.environ.update({**QUIET, **os.environ})

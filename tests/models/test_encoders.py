@@ -16,7 +16,7 @@ from keras.src.legacy.saving import legacy_h5_format
 from steelbench.errors import SteelbenchError
 from steelbench.models import saved_model
 from steelbench.models.backbones import BACKBONES, WeightsFile
-from steelbench.models.encoder import build_encoder, build_network
+from steelbench.models.encoder import build_encoder, build_network, rebuild
 from steelbench.models.head import Dense, Head
 from steelbench.models.pretrained import calibrate, digest, encoder_with_weights
 from steelbench.models.weight_files import Origin, resolve
@@ -131,7 +131,7 @@ def published_efficientnet(name, size, inputs, folder, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_encoder_sees_what_keras_own_network_sees(name, tmp_path, keras_models, monkeypatch):
     module, _, size = FAMILIES[name]
     row, pixels = BACKBONES[name], images()
@@ -256,8 +256,8 @@ def test_genuine_weights_know_pictures_apart(weights_folder):
     assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < 1e-4
 
 
-def test_families_of_this_test_are_the_table():
-    assert FAMILIES.keys() == BACKBONES.keys()
+def test_families_of_this_test_are_those_of_keras_in_the_table():
+    assert list(FAMILIES) == [name for name, row in BACKBONES.items() if hasattr(APPLICATIONS, row.constructor)]
 
 
 def test_files_of_the_table_have_names_of_their_own():
@@ -269,6 +269,7 @@ def test_files_of_the_table_have_names_of_their_own():
         assert isinstance(file, WeightsFile)
         assert file.url.startswith("https://") and file.url.endswith("/")
         assert file.md5 is None or len(file.md5) == 32
+        assert (file.sha256 is None) == (file.package is None) and len(file.sha256 or "0" * 64) == 64
 
 
 def test_too_small_an_image_is_told_with_the_usual_size():
@@ -352,6 +353,25 @@ def test_network_without_norms_is_not_changed_by_calibration():
     calibrate(encoder, images(4, 12, 12).astype(np.float32))
 
     assert digest(encoder) == before
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_an_encoder_built_again_has_its_weights_and_the_present_precision(policy):
+    encoder = build_encoder("mobilenet_v2_035", 32)
+    encoder.trainable = False
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        again = rebuild(encoder)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+    assert {layer.dtype_policy.name for layer in again.layers if layer.weights} == {policy}
+    assert digest(again) == digest(encoder) and not {*map(id, again.layers)} & {*map(id, encoder.layers)}
+    assert len(again.trainable_weights) > 0
+    pixels, tolerance = images().astype(np.float32), 0 if policy == "float32" else 0.1
+    got = np.asarray(again(pixels, training=False)).astype(np.float32)
+    assert far(np.asarray(encoder(pixels, training=False)), got) <= tolerance
 
 
 def test_digest_changes_with_any_weight():

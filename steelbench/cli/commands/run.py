@@ -14,6 +14,7 @@ from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import METHODS, Experiment, RunOptions, networks_of, parse_assignments, with_fields
 from steelbench.models import keras_hub
 from steelbench.models.backbones import BACKBONES, check_networks
+from steelbench.models.weight_files import search_folders
 from steelbench.notices import known_codes, notice
 from steelbench.progress import Progress
 from steelbench.records import Notice, Summary, read_record
@@ -134,7 +135,9 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
     ]
 
 
-def replace_missing(experiments: Sequence[Experiment], progress: Progress) -> tuple[list[Experiment], list[Notice]]:
+def replace_missing(
+    experiments: Sequence[Experiment], progress: Progress, weights_dir: Path | None = None
+) -> tuple[list[Experiment], list[Notice]]:
     """Fetch the presets of KerasHub; replace one that cannot be fetched by `FALLBACK`, and say so.
 
     Returns:
@@ -144,9 +147,8 @@ def replace_missing(experiments: Sequence[Experiment], progress: Progress) -> tu
         SteelbenchError: if there is no such preset.
     """
     parts = [part for experiment in experiments for part in experiment.networks]
-    missing = {
-        part: keras_hub.fetch(part, progress) for part in dict.fromkeys(parts) if part.startswith(keras_hub.PREFIX)
-    }
+    presets = [part for part in dict.fromkeys(parts) if part.startswith(keras_hub.PREFIX)]
+    missing = {preset: keras_hub.fetch(preset, search_folders(weights_dir), progress) for preset in presets}
     notices = [
         notice("SB303", name=name, fallback=FALLBACK, reason=reason) for name, reason in missing.items() if reason
     ]
@@ -180,7 +182,7 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str, si
 
     hidden = known_codes(silence)
     with ProgressDisplay() as terminal:
-        experiments, notices = replace_missing(experiments, terminal)
+        experiments, notices = replace_missing(experiments, terminal, options.weights_dir)
         outcome = run(options, experiments, command, terminal)
         if outcome is None:
             summary = read_record(options.results / "results.json", Summary)
@@ -204,7 +206,7 @@ def foresee(options: RunOptions, experiments: list[Experiment]) -> int:
     from steelbench.runs.scheduler import most_alive
 
     with ProgressDisplay() as terminal:
-        experiments, _ = replace_missing(experiments, terminal)
+        experiments, _ = replace_missing(experiments, terminal, options.weights_dir)
         forecasts, counts = preview(options, experiments, terminal)
     show(
         ("backbone", "pixels", "runs", "images", "cached", "images/s", "minutes", "memory GiB"),
