@@ -18,10 +18,12 @@ import steelbench
 from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.embeddings.embedding_file import write_embeddings
 from steelbench.evaluation.embeddings.retrieval import Embedded, evaluate_embeddings
 from steelbench.evaluation.metrics import Metrics, score
 from steelbench.evaluation.predictions import write_predictions
-from steelbench.files import whole_file, write_json
+from steelbench.files import write_json
+from steelbench.methods import METHODS
 from steelbench.models import saved_model
 from steelbench.models.model_card import card_fields
 from steelbench.models.surgery import network_name
@@ -138,10 +140,9 @@ class Finisher:
         vectors = self.trained.head.embed(features)
         groups = np.array([image.group for image in self.job.images], np.int64)
         test, train = (Embedded(vectors[r], self.labels[r], groups[r]) for r in (self.split.test, self.split.train))
-        with whole_file(folder / "embeddings.npz") as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file, vectors=test.vectors.astype(np.float16), labels=test.labels, groups=test.groups
-            )  # fmt: skip
+        # The report maps the rows of a backbone of which one learns an embedding.
+        mapped = any(METHODS[task.method].learns_embedding for task in self.job.tasks)
+        write_embeddings(folder, test, with_projection=mapped)
         return evaluate_embeddings(test, train)
 
     def _save(self) -> Path:

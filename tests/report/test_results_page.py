@@ -209,8 +209,9 @@ def test_a_baseline_without_a_network_is_a_row_like_others(tmp_path):
 
     assert "HOG + linear SVM (no network)" in text and "majority class" in text
     assert {path.stem for path in (tmp_path / "figures").glob("confusion-*")} == {
-        "confusion-vgg19-linear", "confusion-none-hog"
-    }  # fmt: skip
+        "confusion-vgg19-linear",
+        "confusion-none-hog",
+    }
     assert "models/none-hog.h5" not in text and ">none<" not in text
 
 
