@@ -163,13 +163,15 @@ def test_each_row_has_its_panel(count, draw, tmp_path):
     assert plt.get_fignums() == []
 
 
-def test_images_of_one_class_have_one_histogram(tmp_path):
-    alone = images()
-    embedded = EmbeddedRow(row("supcon"), Embedded(alone.vectors, np.zeros(30, np.int64), alone.groups))
+def test_images_of_one_class_have_one_histogram():
+    found = images()
+    alone = EmbeddedRow(row("supcon"), Embedded(found.vectors, np.zeros(30, np.int64), found.groups))
     with style.figure_style():
-        style.save(distances([embedded]), tmp_path / "figure.png")
+        figure = distances([alone])
 
-    assert (tmp_path / "figure.png").stat().st_size > 1000
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["same class"]
+    (histogram,) = figure.axes[0].collections
+    assert histogram.get_label() == "same class"
 
 
 def cells(folder, scores):
