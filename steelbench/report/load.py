@@ -52,7 +52,7 @@ class Records:
     config: dict[str, JsonValue] | None
     environment: dict[str, JsonValue] | None
     skipped: list[tuple[str, str]] | None
-    histories: list[History]
+    histories: list[History] = field(default_factory=list)
     embedded: list[EmbeddedRow] = field(default_factory=list)
 
     @property
@@ -91,9 +91,10 @@ def load(results: Path) -> Records:
         config=_read_object(results / "config.json"),
         environment=_read_object(results / "environment.json"),
         skipped=_read_skipped(results / "skipped_images.csv"),
-        histories=[history for row in summary.rows for history in _read_histories(results, row)],
     )
-    return replace(records, embedded=read_embedded_rows(results, records.models))
+    # Of the ranked rows only: untrained ones have neither curves nor maps on the page.
+    histories = [history for row in records.models for history in _read_histories(results, row)]
+    return replace(records, histories=histories, embedded=read_embedded_rows(results, records.models))
 
 
 def _read_object(path: Path) -> dict[str, JsonValue] | None:
@@ -120,7 +121,7 @@ def _read_skipped(path: Path) -> list[tuple[str, str]] | None:
 def _read_histories(results: Path, row: Row) -> list[History]:
     # Seed 0, fold 0 is the run whose model is saved.
     first = next((run for run in row.runs if run.endswith("-s0-f0")), None)
-    if first is None or row.status != "done" or row.accuracy is None:
+    if first is None:
         return []
     try:
         run = read_record(results / "runs" / first / "result.json", RunRecord)

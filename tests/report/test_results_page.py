@@ -172,6 +172,17 @@ def test_untrained_networks_stand_in_a_block_of_their_own_and_are_not_ranked(tmp
     assert (tmp_path / "figures" / "confusion-xception-linear.png").is_file()
 
 
+@pytest.mark.parametrize("others", [[], [model_row("xception", "softmax", 0.5)]], ids=["alone", "beside another"])
+def test_the_curves_of_an_untrained_network_are_not_drawn(tmp_path, others):
+    untrained = model_row("vgg19", "softmax", 0.6, weights="random")
+
+    text, _ = render(tmp_path, summary([untrained, *others, majority_row()]))
+
+    assert "vgg19" in text[text.index('id="untrained"') :]
+    curves = {path.stem for path in (tmp_path / "figures").glob("curves-*")}
+    assert curves == ({"curves-all", "curves-xception"} if others else set())
+
+
 def test_a_network_that_was_trained_from_random_weights_is_ranked(tmp_path):
     scratch = model_row("vgg19", "finetune", 0.9, weights="random").model_copy(update={"untrained": False})
 
