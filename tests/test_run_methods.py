@@ -121,7 +121,7 @@ def test_homogenised_runs_have_a_mean_for_each_split_and_keep_it_in_the_model(ti
     records = [
         read_record(results / "runs" / f"{NAME}-linear-s{seed}-f0" / "result.json", RunRecord) for seed in (0, 1)
     ]
-    means = [record.weights["brightness"] for record in records]
+    means = [record.weights.brightness for record in records]
     assert means[0] != means[1]
     assert all(record.homogenize == mode for record in records)
     assert records[0].verification.max_difference <= 1e-4
