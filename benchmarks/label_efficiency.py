@@ -212,9 +212,9 @@ def main() -> None:
     rows = [dataclasses.asdict(level) for level in levels]
     write_json(options.out / "label_efficiency.json", {**described, "seconds": round(seconds, 1), "levels": rows})
     from steelbench.report.figures.learning_curve import label_efficiency
-    from steelbench.report.figures.style import house_style, save
+    from steelbench.report.figures.style import figure_style, save
 
-    with house_style():
+    with figure_style():
         save(label_efficiency(points), options.out / "label_efficiency.png")
     print(options.out / "label_efficiency.png")
 

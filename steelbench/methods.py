@@ -203,12 +203,14 @@ class Method:
         summary: one line for people.
         train_images: `module:function` that trains on images if the settings say `on_images`, with the arguments
             (`ImageTrainingSet`, settings, `FitContext`); "" for a method that never does.
+        learns_embedding: whether it trains an embedding to compare images by; the report then draws maps of it.
     """
 
     settings: type[Settings]
     train: str
     summary: str
     train_images: str = ""
+    learns_embedding: bool = False
 
 
 METHODS = {
@@ -226,16 +228,23 @@ METHODS = {
         Knn, "steelbench.training.methods.knn:train_knn", "nearest neighbours on frozen features, no training"
     ),
     "triplet": Method(
-        Triplet, "steelbench.training.methods.triplet:train_triplet", "Siamese embedding, triplet loss, class centroids"
+        Triplet,
+        "steelbench.training.methods.triplet:train_triplet",
+        "Siamese embedding, triplet loss, class centroids",
+        learns_embedding=True,
     ),
     "arcface": Method(
-        Arcface, "steelbench.training.methods.arcface:train_arcface", "embedding 256, cosines with an angular margin"
+        Arcface,
+        "steelbench.training.methods.arcface:train_arcface",
+        "embedding 256, cosines with an angular margin",
+        learns_embedding=True,
     ),
     "supcon": Method(
         Supcon,
         "steelbench.training.methods.supcon:train_supcon",
         "supervised contrastive stage, then a classifier on the frozen encoder",
         "steelbench.training.methods.supcon:train_supcon_on_images",
+        learns_embedding=True,
     ),
     "finetune": Method(
         Finetune, "", "the backbone learns on, its head faster", "steelbench.training.methods.finetune:train_finetune"

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from steelbench.cli.exit import main
+from steelbench.evaluation.embeddings.embedding_file import read_embeddings
+from steelbench.evaluation.embeddings.projection import project
 from steelbench.experiment import METHODS
 from steelbench.records import RunRecord, Summary, read_record
 
@@ -58,6 +60,13 @@ def test_every_stage_leaves_its_curves(results, method):
             lines = list(csv.DictReader(file))
         assert len(lines) == stage.epochs == 2
         assert all(0 <= float(line["val_accuracy"]) <= 1 for line in lines)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_map_that_the_report_draws_is_computed_in_the_run(results, method):
+    images, stored = read_embeddings(results / "runs" / f"{NAME}-{method}-s0-f0")
+
+    np.testing.assert_array_equal(stored.points, project(images).points)
 
 
 @pytest.mark.parametrize("method", METHODS)

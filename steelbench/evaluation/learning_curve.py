@@ -1,4 +1,4 @@
-"""How accuracy grows with labelled images: a linear classifier fitted to nested parts of the training images."""
+"""Measure accuracy against labelled images: a linear classifier fitted to nested parts of the training images."""
 
 from __future__ import annotations
 
@@ -12,27 +12,36 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
-# Fixed: with one image of each class there is nothing to choose it by, and the test images must not.
+# Inverse L2 strength. Fixed, because one image of each class leaves none to choose it on but the test images.
 C = 0.1
-# Per cent of the draws that lie in a band, as many below it as above.
+# Per cent of the fits inside a band; equally many lie below and above it.
 BAND = 90
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How many training images are labelled: a share (0..1] of each class, or so many of each class."""
+    """A number of labelled training images.
+
+    Attributes:
+        share: of each class, in (0..1]; None if `per_class` is given.
+        per_class: images of each class; None if `share` is given.
+    """
 
     share: float | None = None
     per_class: int | None = None
 
     def sizes(self, available: Indices) -> Indices:
-        """Labelled images of each class, int64 [C], at least one, from the numbers of images that there are."""
+        """Return the number of labelled images of each class, int64 [C], at least one.
+
+        Args:
+            available: int64 [C], training images of each class.
+        """
         if self.per_class is not None:
             return np.minimum(self.per_class, available)
         return np.maximum(1, np.rint((self.share or 0.0) * available)).astype(np.int64)
 
     def fits(self, available: Indices) -> bool:
-        """Whether every class has as many images as are asked for."""
+        """Return whether every class has as many images as the budget asks for."""
         return self.per_class is None or self.per_class <= int(available.min())
 
 
@@ -44,7 +53,18 @@ BUDGETS = (
 
 @dataclass(frozen=True)
 class Point:
-    """One fit: on how many labelled images, and what it scores on the test images (0..1)."""
+    """The scores of one fit.
+
+    Attributes:
+        backbone: its name.
+        seed: of the split.
+        share: of the budget.
+        per_class: of the budget.
+        images: labelled images that the fit saw.
+        draw: number of the draw, from 0.
+        accuracy: on the test images, 0..1.
+        macro_f1: on the test images, 0..1.
+    """
 
     backbone: str
     seed: int
@@ -60,9 +80,18 @@ class Point:
 class Level:
     """One backbone and budget over all splits and draws.
 
-    `accuracy` and `macro_f1` are means; `low` and `high` bound the middle 90 % of the fits' accuracies. That is how
-    far single draws lie apart, not how well the mean is known. `best` is the share of the fits that no other backbone
-    beats on the same images: bands may overlap where one backbone is always ahead.
+    Attributes:
+        backbone: its name.
+        share: of the budget.
+        per_class: of the budget.
+        images: mean number of labelled images.
+        fits: number of points.
+        accuracy: mean, 0..1.
+        low: lower end of the middle 90 % of the fits' accuracies; single draws differ so much, the mean less.
+        high: upper end.
+        macro_f1: mean, 0..1.
+        best: share of the fits that no other backbone beats on the same images, 0..1; two bands may overlap although
+            one backbone is always ahead.
     """
 
     backbone: str
@@ -88,20 +117,20 @@ def learning_curve(
     draws: int,
     budgets: Sequence[Budget] = BUDGETS,
 ) -> Iterator[Point]:
-    """Fit to each budget's images in each draw, score on the test images.
+    """Fit a linear classifier to each budget's images in each draw and yield its scores on the test images.
 
-    Every backbone meets the same draws. A budget that some class cannot fill is left out, and all training images
-    are fitted once, as they can be drawn in one way only.
+    The draws depend on the seed and the labels alone, so all backbones have the same. A budget that some class cannot
+    fill is left out. All training images together are fitted once, as there is one way to draw them.
 
     Args:
         backbone: its name, for the record.
         features: float32 [N, D], of all images.
         labels: int64 [N], class numbers.
-        train: the images that may be labelled, ascending.
-        test: the images that are scored.
-        seed: of the split; with the draw's number it decides what is drawn.
-        draws: how many.
-        budgets: from which a curve is made.
+        train: int64, rows of the images that may be labelled, ascending.
+        test: int64, rows of the images that are scored.
+        seed: of the split; with the number of the draw it decides which images are drawn.
+        draws: number of draws, at least 1.
+        budgets: the numbers of labelled images to fit to.
     """
     available = np.unique(labels[train], return_counts=True)[1]
     budgets = [budget for budget in budgets if budget.fits(available)]
@@ -115,7 +144,14 @@ def learning_curve(
 def nested_subsets(
     labels: Indices, train: Indices, budgets: Sequence[Budget], seed: tuple[int, int] | int
 ) -> list[Indices]:
-    """The training images that each budget labels, ascending; a smaller budget's are among a larger one's."""
+    """Return the rows that each budget labels, ascending; those of a smaller budget are among those of a larger one.
+
+    Args:
+        labels: int64 [N], class numbers.
+        train: int64, rows that may be labelled.
+        budgets: the numbers of labelled images.
+        seed: of the order in which the images of a class are labelled.
+    """
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(train[labels[train] == label]) for label in np.unique(labels[train])]
     available = np.array([len(order) for order in orders], np.int64)
@@ -126,9 +162,15 @@ def nested_subsets(
 
 
 def fit_and_score(features: NDArray[np.float32], labels: Indices, train: Indices, test: Indices) -> tuple[float, float]:
-    """Accuracy and macro-F1 (0..1) on the test images of logistic regression on standardised features.
+    """Return accuracy and macro-F1 (0..1) on the test images of logistic regression on standardised features.
 
-    Only the labelled images are seen, for the standardisation, too.
+    Both the standardisation and the fit see the training rows only.
+
+    Args:
+        features: float32 [N, D].
+        labels: int64 [N], class numbers.
+        train: int64, rows to fit to.
+        test: int64, rows to score.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -148,27 +190,27 @@ def fit_and_score(features: NDArray[np.float32], labels: Indices, train: Indices
 
 
 def summarise(points: Sequence[Point]) -> list[Level]:
-    """The points of each backbone and budget as one, in the order in which they first appear."""
+    """Return one level for the points of each backbone and budget, in the order in which they first appear."""
     highest: dict[tuple[float | None, int | None, int, int], float] = defaultdict(float)
     for point in points:
-        key = _drawn(point)
+        key = _draw_key(point)
         highest[key] = max(highest[key], point.accuracy)
-    piles: dict[tuple[str, float | None, int | None], list[Point]] = defaultdict(list)
+    points_by_level: dict[tuple[str, float | None, int | None], list[Point]] = defaultdict(list)
     for point in points:
-        piles[point.backbone, point.share, point.per_class].append(point)
+        points_by_level[point.backbone, point.share, point.per_class].append(point)
     levels = []
-    for (backbone, share, per_class), pile in piles.items():
-        accuracies = [point.accuracy for point in pile]
+    for (backbone, share, per_class), own in points_by_level.items():
+        accuracies = [point.accuracy for point in own]
         low, high = np.percentile(accuracies, [50 - BAND / 2, 50 + BAND / 2])
-        images, macro_f1 = (float(np.mean([getattr(p, name) for p in pile])) for name in ("images", "macro_f1"))
+        images, macro_f1 = (float(np.mean([getattr(p, name) for p in own])) for name in ("images", "macro_f1"))
         mean = float(np.mean(accuracies))
-        best = float(np.mean([point.accuracy == highest[_drawn(point)] for point in pile]))
+        best = float(np.mean([point.accuracy == highest[_draw_key(point)] for point in own]))
         levels.append(
-            Level(backbone, share, per_class, images, len(pile), mean, float(low), float(high), macro_f1, best)
+            Level(backbone, share, per_class, images, len(own), mean, float(low), float(high), macro_f1, best)
         )
     return levels
 
 
-def _drawn(point: Point) -> tuple[float | None, int | None, int, int]:
-    """What points of all backbones have in common that were fitted to the same images."""
+def _draw_key(point: Point) -> tuple[float | None, int | None, int, int]:
+    """Return what identifies the images that a point was fitted to; points of several backbones share it."""
     return point.share, point.per_class, point.seed, point.draw

@@ -1,1 +1,1 @@
-"""Figures and the page, a pure function of the records. Knows no TensorFlow."""
+"""Draw the figures and write the pages from the records of a results folder, without TensorFlow."""

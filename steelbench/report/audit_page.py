@@ -1,4 +1,4 @@
-"""`audit.html`: one file that says what the audit of a data set found."""
+"""Write `audit.html`, one file that shows what the audit of a data set found."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = {
     "overlap": "overlapping crops",
 }
 SHOWN_FILES = 12
-SHOWN_DOUBTS = 20
+SHOWN_LABELS = 20
 
 
 def write_audit_page(
@@ -34,17 +34,17 @@ def write_audit_page(
 
     Args:
         out: the folder that also holds the tables.
-        audit: what to show.
+        audit: the findings to show.
         pairs: pictures of some pairs, in the order to show them.
         pictures: JPEG bytes of the files that `shown_files` names; one may be missing.
 
     Returns:
-        The page.
+        The path of the page.
     """
     from steelbench.report.figures.brightness import brightness
-    from steelbench.report.figures.style import house_style, save
+    from steelbench.report.figures.style import figure_style, save
 
-    with house_style():
+    with figure_style():
         save(brightness(audit.brightness), out / "brightness.png")
     page = out / "audit.html"
     context = _context(audit) | {
@@ -59,14 +59,16 @@ def write_audit_page(
 
 
 def shown_files(audit: AuditResult) -> list[str]:
-    """The files that the page shows one by one: the first with doubtful labels, and of each kind of doubtful image."""
+    """Return the files that the page shows one by one: those with the most suspicious labels, then doubtful images.
+
+    At most `SHOWN_LABELS` with suspicious labels, and `SHOWN_FILES` of each kind of doubtful image.
+    """
     doubtful = [file for files in audit.doubtful.values() for file in files[:SHOWN_FILES]]
-    return [*(doubt.file for doubt in audit.suspicious[:SHOWN_DOUBTS]), *doubtful]
+    return [*(label.file for label in audit.suspicious[:SHOWN_LABELS]), *doubtful]
 
 
 def _context(audit: AuditResult) -> dict[str, Any]:
-    counts = audit.inspection.counts
-    sizes = Counter(audit.groups.values())
+    counts, shared = audit.inspection.counts, _sizes_of_shared_groups(audit)
     return {
         "audit": audit,
         "title": "demo" if audit.name == "demo" else audit.root.name or audit.name,
@@ -77,35 +79,39 @@ def _context(audit: AuditResult) -> dict[str, Any]:
         "ratio": max(counts.values()) / min(counts.values()),
         "kinds": [(KINDS[kind], number) for kind, number in Counter(pair.kind for pair in audit.pairs).most_common()],
         "across": sum(not pair.same_label for pair in audit.pairs),
-        "in_groups": sum(size for size in sizes.values() if size > 1),
-        "shared_groups": sum(size > 1 for size in sizes.values()),
-        "largest_group": max(sizes.values()),
+        "in_groups": sum(shared),
+        "shared_groups": len(shared),
+        "largest_group": max(shared, default=1),
         "sentences": summary_sentences(audit),
         "label_sentence": label_sentence(audit),
         "notices": _notices(audit),
         "kind_names": KINDS,
         "shown": SHOWN_FILES,
-        "shown_doubts": SHOWN_DOUBTS,
+        "shown_labels": SHOWN_LABELS,
     }
 
 
 def summary_sentences(audit: AuditResult) -> list[str]:
-    """What the audit found, most important first."""
+    """Return sentences on the images that share pixels, most important first."""
     if not audit.pairs:
         return [f"No two of the {len(audit.inspection.images)} images were found to share pixels."]
-    sizes = Counter(audit.groups.values())
-    involved = sum(size for size in sizes.values() if size > 1)
-    share = formatting.percent(involved / len(audit.groups))
+    shared = _sizes_of_shared_groups(audit)
+    share = formatting.percent(sum(shared) / len(audit.groups))
     leaks = [f"{formatting.percent(leak)} of the test images ({split})" for split, leak in audit.leaks.items()]
     return [
         f"Under a random split, {formatting.join(leaks)} would share pixels with a training image.",
-        f"{involved} of {len(audit.groups)} images ({share}) share pixels with another one; they form "
-        f"{count(sum(size > 1 for size in sizes.values()), 'group')}, which must stay on one side of a split.",
+        f"{sum(shared)} of {len(audit.groups)} images ({share}) share pixels with another one; they form "
+        f"{count(len(shared), 'group')}, which must stay on one side of a split.",
     ]
 
 
+def _sizes_of_shared_groups(audit: AuditResult) -> list[int]:
+    """Return the number of images of each group of images that share pixels; an image alone is no such group."""
+    return [size for size in Counter(audit.groups.values()).values() if size > 1]
+
+
 def label_sentence(audit: AuditResult) -> str:
-    """How many labels are suspicious and who says so, or how to find out."""
+    """Return a sentence on how many labels are suspicious to which classifier, or on how to look for them."""
     check = audit.label_check
     if check is None:
         return (
@@ -114,7 +120,7 @@ def label_sentence(audit: AuditResult) -> str:
         )
     if check.reason:
         return f"Suspicious labels could not be looked for: {check.reason}."
-    flagged = sum(doubt.flagged for doubt in audit.suspicious)
+    flagged = sum(label.flagged for label in audit.suspicious)
     hint = (
         " The backbone is untrained (random weights), so this is a hint at best." if check.weights == "random" else ""
     )
@@ -134,7 +140,7 @@ def _notices(audit: AuditResult) -> list[tuple[str, str]]:
         verb = "carries" if len(audit.conflicts) == 1 else "carry"
         text = f"{count(len(audit.conflicts), 'picture')} {verb} two labels."
         notices.append(("serious", text))
-    if flagged := sum(doubt.flagged for doubt in audit.suspicious):
+    if flagged := sum(label.flagged for label in audit.suspicious):
         text = f"{count(flagged, 'label')} {'looks' if flagged == 1 else 'look'} wrong; the pictures are below."
         notices.append(("caution", text))
     for shortcut in (shortcut for shortcut in audit.shortcuts if shortcut.notable):

@@ -1,4 +1,4 @@
-"""What may be concluded from a leaderboard, in words; no winner is named inside the noise."""
+"""Write the conclusion that a leaderboard allows; a row is called best only if all others are shown to be worse."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from steelbench.report.formatting import (
     row_label,
 )
 
-# With fewer independent images than this share of all, the reader must know their number.
+# Below this share of independent images among all test images, the sentence gives their number.
 NOTABLE = 0.95
 
 
 def standings(rows: Sequence[Row]) -> dict[str, str]:
-    """`best` or `tied for best` by the row's name, for those that are; nothing if the rows were not compared."""
+    """Return `best` or `tied for best` by row name, of the rows that are; {} if the rows were not compared."""
     tied = [row.name for row in rows if row.tied]
     return dict.fromkeys(tied, "best" if len(tied) == 1 else "tied for best")
 
 
 def conclusion(summary: Summary) -> str:
-    """Return what the rows show in one sentence, and what takes from it in others.
+    """Return one sentence on what the rows show, and further ones on what limits it.
 
     A row is called best only if every other one is shown to be worse (`Summary.judgement`); that two intervals
     overlap, or do not, decides nothing. Rows whose backbone is untrained are counted, and never named.
@@ -102,7 +102,7 @@ def _could_have_shown(comparison: Comparison) -> str:
 
 
 def _retrained(worse: Sequence[Row], comparison: Comparison) -> str:
-    """The rows that are worse on these images, but not in every training: chance in the training is chance, too."""
+    """Return a clause on the rows that are worse on these images, but maybe not after training on other images."""
     p_values, level = comparison.resampled_t, comparison.level
     open_ = [row for row in worse if p_values.get(row.name, 0.0) > level]
     if not open_:

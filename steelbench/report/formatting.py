@@ -1,4 +1,4 @@
-"""How the report says things: numbers as text, names of rows."""
+"""Format numbers and the names of rows as text for the pages."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from steelbench.records import Row
 
 NOTHING = "–"
-# Rows without a network have the backbone `none`; this says what their methods are.
+# Labels of the methods of rows without a network, whose backbone is `none`.
 BASELINES = {"majority": "majority class", "hog": "HOG + linear SVM"}
 
 
 def is_majority(row: Row) -> bool:
-    """Return whether this is the row of the majority class, which is no model."""
+    """Return whether a row is that of the majority class, which is no model."""
     return row.backbone == "none" and row.method == "majority"
 
 
@@ -25,27 +25,31 @@ def is_untrained(row: Row) -> bool:
 
 
 def backbone_label(row: Row) -> str:
-    """The backbone, `no network` for `none`."""
+    """Return the name of the backbone; `no network` for `none`."""
     return "no network" if row.backbone == "none" else row.backbone
 
 
 def method_label(row: Row) -> str:
-    """The method; of a row without a network what it is."""
+    """Return the name of the method; the label in `BASELINES` of a row without a network."""
     return BASELINES.get(row.method, row.method) if row.backbone == "none" else row.method
 
 
 def row_label(row: Row) -> str:
-    """`backbone + method`, and the variant if there is one; without a network `method (no network)`."""
-    return f"{variety(row)} (no network)" if row.backbone == "none" else f"{row.backbone} + {variety(row)}"
+    """Return `backbone + method`, with the variant if there is one; without a network `method (no network)`."""
+    return (
+        f"{method_and_variant(row)} (no network)"
+        if row.backbone == "none"
+        else f"{row.backbone} + {method_and_variant(row)}"
+    )
 
 
-def variety(row: Row) -> str:
-    """What tells a row from its backbone's others: method and variant."""
+def method_and_variant(row: Row) -> str:
+    """Return method and variant, which together tell a row from the others of its backbone."""
     return " ".join(filter(None, (method_label(row), row.variant)))
 
 
 def shorten(text: str, length: int = 28) -> str:
-    """One line of at most `length` characters, cut in the middle: names often differ at their ends."""
+    """Return one line of at most `length` characters, cut in the middle because names often differ at their ends."""
     line = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text)).strip()
     if len(line) <= length:
         return line
@@ -54,34 +58,34 @@ def shorten(text: str, length: int = 28) -> str:
 
 
 def number(value: float | None, digits: int = 1, scale: float = 1.0) -> str:
-    """`value / scale` with `digits` decimals and thin thousands; a dash for None."""
+    """Return `value / scale` with `digits` decimals and thin spaces between thousands; a dash for None."""
     return NOTHING if value is None else f"{value / scale:,.{digits}f}".replace(",", "\u202f")
 
 
 def percent(value: float | None) -> str:
-    """A share in 0..1 as `99.4 %`; never rounded up to a perfect score."""
+    """Return a share in 0..1 as `99.4 %`; never rounded up to a perfect score. A dash for None."""
     return NOTHING if value is None else f"{_points(value)} %"
 
 
 def limits(low: float | None, high: float | None) -> str:
-    """An interval in 0..1 as `[97.9, 99.8]`; nothing if it is not known."""
+    """Return an interval in 0..1 as `[97.9, 99.8]`, per cent; "" if a limit is None."""
     return "" if low is None or high is None else f"[{_points(low)}, {_points(high)}]"
 
 
 def interval(row: Row) -> str:
-    """The accuracy's `limits`."""
+    """Return the `limits` of a row's accuracy."""
     return limits(row.accuracy_low, row.accuracy_high)
 
 
 def p_value(value: float | None) -> str:
-    """`p = 0.031`, `p < 0.001`; nothing for None."""
+    """Return `p = 0.031` or `p < 0.001`; "" for None."""
     if value is None:
         return ""
     return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
 def points(difference: float) -> str:
-    """A difference of shares in 0..1 as percentage points, `2.3 points`."""
+    """Return a difference of two shares in 0..1 as percentage points, `2.3 points`."""
     return f"{100 * difference:.1f} points"
 
 
@@ -91,7 +95,7 @@ def _points(share: float) -> str:
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Each leaf of a nested dict as (`outer.inner`, text)."""
+    """Yield each leaf of a nested dict as (`outer.inner`, text); a dash for None and ""."""
     for key, inner in value.items():
         if isinstance(inner, dict) and inner:
             yield from flatten(inner, f"{prefix}{key}.")
@@ -106,5 +110,5 @@ def count(number: int, noun: str) -> str:
 
 
 def join(parts: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return `a`, `a and b` or `a, b and c`; at least one part."""
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))

@@ -1,4 +1,4 @@
-"""Everything the report is made of, read from a results folder into plain values."""
+"""Read a results folder into the plain values that the report is made of."""
 
 from __future__ import annotations
 
@@ -16,16 +16,25 @@ from steelbench.records import Row, RunRecord, Summary, read_record
 from steelbench.report.formatting import is_majority, is_untrained
 
 if TYPE_CHECKING:
-    from steelbench.report.figures.embeddings import Sheet
+    from steelbench.report.figures.embeddings import EmbeddedRow
 
-# The stage that classifies writes this file; earlier ones write `history-<stage>.csv`.
-LAST = "history.csv"
+# The last stage, which classifies, writes this file; earlier ones write `history-<stage>.csv`.
+LAST_HISTORY = "history.csv"
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 @dataclass(frozen=True)
 class History:
-    """One stage of one row: a number per epoch for each of `CURVES`, NaN where none was written."""
+    """The epochs of one stage of one row, seed 0, fold 0.
+
+    Attributes:
+        row: the row.
+        stage: the name of the stage.
+        last: whether it is the stage that classifies.
+        best_epoch: the epoch that validation chose, counted from 1.
+        epochs: their numbers.
+        curves: a number for each epoch, by the names in `CURVES`; NaN where none was written.
+    """
 
     row: Row
     stage: str
@@ -37,23 +46,23 @@ class History:
 
 @dataclass(frozen=True)
 class Records:
-    """A results folder. What is None could not be read, and the page says so."""
+    """The contents of a results folder; None where a file could not be read, which the page then says."""
 
     summary: Summary
     config: dict[str, JsonValue] | None
     environment: dict[str, JsonValue] | None
     skipped: list[tuple[str, str]] | None
-    histories: list[History]
-    sheets: list[Sheet] = field(default_factory=list)
+    histories: list[History] = field(default_factory=list)
+    embedded: list[EmbeddedRow] = field(default_factory=list)
 
     @property
     def models(self) -> list[Row]:
-        """The finished rows that are ranked, best first: no majority class, no untrained backbone."""
+        """Return the finished rows that are ranked, best first: no majority class, no untrained backbone."""
         return [row for row in self._finished if not is_untrained(row)]
 
     @property
     def untrained(self) -> list[Row]:
-        """The finished rows whose backbone has random weights; they are shown, and never ranked."""
+        """Return the finished rows whose backbone has random weights; they are shown, and never ranked."""
         return [row for row in self._finished if is_untrained(row)]
 
     @property
@@ -63,18 +72,18 @@ class Records:
 
     @property
     def majority(self) -> Row | None:
-        """The row of the majority class."""
+        """Return the row of the majority class, None if it has no accuracy."""
         return next((row for row in self.summary.rows if is_majority(row) and row.accuracy is not None), None)
 
 
 def load(results: Path) -> Records:
-    """Read a results folder.
+    """Read a results folder; only `results.json` must be there and whole.
 
     Raises:
-        SteelbenchError: if `results.json` is missing or broken. Every other file may be.
+        SteelbenchError: if `results.json` is missing or broken.
     """
-    # Here, because what it imports is slow, and `steelbench --help` needs none of it.
-    from steelbench.report.figures.embeddings import read_sheets
+    # Imported here, because NumPy and Matplotlib are slow to import and `steelbench --help` needs neither.
+    from steelbench.report.figures.embeddings import read_embedded_rows
 
     summary = read_record(results / "results.json", Summary)
     records = Records(
@@ -82,9 +91,10 @@ def load(results: Path) -> Records:
         config=_read_object(results / "config.json"),
         environment=_read_object(results / "environment.json"),
         skipped=_read_skipped(results / "skipped_images.csv"),
-        histories=[history for row in summary.rows for history in _read_histories(results, row)],
     )
-    return replace(records, sheets=read_sheets(results, records.models))
+    # Of the ranked rows only: untrained ones have neither curves nor maps on the page.
+    histories = [history for row in records.models for history in _read_histories(results, row)]
+    return replace(records, histories=histories, embedded=read_embedded_rows(results, records.models))
 
 
 def _read_object(path: Path) -> dict[str, JsonValue] | None:
@@ -109,9 +119,9 @@ def _read_skipped(path: Path) -> list[tuple[str, str]] | None:
 
 
 def _read_histories(results: Path, row: Row) -> list[History]:
-    # The curves of seed 0, fold 0: the run whose model is offered.
+    # Seed 0, fold 0 is the run whose model is saved.
     first = next((run for run in row.runs if run.endswith("-s0-f0")), None)
-    if first is None or row.status != "done" or row.accuracy is None:
+    if first is None:
         return []
     try:
         run = read_record(results / "runs" / first / "result.json", RunRecord)
@@ -123,7 +133,7 @@ def _read_histories(results: Path, row: Row) -> list[History]:
         if table:
             curves = {name: [_number(line.get(name)) for line in table] for name in CURVES}
             epochs = [_number(line.get("epoch")) for line in table]
-            last = stage.history == LAST
+            last = stage.history == LAST_HISTORY
             found.append(History(row, stage.name, last, stage.best_epoch, epochs, curves))
     return found
 

@@ -1,4 +1,4 @@
-"""The page templates: one environment that escapes everything, and pictures as data URIs."""
+"""Render the page templates, escaping every value, with pictures as data URIs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ if TYPE_CHECKING:
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """Return a template of `templates/` filled in."""
+    """Return the page that a template of `templates/` makes of `context`.
+
+    Raises:
+        jinja2.UndefinedError: if the template names what `context` lacks.
+    """
     return _environment().get_template(template).render(context)
 
 
 def data_uri(kind: str, data: bytes) -> str:
-    """Return a picture as a `data:` address; `kind` is png or jpeg."""
+    """Return the bytes of a picture as a `data:` address; `kind` is png or jpeg."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 @cache
 def _environment() -> Environment:
-    # Here, because Jinja takes a quarter of a second to import and `steelbench --help` does not need it.
+    # Imported here, because Jinja takes a quarter of a second and `steelbench --help` does not need it.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    # Every name on a page comes from somebody's files: escape whatever the template's suffix is.
+    # Names on a page come from users' files, so everything is escaped, whatever the suffix of the template.
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

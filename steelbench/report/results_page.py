@@ -1,4 +1,4 @@
-"""`report.html`: one file that needs nothing else, made from the records of a results folder."""
+"""Write `report.html`, one file that needs no other, from the records of a results folder."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ SHOWN_SKIPPED = 20
 
 
 def build_report(results: Path, silence: Sequence[str] = ()) -> Path:
-    """Draw `figures/*.png` and write `report.html` from the records in `results`; trains nothing.
+    """Draw `figures/*.png` and write `report.html` from the records in `results`.
 
     Args:
         results: the results folder.
         silence: codes of notices to hide, besides those that the run was told to hide.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
         SteelbenchError: if `results.json` is missing or broken, or a code is unknown.
     """
-    # Here, because Matplotlib takes half a second to import and `steelbench --help` does not need it.
+    # Imported here, because Matplotlib takes half a second and `steelbench --help` does not need it.
     from steelbench.report.figures.all_figures import draw_figures
 
     hidden = known_codes(silence)
@@ -117,7 +117,7 @@ def _weights(models: list[Row]) -> dict[str, dict[str, JsonValue]]:
 
 
 def _recall(models: list[Row]) -> list[tuple[str, list[ClassScore | None]]]:
-    """Each class with its score in every row, in the order of `models`."""
+    """Return each class with its score in every row, in the order of `models`; None where a row lacks the class."""
     classes = list(dict.fromkeys(score.name for row in models for score in row.per_class))
     tables = [{score.name: score for score in row.per_class} for row in models]
     return [(name, [table.get(name) for table in tables]) for name in classes]
@@ -129,5 +129,5 @@ def _command(config: dict[str, JsonValue] | None) -> str:
 
 
 def _widest(pictures: list[FigureFile]) -> int:
-    """Pixels; bytes 16 to 20 of a PNG are its width."""
+    """Return the width of the widest PNG in pixels, 0 if there is none; it stands in bytes 16 to 19 of the file."""
     return max((int.from_bytes(picture.path.read_bytes()[16:20], "big") for picture in pictures), default=0)

@@ -18,15 +18,16 @@ import steelbench
 from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.embeddings.embedding_file import write_embeddings
 from steelbench.evaluation.embeddings.retrieval import Embedded, evaluate_embeddings
 from steelbench.evaluation.metrics import Metrics
-from steelbench.files import whole_file
+from steelbench.methods import METHODS
 from steelbench.models import saved_model
 from steelbench.models.head import Head
 from steelbench.models.model_card import card_fields
 from steelbench.models.surgery import network_name
 from steelbench.records import RunRecord, StageRecord, Verification
-from steelbench.runs.jobs import Job, RunData, Task
+from steelbench.runs.jobs import Job, Task
 from steelbench.runs.run_record import describe_run, write_run
 from steelbench.training.loop.fit import write_history
 from steelbench.training.methods.trained_head import TrainedHead
@@ -120,7 +121,7 @@ def finish_run(
         saved = _save_model(job, task, encoder, trained.head, split, probabilities, step)
         probabilities, seconds = saved.probabilities, {**seconds, **saved.seconds}
         notes |= saved.notes
-        notes["embedding"] = _write_embeddings(folder, trained.head.embed(features), job.data, split)
+        notes["embedding"] = _write_embeddings(folder, trained.head.embed(features), job, split)
     record = describe_run(
         task.key,
         job.data,
@@ -207,12 +208,13 @@ def _rows_to_verify(job: Job, split: Split) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(0).permutation(split.test)[:VERIFY_IMAGES])
 
 
-def _write_embeddings(folder: Path, vectors: Array, data: RunData, split: Split) -> dict[str, float | None]:
+def _write_embeddings(folder: Path, vectors: Array, job: Job, split: Split) -> dict[str, float | None]:
     """Write the test images' embeddings for the report; return how well classes lie apart in the embedding."""
-    labels, groups = data.labels, np.array([image.group for image in data.images], np.int64)
+    labels, groups = job.data.labels, np.array([image.group for image in job.data.images], np.int64)
     test, train = (Embedded(vectors[rows], labels[rows], groups[rows]) for rows in (split.test, split.train))
-    with whole_file(folder / "embeddings.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, vectors=test.vectors.astype(np.float16), labels=test.labels, groups=test.groups)
+    # The report maps the rows of a backbone of which one learns an embedding.
+    mapped = any(METHODS[task.key.method].learns_embedding for task in job.tasks)
+    write_embeddings(folder, test, with_projection=mapped)
     return evaluate_embeddings(test, train)
 
 

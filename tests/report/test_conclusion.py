@@ -132,8 +132,9 @@ def test_untrained_networks_are_counted_and_never_named_best():
     text = conclusion(summary([*untrained, FAR, majority_row()]))
 
     assert text.startswith("xception + linear reaches") and "vgg19" not in text
-    assert text.endswith(" 2 networks ran untrained and are not ranked; `steelbench weights list` says how to get the "
-                         "weights.")  # fmt: skip
+    assert text.endswith(
+        " 2 networks ran untrained and are not ranked; `steelbench weights list` says how to get the weights."
+    )
     assert conclusion(summary([*untrained, majority_row()])).startswith(
         "Nothing can be ranked. 2 networks ran untrained"
     )

@@ -1,1 +1,1 @@
-"""How well classes lie apart in an embedding: retrieval, few shots, projection."""
+"""Measure and map how far classes lie apart in an embedding: retrieval, few shots, projection."""

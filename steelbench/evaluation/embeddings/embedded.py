@@ -1,4 +1,4 @@
-"""Embeddings with what is known of their images."""
+"""Embeddings with the labels and groups of their images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Embedded:
-    """Embeddings with what is known of their images.
+    """Embeddings with the labels and groups of their images.
 
     Attributes:
         vectors: float32 [N, E], any norm but 0.
@@ -27,5 +27,5 @@ class Embedded:
 
 
 def unit_rows(vectors: Array) -> Array:
-    """Each row divided by its Euclidean norm, float32 [N, E]."""
+    """Return each row divided by its Euclidean norm, float32 [N, E]; a row of zeros stays one."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

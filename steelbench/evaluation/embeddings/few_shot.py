@@ -1,4 +1,4 @@
-"""Few labelled images per class: N-way K-shot episodes, and new classes beside old ones, by class centroids."""
+"""Classify by class centroids from a few labelled images: N-way K-shot episodes, and new classes beside old ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ SHOTS = (1, 5)
 
 @dataclass(frozen=True)
 class FewShot:
-    """Mean accuracy over episodes, 0..1, and its 95 % interval: about other episodes of these images."""
+    """Mean accuracy over episodes with its 95 % interval.
+
+    Attributes:
+        accuracy: mean, 0..1.
+        low: lower end of the interval, 0..1; it is about other episodes of these images, not about other images.
+        high: upper end.
+        episodes: how many the mean is of.
+    """
 
     accuracy: float
     low: float
@@ -27,7 +34,14 @@ class FewShot:
 
 @dataclass(frozen=True)
 class _Class:
-    """The images of one class, group by group: `rows[starts[g] : starts[g] + sizes[g]]` are those of group g."""
+    """The images of one class, sorted by group.
+
+    Attributes:
+        rows: int64 [n], indices of the images; those of group g are `rows[starts[g] : starts[g] + sizes[g]]`.
+        owner: int64 [n], the group of each of `rows`, counted from 0 within the class.
+        starts: int64 [G].
+        sizes: int64 [G].
+    """
 
     rows: Ints
     owner: Ints
@@ -41,7 +55,13 @@ class _Class:
         return cls(rows[order], owner[order], np.cumsum(sizes) - sizes, sizes)
 
     def draw(self, shots: int, queries: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
-        """One image of each of so many groups, and at most so many of the groups that are left."""
+        """Return the rows of a class in an episode: support and query images.
+
+        Args:
+            shots: support images, each of another group.
+            queries: at most so many query images, of the groups that gave no support image.
+            rng: draws both.
+        """
         drawn = rng.permutation(len(self.sizes))[:shots]
         taken = np.zeros(len(self.sizes), np.bool_)
         taken[drawn] = True
@@ -50,7 +70,7 @@ class _Class:
 
 
 def _classes(labels: Ints, groups: Ints) -> list[_Class]:
-    """The classes by number; groups that hold images of two of them are left out, as a query would share pixels."""
+    """Return the classes in order; groups with images of two classes are left out, as a query would share pixels."""
     pairs = np.unique(np.stack([groups, labels]), axis=1)
     owners, counts = np.unique(pairs[0], return_counts=True)
     pure = np.isin(groups, owners[counts == 1])
@@ -60,19 +80,22 @@ def _classes(labels: Ints, groups: Ints) -> list[_Class]:
 def episodes(
     labels: Ints, groups: Ints, ways: int, shots: int, count: int, seed: int = 0, queries: int = QUERIES
 ) -> Iterator[tuple[Ints, Ints]]:
-    """Rows of the support and of the query images of each episode.
+    """Yield the rows of the support and of the query images of each episode.
 
     The classes, K groups of each for support (one image of each group) and queries from the groups that are left are
     drawn by the seed: a query shares pixels with no support image. Groups with images of two classes take no part.
 
     Args:
-        labels: int64 [N].
-        groups: int64 [N].
+        labels: int64 [N], class numbers.
+        groups: int64 [N]; images of one group share pixels.
         ways: classes in an episode.
         shots: support images of each class.
         count: episodes.
         seed: of all draws.
         queries: at most so many query images of each class.
+
+    Yields:
+        int64 [ways * shots] and int64 [Q], Q at most ways * queries.
 
     Raises:
         SteelbenchError: if fewer classes than `ways` have more groups than `shots`.
@@ -91,10 +114,10 @@ def episodes(
 
 
 def few_shot_scores(images: Embedded, seed: int = 0) -> dict[str, float | None]:
-    """Accuracy of episodes over all classes with 1 and with 5 images of each, and its interval; for a record.
+    """Return the accuracy of episodes over all classes with 1 and with 5 images of each, as fields of a record.
 
     Args:
-        images: none of which the embedding was trained on.
+        images: embeddings of images that the embedding was not trained on.
         seed: of the episodes.
 
     Returns:
@@ -113,10 +136,10 @@ def few_shot_scores(images: Embedded, seed: int = 0) -> dict[str, float | None]:
 
 
 def few_shot_accuracy(images: Embedded, ways: int, shots: int, count: int = 200, seed: int = 0) -> FewShot:
-    """Accuracy of the nearest class centroid by cosine.
+    """Return the accuracy of the nearest class centroid by cosine over N-way K-shot episodes.
 
     Args:
-        images: none of which the embedding was trained on.
+        images: embeddings of images that the embedding was not trained on.
         ways: classes in an episode.
         shots: support images of each class.
         count: episodes.
@@ -133,7 +156,14 @@ def few_shot_accuracy(images: Embedded, ways: int, shots: int, count: int = 200,
 
 
 def nearest_centroid(vectors: Array, labels: Ints, support: Ints, query: Ints) -> Ints:
-    """The class of each query: the one whose mean direction of support embeddings is nearest by cosine."""
+    """Return the class of each query whose mean direction of support embeddings is nearest by cosine, int64 [Q].
+
+    Args:
+        vectors: float32 [N, E].
+        labels: int64 [N], class numbers.
+        support: int64 [S], rows of the images whose labels are used.
+        query: int64 [Q], rows of the images to classify.
+    """
     unit, known = unit_rows(vectors[support]), labels[support]
     classes = np.unique(known)
     centroids = np.stack([unit[known == label].mean(axis=0) for label in classes])
@@ -144,12 +174,14 @@ def nearest_centroid(vectors: Array, labels: Ints, support: Ints, query: Ints) -
 def enrollment_accuracy(
     images: Embedded, known: Ints, test: Ints, new: NDArray[np.bool_], shots: int, count: int = 50, seed: int = 0
 ) -> dict[str, FewShot]:
-    """Accuracy on old and new classes once new ones are enrolled from K images each, by centroids, nothing retrained.
+    """Return the accuracy on old and new classes after new ones are enrolled from K images each, without training.
+
+    The nearest class centroid by cosine classifies.
 
     Args:
-        images: of old and new classes.
-        known: rows of the old classes' training images.
-        test: rows of test images of all classes; those of one group with a drawn image are left out of that draw.
+        images: embeddings of images of old and new classes.
+        known: int64, rows of the old classes' training images.
+        test: int64, rows of test images of all classes; those in the group of a drawn image are left out of its draw.
         new: bool [C], which class numbers are new.
         shots: K.
         count: draws of the K images, from the rows of new classes.
@@ -177,6 +209,7 @@ def enrollment_accuracy(
 
 
 def _summary(scores: list[float]) -> FewShot:
+    """Return mean and Student t interval; the mean alone where all scores are equal."""
     from scipy import stats
 
     mean = float(np.mean(scores))

@@ -1,4 +1,4 @@
-"""How good an embedding is: what lies near what. Everything by cosine, without a matrix of all against all."""
+"""Score an embedding by retrieval and by telling pairs, by cosine and in chunks that bound the memory."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ CHUNK = 128
 MOST_PAIRS = 20_000
 MOST_FOR_SILHOUETTE = 2_000
 MOST_QUERIES, MOST_INDEXED = 2_000, 20_000
+RECALL_AT = (1, 5, 20)
+RANK_SCORES = ("knn_accuracy", "map_at_r", "precision_at_20", *(f"recall_at_{k}" for k in RECALL_AT))
 
 
 def evaluate_embeddings(queries: Embedded, index: Embedded, seed: int = 0) -> dict[str, float | None]:
-    """Every measure of how well classes lie apart.
+    """Return all scores of how well classes lie apart in an embedding, as fields of a record.
 
     Queries without an image of their class in the index are left out; the silhouette, the verification of pairs and
     the episodes look at the queries alone. At most 2000 queries and 20,000 images of the index are looked at.
 
     Args:
-        queries: such as the test images.
-        index: such as the training images.
+        queries: embeddings that are looked up, such as those of the test images.
+        index: embeddings among which they are looked up, such as those of the training images.
         seed: of the episodes, and of the pairs and images that are drawn where there are too many.
 
     Returns:
@@ -46,16 +48,14 @@ def evaluate_embeddings(queries: Embedded, index: Embedded, seed: int = 0) -> di
     for part in (queries, index):
         if not np.isfinite(part.vectors).all():
             raise SteelbenchError("some embeddings are no numbers (NaN or infinity); train with a lower learning rate.")
-    found = {"knn_accuracy": [], "map_at_r": [], "precision_at_20": []} | {  # type: ignore[var-annotated]
-        f"recall_at_{k}": [] for k in (1, 5, 20)
-    }
+    found: dict[str, list[float]] = {name: [] for name in RANK_SCORES}
     for label, near_labels, cosines, relevant in _ranked(_some(queries, MOST_QUERIES), _some(index, MOST_INDEXED)):
         hits = near_labels == label
         found["knn_accuracy"].append(vote(near_labels[:NEIGHBOURS], cosines[:NEIGHBOURS]) == label)
-        found["precision_at_20"].append(np.mean(hits[:20]))
+        found["precision_at_20"].append(float(np.mean(hits[:20])))
         found["map_at_r"].append(average_precision_at_r(hits, relevant))
-        for k in (1, 5, 20):
-            found[f"recall_at_{k}"].append(hits[:k].any())
+        for k in RECALL_AT:
+            found[f"recall_at_{k}"].append(bool(hits[:k].any()))
     scores = {name: float(np.mean(values)) if values else None for name, values in found.items()}
     return {
         **scores,
@@ -66,13 +66,16 @@ def evaluate_embeddings(queries: Embedded, index: Embedded, seed: int = 0) -> di
 
 
 def _some(images: Embedded, most: int) -> Embedded:
-    """At most so many, always the same ones."""
+    """Return at most `most` images, the same ones in every call."""
     rows = np.sort(np.random.default_rng(0).permutation(len(images.labels))[:most])
     return Embedded(images.vectors[rows], images.labels[rows], images.groups[rows])
 
 
 def _ranked(queries: Embedded, index: Embedded) -> Iterator[tuple[int, Ints, Array, int]]:
-    """For each query its label, labels and cosines of the index from near to far, and how many are of its class."""
+    """Yield for each query its label, labels and cosines of the index by falling cosine, and how many have its label.
+
+    Images of the query's group are left out of the index, and queries without an image of their class in it.
+    """
     vectors, asked = unit_rows(index.vectors), unit_rows(queries.vectors)
     for start in range(0, len(asked), CHUNK):
         cosines = asked[start : start + CHUNK] @ vectors.T
@@ -85,24 +88,36 @@ def _ranked(queries: Embedded, index: Embedded) -> Iterator[tuple[int, Ints, Arr
 
 
 def vote(labels: Ints, cosines: Array) -> int:
-    """The label that occurs most often; of equally frequent ones the one with the largest sum of cosines."""
+    """Return the most frequent label; of equally frequent ones the one with the largest sum of cosines.
+
+    Args:
+        labels: int64 [k], of the nearest images.
+        cosines: float32 [k], theirs.
+    """
     ranks = {int(label): (int(np.sum(labels == label)), float(cosines[labels == label].sum())) for label in labels}
     return max(ranks, key=lambda label: ranks[label])
 
 
 def average_precision_at_r(hits: NDArray[np.bool_], relevant: int) -> float:
-    """Precision at each hit among the first R, summed, over R: 0..1.
+    """Return the sum of the precisions at the hits among the first R ranks, divided by R, 0..1.
 
     Args:
         hits: bool [N], whether the image at each rank is of the query's class.
-        relevant: R, how many are.
+        relevant: R, the number of images of the query's class, at least 1.
+
+    References:
+        Musgrave et al. 2020, "A Metric Learning Reality Check", section 4.1. https://arxiv.org/abs/2003.08505
     """
     first = hits[:relevant]
     return float(np.sum(np.cumsum(first) / np.arange(1, len(first) + 1) * first) / relevant)
 
 
 def silhouette(images: Embedded, seed: int = 0) -> float | None:
-    """Mean silhouette of cosine distances, -1..1; None unless there are 2 classes and more images than classes."""
+    """Return the mean silhouette of cosine distances, -1..1; None unless 2 <= classes < images.
+
+    References:
+        Rousseeuw 1987, "Silhouettes". https://doi.org/10.1016/0377-0427(87)90125-7
+    """
     from sklearn.metrics import silhouette_score
 
     chosen = np.sort(np.random.default_rng(seed).permutation(len(images.labels))[:MOST_FOR_SILHOUETTE])
@@ -113,9 +128,12 @@ def silhouette(images: Embedded, seed: int = 0) -> float | None:
 
 
 def pair_cosines(images: Embedded, seed: int = 0) -> tuple[Array, NDArray[np.bool_]]:
-    """Cosines of pairs of images of different groups, and whether each pair is of one class.
+    """Return the cosines of pairs of images of different groups, and whether each pair is of one class.
 
-    All pairs where there are few, otherwise as many of each kind as can be drawn by the seed.
+    All pairs if they are few, otherwise at most `MOST_PAIRS` of each kind, drawn by the seed.
+
+    Returns:
+        float32 [P] and bool [P].
     """
     count = len(images.labels)
     if count * (count - 1) // 2 <= 2 * MOST_PAIRS:
@@ -138,14 +156,17 @@ def pair_cosines(images: Embedded, seed: int = 0) -> tuple[Array, NDArray[np.boo
 
 
 def verification(images: Embedded, seed: int = 0) -> dict[str, float | None]:
-    """ROC-AUC and equal error rate of telling pairs of one class by their cosine; None if a kind of pair is missing."""
+    """Return ROC-AUC and equal error rate, 0..1, of telling pairs of one class from pairs of two by their cosine.
+
+    Both are None if all pairs are of one kind.
+    """
     from sklearn.metrics import roc_auc_score, roc_curve
 
     cosines, same = pair_cosines(images, seed)
     if same.all() or not same.any():
         return {"roc_auc": None, "equal_error_rate": None}
     false_alarms, hits, _ = roc_curve(same, cosines)
-    # Where the curve crosses the line on which as many are missed as wrongly accepted.
+    # The equal error rate is where the share of misses, 1 - hits, equals that of false alarms.
     gap = false_alarms - (1 - hits)
     rate = float(np.interp(0.0, gap, false_alarms))
     return {"roc_auc": float(roc_auc_score(same, cosines)), "equal_error_rate": rate}

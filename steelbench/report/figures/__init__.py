@@ -1,1 +1,1 @@
-"""Figures of the report, drawn from records."""
+"""Draw the figures of the pages from records."""

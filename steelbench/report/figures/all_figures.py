@@ -1,4 +1,4 @@
-"""All figures of a report: which there are, what they are called, and that no stale one stays."""
+"""The list of a report's figures: draw them into a folder, and delete those of earlier reports."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ from steelbench.records import Row
 from steelbench.report.conclusion import standings
 from steelbench.report.figures import comparison, curves, embeddings, style
 from steelbench.report.figures.confusion import confusion
-from steelbench.report.formatting import NOTHING, join, percent, row_label, variety
+from steelbench.report.formatting import NOTHING, join, method_and_variant, percent, row_label
 from steelbench.report.load import History, Records
 
-# What this module may delete; other commands put their own pictures into the folder.
+# Only these may be deleted: other commands put their own pictures into the folder.
 OURS = ("accuracy.png", "classes.png", "seconds.png", "curves-*.png", "confusion-*.png", "embeddings-*.png")
 
 
 @dataclass(frozen=True)
 class FigureFile:
-    """A figure on disk. `title` heads it on the page, `alt` says what it shows to who cannot see it."""
+    """A figure on disk.
+
+    Attributes:
+        path: the PNG.
+        title: its heading on the page.
+        alt: the same content as text, for readers who cannot see it.
+    """
 
     path: Path
     title: str
@@ -30,9 +36,17 @@ class FigureFile:
 
 
 def draw_figures(records: Records, folder: Path) -> dict[str, FigureFile]:
-    """Write every figure that the records allow as PNG; key: the file's stem."""
+    """Write every figure that the records allow as PNG, and delete figures that they no longer allow.
+
+    Args:
+        records: what to draw.
+        folder: for the files.
+
+    Returns:
+        The figures by the stem of their files' names.
+    """
     drawn: dict[str, FigureFile] = {}
-    with style.house_style():
+    with style.figure_style():
         for stem, title, alt, figure in _figures(records):
             path = folder / f"{stem}.png"
             style.save(figure, path)
@@ -45,12 +59,12 @@ def draw_figures(records: Records, folder: Path) -> dict[str, FigureFile]:
 
 
 def confusion_stem(row: Row) -> str:
-    """`confusion-<row>`, safe as a file's name."""
+    """Return the stem of the file of a row's confusion matrix, `confusion-<row>`."""
     return _slug(f"confusion-{row.name}")
 
 
 def class_names(row: Row) -> list[str]:
-    """The classes of a row's confusion matrix, numbered if their names are not recorded."""
+    """Return the names of the classes of a row's confusion matrix; numbers if the names are not recorded."""
     names = [score.name for score in row.per_class]
     return names if len(names) == len(row.confusion) else [str(place) for place in range(len(row.confusion))]
 
@@ -62,18 +76,18 @@ def _backbone_colours(records: Records) -> dict[str, str]:
 
 
 def _line_colours(records: Records) -> dict[str, str]:
-    """A colour for each row's name: its backbone's, or with a single backbone its own."""
+    """Return a colour for each row's name: its backbone's, or its own if all rows have one backbone."""
     colours = _backbone_colours(records)
     if len(colours) > 2:  # `none` is always one of them
         return {row.name: colours[row.backbone] for row in records.models}
     return style.colours(row.name for row in records.models)
 
 
-def _variety_colours(records: Records, histories: list[History]) -> dict[str, str]:
-    """A colour for each `variety`: the same in all figures, unless there are more than colours."""
-    names = {variety(row) for row in records.models if row.backbone != "none"}
+def _method_colours(records: Records, histories: list[History]) -> dict[str, str]:
+    """Return a colour for each `method_and_variant`; one has the same in all figures, if the colours suffice."""
+    names = {method_and_variant(row) for row in records.models if row.backbone != "none"}
     if len(names) > len(style.PALETTE):
-        names = {variety(history.row) for history in histories[: curves.FOLLOWED]}
+        names = {method_and_variant(history.row) for history in histories[: curves.FOLLOWED]}
     return style.colours(names, first=6)
 
 
@@ -91,13 +105,18 @@ def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
             comparison.accuracy(models, records.majority, _backbone_colours(records), marks),
         )
     yield from _curves(records)
-    if records.sheets:
+    if records.embedded:
         names = list(dict.fromkeys(score.name for row in models for score in row.per_class))
-        shown = join([row_label(sheet.row) for sheet in records.sheets])
+        shown = join([row_label(own.row) for own in records.embedded])
         title = "Maps of the embeddings (t-SNE)"
-        yield "embeddings-tsne", title, f"t-SNE of the test images by {shown}", embeddings.tsne(records.sheets, names)
+        yield "embeddings-tsne", title, f"t-SNE of the test images by {shown}", embeddings.tsne(records.embedded, names)
         title = "Distances within and between classes"
-        yield "embeddings-distances", title, f"Histograms of distances by {shown}", embeddings.distances(records.sheets)
+        yield (
+            "embeddings-distances",
+            title,
+            f"Histograms of distances by {shown}",
+            embeddings.distances(records.embedded),
+        )
     for row in models:
         if row.confusion and all(len(line) == len(row.confusion) for line in row.confusion):
             figure = confusion(row_label(row), class_names(row), row.confusion)
@@ -125,7 +144,7 @@ def _curves(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
         title = f"{backbone}, stage {stage}" if stage else backbone
         alt = f"Training and validation accuracy and loss per epoch: {title}. {_kept(here)}"
         stem = _slug("-".join(filter(None, ("curves", backbone, stage))))
-        yield stem, title, alt, curves.one_backbone(title, here, _variety_colours(records, here))
+        yield stem, title, alt, curves.one_backbone(title, here, _method_colours(records, here))
 
 
 def _kept(histories: list[History]) -> str:

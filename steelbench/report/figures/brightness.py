@@ -1,4 +1,4 @@
-"""The figure of the audit: brightness of each class, before and after homogenisation."""
+"""Draw the brightness of each class, before and after homogenisation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from steelbench.report.figures.style import INK, SOFT, panels
+from steelbench.report.figures.style import INK, SOFT, grid_across_bars, panels
 from steelbench.report.formatting import shorten
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ STATES = {"as they are": ("mean", "spread"), "homogenised": ("mean_after", "spre
 
 
 def brightness(rows: Sequence[Brightness]) -> Figure:
-    """Bars of the classes' mean gray levels (0..255), two for each class; whiskers are one standard deviation.
+    """Draw the mean gray level of each class (0..255), two bars for each; whiskers are one standard deviation.
 
     Args:
         rows: one for each class, at least one.
@@ -26,7 +26,7 @@ def brightness(rows: Sequence[Brightness]) -> Figure:
     import pandas as pd
     import seaborn
 
-    # By number: two long names may be equal once they are shortened.
+    # By number, because two long names may be equal once they are shortened.
     frame = pd.DataFrame(
         [
             {"class": str(place), "images": state, "level": getattr(row, mean), "spread": getattr(row, spread)}
@@ -38,7 +38,7 @@ def brightness(rows: Sequence[Brightness]) -> Figure:
     seaborn.barplot(
         frame, x="level", y="class", hue="images", palette=list(SOFT[:2]), saturation=1, errorbar=None, ax=axis
     )
-    # The whiskers become containers, too.
+    # The whiskers that follow become containers of the axis, too.
     drawn = [container for container in axis.containers if isinstance(container, BarContainer)]
     for bars, state in zip(drawn, STATES, strict=True):
         own = frame[frame["images"] == state]
@@ -46,16 +46,19 @@ def brightness(rows: Sequence[Brightness]) -> Figure:
         axis.errorbar(own["level"], middles, xerr=own["spread"], fmt="none", ecolor=INK, elinewidth=1, capsize=2)
         for level, spread, middle in zip(own["level"], own["spread"], middles, strict=True):
             axis.annotate(
-                f"{level:.0f} ± {spread:.0f}", (level + spread, middle), xytext=(6, 0), textcoords="offset points",
-                va="center", fontsize=8.5,
-            )  # fmt: skip
+                f"{level:.0f} ± {spread:.0f}",
+                (level + spread, middle),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+            )
     axis.set_yticks(range(len(rows)), [shorten(row.label) for row in rows])
     axis.set_xlim(0, 1.16 * max(frame["level"] + frame["spread"]))
     axis.set_xlabel("mean gray level (0 to 255)")
     axis.set_ylabel("")
     axis.set_title("Brightness")
-    axis.grid(axis="x")
-    axis.tick_params(axis="y", length=0)
+    grid_across_bars(axis)
     seaborn.move_legend(
         axis,
         "lower right",

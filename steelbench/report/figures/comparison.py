@@ -1,4 +1,4 @@
-"""Figures that compare rows, and the one of the data: accuracy, seconds, images per class."""
+"""Draw bars and intervals: accuracy and seconds of each row, images of each class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from steelbench.records import Row
 from steelbench.report.figures.scale import Scale
-from steelbench.report.figures.style import INK, QUIET, SOFT, panels
+from steelbench.report.figures.style import INK, QUIET, SOFT, grid_across_bars, panels
 from steelbench.report.formatting import percent, row_label, shorten
 
 OTHER = "other steps"
@@ -19,13 +19,13 @@ STRIPE = "#e3eef7"
 def accuracy(
     models: list[Row], majority: Row | None, colours: Mapping[str, str], standings: Mapping[str, str]
 ) -> Figure:
-    """Dot and whisker for each row, best on top; enlarged beside it where the rows lie close together.
+    """Draw a dot and an interval for each row, best on top; enlarged beside it where all intervals lie above 50 %.
 
     Args:
         models: rows with an accuracy, best first, at least one.
-        majority: the reference line.
-        colours: of the backbones.
-        standings: by name, what a row that is best or tied for best is called; its stripe is shaded.
+        majority: the row of the majority class, drawn as a reference line; None for no line.
+        colours: by backbone.
+        standings: by row name, `best` or `tied for best`; the stripes of these rows are shaded.
     """
     start = 100 * Scale.of(models).start
     enlarge = start >= 50
@@ -63,12 +63,11 @@ def _whiskers(axis: Axes, models: list[Row], colours: Mapping[str, str]) -> None
         # Hollow where the row is shown to be worse than the best.
         face = "white" if row.tied is False else colours[row.backbone]
         axis.plot(middle, place, "o", color=colours[row.backbone], markerfacecolor=face, markersize=7, clip_on=False)
-    axis.grid(axis="x")
-    axis.tick_params(axis="y", length=0)
+    grid_across_bars(axis)
 
 
 def _reference(axis: Axes, value: float, bottom: float) -> None:
-    """A dashed line, named in the empty row below the last dot."""
+    """Draw a dashed line at `value` (per cent), labelled in the empty row at `bottom`, below the last dot."""
     axis.axvline(value, color=QUIET, linewidth=1.2, linestyle="--")
     left = value > 50
     axis.annotate(
@@ -83,7 +82,10 @@ def _reference(axis: Axes, value: float, bottom: float) -> None:
 
 
 def seconds(rows: list[Row]) -> Figure | None:
-    """Where each row's time went, by step, as stacked bars; None if no row says."""
+    """Draw the seconds of each row by step as stacked bars; None if no row has any.
+
+    Steps beyond the number of colours become one, `OTHER`.
+    """
     spent = {row.name: _steps(row) for row in rows}
     shown = [row for row in rows if spent[row.name]]
     if not shown:
@@ -105,8 +107,7 @@ def seconds(rows: list[Row]) -> Figure | None:
     axis.set_xlim(0, 1.1 * max(*lefts, 0.1))
     axis.set_xlabel("seconds, all runs of the row together")
     axis.set_title("Where the time went")
-    axis.grid(axis="x")
-    axis.tick_params(axis="y", length=0)
+    grid_across_bars(axis)
     axis.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, fontsize=9)
     return figure
 
@@ -122,7 +123,7 @@ def _spent(steps: dict[str, float], name: str, names: list[str]) -> float:
 
 
 def images_per_class(counts: dict[str, int]) -> Figure:
-    """Horizontal bars, in the order of the data set."""
+    """Draw a bar for each class, in the order of `counts`, images by class."""
     figure, (axis,) = panels([3.9], 0.27 * len(counts) + 0.3)
     axis.barh(range(len(counts)), list(counts.values()), 0.66, color=SOFT[0], linewidth=0)
     for place, count in enumerate(counts.values()):
@@ -132,6 +133,5 @@ def images_per_class(counts: dict[str, int]) -> Figure:
     axis.set_xlim(0, 1.08 * max(*counts.values(), 1))
     axis.set_xlabel("images")
     axis.set_title("Images per class")
-    axis.grid(axis="x")
-    axis.tick_params(axis="y", length=0)
+    grid_across_bars(axis)
     return figure

@@ -1,4 +1,4 @@
-"""The figure of one confusion matrix."""
+"""Draw a confusion matrix."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LABELLED = 100
 
 
 def confusion(title: str, classes: list[str], counts: list[list[int]]) -> Figure:
-    """Counts as text; colour is the share of the true class: blue where right, orange where wrong.
+    """Draw counts as text and shares of the true class as colour, blue where right and orange where wrong.
 
     Above `COUNTED` classes the counts would be illegible and are left out; above `LABELLED`, some labels too.
 
     Args:
-        title: the row.
+        title: label of the row.
         classes: C names.
-        counts: [true class][predicted class], C x C.
+        counts: images, [true class][predicted class], C x C.
     """
     import seaborn
 
@@ -33,16 +33,25 @@ def confusion(title: str, classes: list[str], counts: list[list[int]]) -> Figure
     cell = 0.42 if size <= 8 else 0.4 if size <= 14 else 0.34 if size <= COUNTED else 0.19
     side = max(1.0, cell * size)
     figure, (axis,) = panels([side], side)
-    # The root makes few errors visible; neither map is used up to its darkest shade.
+    # The root makes few errors visible. `darkest` keeps the text legible on the darkest shade that is used.
     for cells, values, shades, darkest, weight in (
         (right, shares, "Blues", 0.85, "normal"),
         (~right, np.sqrt(shares), "Oranges", 0.75, "bold"),
     ):
         seaborn.heatmap(
-            values, mask=~cells | (table == 0), cmap=shades, vmin=0, vmax=1 / darkest, cbar=False, ax=axis,
-            annot=table if size <= COUNTED else None, fmt=".0f", annot_kws={"fontsize": 9, "fontweight": weight},
-            xticklabels=False, yticklabels=False,
-        )  # fmt: skip
+            values,
+            mask=~cells | (table == 0),
+            cmap=shades,
+            vmin=0,
+            vmax=1 / darkest,
+            cbar=False,
+            ax=axis,
+            annot=table if size <= COUNTED else None,
+            fmt=".0f",
+            annot_kws={"fontsize": 9, "fontweight": weight},
+            xticklabels=False,
+            yticklabels=False,
+        )
     step = math.ceil(size / LABELLED)
     labels = [shorten(name, 24) for name in classes]
     middles = np.arange(0, size, step) + 0.5

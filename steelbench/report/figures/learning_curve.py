@@ -1,4 +1,4 @@
-"""The figure of accuracy against labelled images: a line and a band for each backbone."""
+"""Draw accuracy against labelled images, a line and a band for each backbone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from matplotlib.ticker import NullLocator
 
 from steelbench.evaluation.learning_curve import BAND, Point
 from steelbench.report.figures.style import QUIET, colours, panels
+from steelbench.report.formatting import count
 
-# The field that a panel's x axis shows, its scale, its label and the panel's width in inches.
+# For each panel: field of `Point` on the x axis, factor, label, width in inches.
 PANELS = (
     ("share", 100, "labelled share of the training images (%)", 4.8),
     ("per_class", 1, "labelled images per class", 2.2),
@@ -20,7 +21,7 @@ PANELS = (
 
 
 def label_efficiency(points: Sequence[Point]) -> Figure:
-    """Two panels with one accuracy axis: shares of the training images, and a few images per class.
+    """Draw two panels with one accuracy axis: shares of the training images, and a few images per class.
 
     Args:
         points: some of each kind of budget; a line is their mean, a band their middle `BAND` per cent.
@@ -40,7 +41,7 @@ def label_efficiency(points: Sequence[Point]) -> Figure:
     seaborn.move_legend(
         axes[1], "upper left", bbox_to_anchor=(1.04, 1.0), borderaxespad=0, fontsize=9, title=None, frameon=False
     )
-    axes[0].annotate(_explain(points), (0, -0.19), xycoords="axes fraction", va="top", fontsize=9, color=QUIET)
+    axes[0].annotate(_caption(points), (0, -0.19), xycoords="axes fraction", va="top", fontsize=9, color=QUIET)
     return figure
 
 
@@ -53,19 +54,30 @@ def _panel(axis: Axes, points: Sequence[Point], field: str, scale: int, legend: 
     names, ticks = sorted(set(frame["backbone"])), sorted(set(frame["x"]))
     axis.set_xscale("log")
     seaborn.lineplot(
-        frame, x="x", y="y", hue="backbone", hue_order=names, palette=colours(names), style="backbone",
-        style_order=names, dashes=False, markers=True, errorbar=("pi", BAND), err_kws={"alpha": 0.18},
-        legend="auto" if legend else False, ax=axis,
-    )  # fmt: skip
+        frame,
+        x="x",
+        y="y",
+        hue="backbone",
+        hue_order=names,
+        palette=colours(names),
+        style="backbone",
+        style_order=names,
+        dashes=False,
+        markers=True,
+        errorbar=("pi", BAND),
+        err_kws={"alpha": 0.18},
+        legend="auto" if legend else False,
+        ax=axis,
+    )
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_ylabel("")
     axis.grid(axis="y")
 
 
-def _explain(points: Sequence[Point]) -> str:
+def _caption(points: Sequence[Point]) -> str:
     splits, draws = len({point.seed for point in points}), 1 + max(point.draw for point in points)
     return (
         f"Line: mean. Band: the middle {BAND} % of the fits, each on another draw of the labelled images "
-        f"({splits} {'split' if splits == 1 else 'splits'} x {draws} {'draw' if draws == 1 else 'draws'})."
+        f"({count(splits, 'split')} x {count(draws, 'draw')})."
     )

@@ -1,4 +1,4 @@
-"""The look that all figures share: fonts, colours, a figure whose axes have a size in inches, a PNG."""
+"""The style of all figures: fonts, colours, axes sized in inches, and saving as PNG."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PALETTE = (
 )
 SOFT = ("#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#44bb99", "#99ddff", "#bbcc33", "#aaaa00", "#bbbbbb")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
-# DejaVu, which Matplotlib brings, has no Chinese, Japanese or Korean; take what the machine has.
+# DejaVu, which Matplotlib brings, has no Chinese, Japanese or Korean; these are used if the machine has them.
 CJK = (
     "Noto Sans CJK SC",
     "Source Han Sans SC",
@@ -40,18 +40,20 @@ CJK = (
 
 
 def colours(names: Iterable[str], first: int = 0) -> dict[str, str]:
-    """A colour for each name, by alphabet: the same in every figure, whatever the ranking.
+    """Return a colour for each name, in alphabetical order so that the ranking does not change it.
 
-    `first` begins elsewhere in the palette, so that two kinds of names do not share their first colours.
+    Args:
+        names: duplicates count once.
+        first: where in `PALETTE` to start, so that two kinds of names do not share their first colours.
     """
     return {name: PALETTE[(first + place) % len(PALETTE)] for place, name in enumerate(sorted(set(names)))}
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Make and save figures inside this block."""
+def figure_style() -> Iterator[None]:
+    """Set the fonts and colours of figures that are made and saved inside the `with` block."""
     installed = set(font_manager.get_font_names())
-    look: Any = {
+    settings: Any = {
         "font.family": ["DejaVu Sans", *(name for name in CJK if name in installed)],
         "font.size": 10,
         "axes.titlesize": 11,
@@ -75,13 +77,19 @@ def house_style() -> Iterator[None]:
         # Names come from files: `$x^2$` is a class, not a formula.
         "text.parse_math": False,
     }
-    with warnings.catch_warnings(), mpl.rc_context(look):
+    with warnings.catch_warnings(), mpl.rc_context(settings):
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield
 
 
 def panels(widths: list[float], height: float, gap: float = 0.7) -> tuple[Figure, list[Axes]]:
-    """A figure with axes of these sizes in inches, side by side; labels go outside and are never cut."""
+    """Return a figure with axes side by side; labels go outside of them and are never cut.
+
+    Args:
+        widths: of the axes, in inches.
+        height: of all axes, in inches.
+        gap: between them, in inches.
+    """
     total = sum(widths) + gap * (len(widths) - 1)
     figure = Figure(figsize=(total, height), dpi=DPI)
     FigureCanvasAgg(figure)
@@ -92,7 +100,13 @@ def panels(widths: list[float], height: float, gap: float = 0.7) -> tuple[Figure
     return figure, axes
 
 
+def grid_across_bars(axis: Axes) -> None:
+    """Draw grid lines at the values of horizontal bars, and no tick marks beside their names."""
+    axis.grid(axis="x")
+    axis.tick_params(axis="y", length=0)
+
+
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all, with nothing in it that differs from one day to the next."""
+    """Write a figure as PNG, whole or not at all; the same figure gives the same bytes."""
     with whole_file(path) as temporary:
         figure.savefig(temporary, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})

@@ -67,8 +67,10 @@ def test_every_image_of_a_drawn_group_can_be_the_support():
     counts = np.bincount(drawn, minlength=18)
 
     # Groups are equally likely, then the images of the group.
-    expected = [600 / len(set(groups[labels == label])) / np.sum(groups == group)
-                for label, group in zip(labels, groups, strict=True)]  # fmt: skip
+    expected = [
+        600 / len(set(groups[labels == label])) / np.sum(groups == group)
+        for label, group in zip(labels, groups, strict=True)
+    ]
     assert np.all(np.abs(counts - expected) < 5 * np.sqrt(expected))
 
 

@@ -70,8 +70,11 @@ def test_classes_far_apart_are_perfect_and_random_ones_are_not():
 
     assert found["knn_accuracy"] == found["recall_at_1"] == found["map_at_r"] == found["roc_auc"] == 1
     assert found["equal_error_rate"] == 0 and found["silhouette"] > 0.9
-    noise = Embedded(np.random.default_rng(0).standard_normal((300, 5)).astype(np.float32),
-                     np.random.default_rng(1).integers(0, 3, 300), np.arange(300))  # fmt: skip
+    noise = Embedded(
+        np.random.default_rng(0).standard_normal((300, 5)).astype(np.float32),
+        np.random.default_rng(1).integers(0, 3, 300),
+        np.arange(300),
+    )
     mixed = evaluate_embeddings(noise, noise)
     assert mixed["roc_auc"] == pytest.approx(0.5, abs=0.05)
     assert mixed["equal_error_rate"] == pytest.approx(0.5, abs=0.05)

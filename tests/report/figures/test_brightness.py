@@ -5,14 +5,14 @@ import pytest
 
 from steelbench.audit.shortcuts import Brightness
 from steelbench.report.figures.brightness import brightness
-from steelbench.report.figures.style import house_style, save
+from steelbench.report.figures.style import figure_style, save
 
 ROWS = [Brightness("dark", 40, 5, 120, 1), Brightness("$x^2$ " + "long " * 20, 200, 30, 118, 2)]
 
 
 @pytest.fixture
 def axis():
-    with house_style():
+    with figure_style():
         return brightness(ROWS).axes[0]
 
 
@@ -36,6 +36,6 @@ def test_the_numbers_stand_beside_the_bars_and_names_are_text(axis, tmp_path):
     assert {text.get_text() for text in axis.texts} == {"40 ± 5", "200 ± 30", "120 ± 1", "118 ± 2"}
     names = [label.get_text() for label in axis.get_yticklabels()]
     assert names[0] == "dark" and names[1].startswith("$x^2$") and len(names[1]) <= 28
-    with house_style():
+    with figure_style():
         save(axis.figure, tmp_path / "brightness.png")
     assert (tmp_path / "brightness.png").read_bytes().startswith(b"\x89PNG")

@@ -5,7 +5,7 @@ import pytest
 
 from steelbench.evaluation.learning_curve import Point
 from steelbench.report.figures.learning_curve import label_efficiency
-from steelbench.report.figures.style import house_style, save
+from steelbench.report.figures.style import figure_style, save
 
 SHARES, COUNTS = (0.01, 0.1, 1.0), (1, 5)
 
@@ -26,7 +26,7 @@ def figure():
                 Point(backbone, draw % 2, share, per_class, 9, draw // 2, value, 0.1)
                 for draw, value in enumerate(accuracies(backbone, budget))
             ]
-    with house_style():
+    with figure_style():
         return label_efficiency(points)
 
 
@@ -60,6 +60,6 @@ def test_it_says_what_the_band_covers(figure, tmp_path):
     (note,) = (text.get_text() for text in figure.axes[0].texts)
 
     assert "middle 90 %" in note and "2 splits x 5 draws" in note
-    with house_style():
+    with figure_style():
         save(figure, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
