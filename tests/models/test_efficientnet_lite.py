@@ -162,7 +162,7 @@ def test_labelled_pictures_are_known_by_the_network_with_its_published_classifie
 
     # The first BatchNorm has stored the variance that it saw in training; other ranges of pixels give 4.1 and .21.
     stem = keras.Model(encoder.input, encoder.get_layer("conv_stem").output)(pixels.astype(np.float32))
-    ratio = np.median(np.asarray(stem).var(axis=(0, 1, 2)) / encoder.get_layer("bn0").moving_variance)
+    ratio = np.median(np.asarray(stem).var(axis=(0, 1, 2)) / np.asarray(encoder.get_layer("bn0").moving_variance))
     logits = np.asarray(encoder(pixels.astype(np.float32))) @ state["_fc.weight"].T + state["_fc.bias"]
 
     assert 0.5 < ratio < 2
