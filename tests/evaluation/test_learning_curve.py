@@ -1,4 +1,4 @@
-"""Label efficiency on made-up features: what is drawn, and that a point is the plain fit's score."""
+"""On made-up features: the draws are nested, and a point is the score of a plain fit."""
 
 from collections import Counter
 from dataclasses import replace

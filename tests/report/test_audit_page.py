@@ -1,4 +1,4 @@
-"""The audit's page is whole, needs nothing else and believes no name."""
+"""The audit's page is whole, needs nothing else and takes no name for markup."""
 
 import base64
 import re

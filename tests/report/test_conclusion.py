@@ -1,4 +1,4 @@
-"""What may be concluded, word for word."""
+"""The conclusion, word for word."""
 
 import pytest
 from results_folder import failed_row, hog_row, judged, majority_row, summary

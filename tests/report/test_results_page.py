@@ -1,4 +1,4 @@
-"""The results page is whole, needs nothing else, believes no name and says what is missing."""
+"""The results page is whole, needs nothing else, takes no name for markup and says what is missing."""
 
 import hashlib
 import re

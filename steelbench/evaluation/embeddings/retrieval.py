@@ -24,7 +24,7 @@ def evaluate_embeddings(queries: Embedded, index: Embedded, seed: int = 0) -> di
     """Return all scores of how well classes lie apart in an embedding, as fields of a record.
 
     Queries without an image of their class in the index are left out; the silhouette, the verification of pairs and
-    the episodes look at the queries alone. At most 2000 queries and 20,000 images of the index are looked at.
+    the episodes use the queries alone. At most 2000 queries and 20,000 images of the index take part.
 
     Args:
         queries: embeddings that are looked up, such as those of the test images.

@@ -39,7 +39,7 @@ def draw_figures(records: Records, folder: Path) -> dict[str, FigureFile]:
     """Write every figure that the records allow as PNG, and delete figures that they no longer allow.
 
     Args:
-        records: what to draw.
+        records: the contents of the results folder.
         folder: for the files.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a run writes into `embeddings.npz` is what the report reads, and no damaged file stops the report."""
+"""The report reads from `embeddings.npz` the arrays that the run wrote, and no damaged file stops it."""
 
 import numpy as np
 import pytest

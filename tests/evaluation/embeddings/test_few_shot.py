@@ -1,4 +1,4 @@
-"""Episodes: what they hold, and that centroids do what a loop over the paper's definition does."""
+"""Episodes hold the images that they should, and centroids classify as a loop over the paper's definition."""
 
 import numpy as np
 import pytest
