@@ -108,7 +108,7 @@ def describe_run(options: argparse.Namespace, record: Any, new: list[str], shown
 
     return {
         "command": command_line(options).replace("label_efficiency", "few_shot").replace("--backbones", "--backbone"),
-        "weights": record.weights,
+        "weights": record.weights.model_dump(mode="json"),
         "enrolled": new,
         "machine": environment(),
         "accuracy": {name: vars(found) for name, found in shown.items()},

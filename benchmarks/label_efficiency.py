@@ -94,7 +94,7 @@ def cached_features(record: RunRecord, digests: list[str]) -> np.ndarray:
     Raises:
         SteelbenchError: if they are not in the cache.
     """
-    same = {name: getattr(record, name) for name in ("weights", "image_size", "engine", "precision")}
+    same = record.model_dump(mode="json", include={"weights", "image_size", "engine", "precision"})
     for found in sorted(spaces(cache_folder()), key=lambda space: -space.used):
         description = found.description
         # Features of augmented views or of homogenised images are not those of the images as they are.
@@ -175,7 +175,7 @@ def describe_run(
     """Return command, data, split, classifier, backbones and machine, without a path of this machine."""
     from steelbench.machine import environment
 
-    how = ("weights", "image_size", "engine", "precision")
+    how = {"weights", "image_size", "engine", "precision"}
     return {
         "command": command_line(options),
         "dataset": {
@@ -185,7 +185,7 @@ def describe_run(
         },
         "split": {"kind": "grouped", "groups": groups, "seeds": options.seeds, "draws": options.draws},
         "classifier": f"logistic regression, C = {C}, on standardised features",
-        "backbones": {record.backbone: {name: getattr(record, name) for name in how} for record in records},
+        "backbones": {record.backbone: record.model_dump(mode="json", include=how) for record in records},
         "machine": environment(),
     }
 

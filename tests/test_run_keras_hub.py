@@ -89,7 +89,7 @@ def test_a_preset_from_a_folder_runs_to_a_model_that_plain_keras_loads(engine, s
 
     record = records(results)["hub_tiny-linear-s0-f0"]
     assert (record.backbone, record.engine, record.image_size) == ("hub:tiny", engine, SIZE)
-    assert record.weights["kind"] == "preset" and record.verification.classes_changed == 0
+    assert record.weights.kind == "preset" and record.verification.classes_changed == 0
     assert record.verification.max_difference < 1e-4
     pixels = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype(np.float32)
     got = loaded_alone(results / "models" / "hub_tiny-linear.h5", pixels, tmp_path)
@@ -131,7 +131,7 @@ def test_a_preset_with_random_weights_is_untrained_and_says_so(steel, folder, tm
     assert run(steel, results, folder, "--weights", "random") == 0
 
     [record] = [record for record in records(results).values() if record.backbone == "hub:tiny"]
-    assert record.weights["kind"] == "random"
+    assert record.weights.kind == "random"
 
 
 @pytest.mark.slow
@@ -142,7 +142,7 @@ def test_the_file_in_the_folder_comes_before_what_the_cache_holds(steel, folder,
 
     [record] = [record for record in records(tmp_path / "results").values() if record.backbone == "hub:tiny"]
     assert keras_hub.network_file("hub:tiny").read_bytes() == (folder / "hub_tiny.h5").read_bytes()
-    assert record.weights["file"] == "tiny.h5"
+    assert record.weights.file == "tiny.h5"
 
 
 def test_a_file_that_is_no_converted_preset_is_refused(steel, tmp_path, capsys):

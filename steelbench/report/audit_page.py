@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,20 +67,14 @@ def shown_files(audit: AuditResult) -> list[str]:
 
 
 def _context(audit: AuditResult) -> dict[str, Any]:
-    counts, shared = audit.inspection.counts, _sizes_of_shared_groups(audit)
+    counts = audit.inspection.counts
     return {
         "audit": audit,
         "title": "demo" if audit.name == "demo" else audit.root.name or audit.name,
         "images": len(audit.inspection.images),
         "counts": counts,
-        "largest": max(counts.values()),
-        "smallest": min(counts, key=lambda label: (counts[label], label)),
-        "ratio": max(counts.values()) / min(counts.values()),
-        "kinds": [(KINDS[kind], number) for kind, number in Counter(pair.kind for pair in audit.pairs).most_common()],
-        "across": sum(not pair.same_label for pair in audit.pairs),
-        "in_groups": sum(shared),
-        "shared_groups": len(shared),
-        "largest_group": max(shared, default=1),
+        "largest": counts[audit.largest_class],
+        "kinds": [(KINDS[kind], number) for kind, number in audit.pair_kinds.most_common()],
         "sentences": summary_sentences(audit),
         "label_sentence": label_sentence(audit),
         "notices": _notices(audit),
@@ -95,19 +88,13 @@ def summary_sentences(audit: AuditResult) -> list[str]:
     """Return sentences on the images that share pixels, most important first."""
     if not audit.pairs:
         return [f"No two of the {len(audit.inspection.images)} images were found to share pixels."]
-    shared = _sizes_of_shared_groups(audit)
-    share = formatting.percent(sum(shared) / len(audit.groups))
+    share = formatting.percent(audit.grouped_images / len(audit.groups))
     leaks = [f"{formatting.percent(leak)} of the test images ({split})" for split, leak in audit.leaks.items()]
     return [
         f"Under a random split, {formatting.join(leaks)} would share pixels with a training image.",
-        f"{sum(shared)} of {len(audit.groups)} images ({share}) share pixels with another one; they form "
-        f"{count(len(shared), 'group')}, which must stay on one side of a split.",
+        f"{audit.grouped_images} of {len(audit.groups)} images ({share}) share pixels with another one; they form "
+        f"{count(audit.shared_groups, 'group')}, which must stay on one side of a split.",
     ]
-
-
-def _sizes_of_shared_groups(audit: AuditResult) -> list[int]:
-    """Return the number of images of each group of images that share pixels; an image alone is no such group."""
-    return [size for size in Counter(audit.groups.values()).values() if size > 1]
 
 
 def label_sentence(audit: AuditResult) -> str:
@@ -120,7 +107,7 @@ def label_sentence(audit: AuditResult) -> str:
         )
     if check.reason:
         return f"Suspicious labels could not be looked for: {check.reason}."
-    flagged = sum(label.flagged for label in audit.suspicious)
+    flagged = audit.flagged_labels
     hint = (
         " The backbone is untrained (random weights), so this is a hint at best." if check.weights == "random" else ""
     )
@@ -140,7 +127,7 @@ def _notices(audit: AuditResult) -> list[tuple[str, str]]:
         verb = "carries" if len(audit.conflicts) == 1 else "carry"
         text = f"{count(len(audit.conflicts), 'picture')} {verb} two labels."
         notices.append(("serious", text))
-    if flagged := sum(label.flagged for label in audit.suspicious):
+    if flagged := audit.flagged_labels:
         text = f"{count(flagged, 'label')} {'looks' if flagged == 1 else 'look'} wrong; the pictures are below."
         notices.append(("caution", text))
     for shortcut in (shortcut for shortcut in audit.shortcuts if shortcut.notable):

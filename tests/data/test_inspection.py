@@ -52,7 +52,7 @@ def test_every_image_is_recorded_as_its_file_is(small):
         assert (image.height, image.width, image.bits) == (*pixels.shape[:2], 8)
         assert image.largest == pixels.max()
         assert image.bytes_digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert found.skipped == () and found.warnings == ()
+    assert found.skipped == () and found.notices == ()
 
 
 def test_equal_pixels_in_other_bytes_have_one_pixel_digest(small):
@@ -127,14 +127,14 @@ def test_one_class_is_refused(tiny_images):
 def test_a_notice_names_the_bit_depth_of_images_that_look_like_12_bits(tmp_path):
     root = write_deep(tmp_path, 4095)
 
-    assert "--bit-depth 12" in inspected(root).warnings[0]
-    assert inspected(root, bit_depth=12).warnings == ()
+    assert "--bit-depth 12" in inspected(root).notices[0].text
+    assert inspected(root, bit_depth=12).notices == ()
     assert inspected(root, bit_depth=12).digest != inspected(root).digest
 
 
 @pytest.mark.parametrize(("top", "bits16"), [(4096, True), (65535, True), (255, False)])
 def test_other_depths_have_no_notice(tmp_path, top, bits16):
-    assert inspected(write_deep(tmp_path, top, bits16)).warnings == ()
+    assert inspected(write_deep(tmp_path, top, bits16)).notices == ()
 
 
 def test_a_depth_that_is_too_small_names_the_value(tmp_path):

@@ -12,15 +12,15 @@ from steelbench.evaluation.leaderboard import COLUMNS, assemble
 from steelbench.evaluation.outcome import RunOutcome
 from steelbench.evaluation.predictions import write_predictions
 from steelbench.files import write_json
-from steelbench.records import Notice, RunKey, RunRecord
+from steelbench.records import DatasetSummary, Notice, RunKey, RunRecord, SplitSummary
 
 CLASSES = ["=sum(1)", 'a,"b" <i>', "rißig"]
 IMAGES = 45
-DATASET = {"name": "steel", "images": IMAGES}
+DATASET = DatasetSummary(name="steel", images=IMAGES)
 
 
 def split_of(seeds, folds):
-    return {"kind": "grouped", "seeds": seeds, "folds": folds}
+    return SplitSummary(seeds=seeds, folds=folds)
 
 
 def write_run(results, name, *, seed=0, fold=0, folds=1, wrong=0.2, validation=0.5, steps=None, **more):
@@ -34,7 +34,7 @@ def write_run(results, name, *, seed=0, fold=0, folds=1, wrong=0.2, validation=0
     probabilities[range(len(test)), guess] = 0.8
     fields = {
         "settings": {}, "fingerprint": "f", "classes": CLASSES, "n_train": 9, "n_validation": 9, "n_test": len(test),
-        "image_size": 32, "weights": {"kind": "random"}, "engine": "keras", "precision": "float32", "params": 7,
+        "image_size": 32, "weights": {"kind": "imagenet"}, "engine": "keras", "precision": "float32", "params": 7,
         "metrics": {part: {"accuracy": validation} for part in ("train", "validation", "test")},
         "seconds": steps or {"fit": 1.0},
     } | more  # fmt: skip
@@ -239,7 +239,7 @@ def test_rows_are_held_against_the_best_one_the_majority_class_is_not(tmp_path):
     hog = next(row for row in summary.rows if row.method == "hog")
     errors = round(hog.n_test * (1 - hog.accuracy))
     assert hog.p_value == pytest.approx(2 * stats.binomtest(errors, errors, 0.5).pvalue)
-    assert summary.judgement["best"] == "vgg19-softmax"
+    assert summary.judgement.best == "vgg19-softmax"
     with (tmp_path / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
         told = {line["method"] + line["backbone"]: line for line in csv.DictReader(file)}
     assert [told[key]["tied"] for key in ("softmaxvgg19", "hognone", "majoritynone")] == ["true", "false", ""]

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from steelbench.cli.exit import main
+from steelbench.models.keras_hub import Preset
 from steelbench.models.weight_files import Origin
 from steelbench.records import Summary, read_record
 
@@ -90,10 +91,9 @@ def test_one_dead_worker_does_not_stop_the_next_and_its_log_is_kept(steel, tmp_p
 
 def test_a_failed_row_of_a_hub_preset_keeps_its_backbone_and_its_weights(steel, tmp_path, worker, monkeypatch):
     monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / "cache"))
-    preset = {"image_size": 224, "feature_dim": 8, "params": 9, "scale": [1.0] * 3, "offset": [0.0] * 3}
-    (tmp_path / "cache" / "hub").mkdir(parents=True)
-    (tmp_path / "cache" / "hub" / "tiny_x.json").write_text(json.dumps(preset))
-    (tmp_path / "cache" / "hub" / "tiny_x.h5").touch()
+    preset = Preset(image_size=224, feature_dim=8, params=9, scale=[1.0] * 3, offset=[0.0] * 3)
+    monkeypatch.setattr("steelbench.models.keras_hub.fetch", lambda *_: "")
+    monkeypatch.setattr("steelbench.models.keras_hub.describe", lambda name: preset)
     worker("exit 4")
     options = ["--backbones", "hub:tiny_x,vgg19+hub:tiny_x", "--methods", "knn", "--weights", "auto", "--image-size"]
     monkeypatch.setattr("steelbench.runs.preparation.resolve", lambda name, *_: ORIGINS[name])

@@ -1,0 +1,175 @@
+"""The record of one run: RESULTS/runs/<name>-s<seed>-f<fold>/result.json, written last."""
+
+from __future__ import annotations
+
+from pydantic import Field, JsonValue
+
+from steelbench.records.base import Record, SparseRecord, row_name
+
+SCHEMA = 1
+
+
+class StageRecord(Record):
+    """One `fit`: its history file (CSV, in the run's folder) and the epoch that validation chose."""
+
+    name: str
+    history: str
+    epochs: int
+    best_epoch: int = Field(description="counted from 1, as in the history")
+
+
+class Verification(Record):
+    """The saved `.h5`, loaded again and fed raw test images, against the probabilities that made the score."""
+
+    images: int
+    max_difference: float = Field(description="largest absolute difference of a probability")
+    classes_changed: int
+
+
+class WeightsRecord(SparseRecord):
+    """Where the weights of a backbone come from; of an ensemble by its parts' names."""
+
+    kind: str = Field("", description="imagenet, noisy-student, preset, file, random, none, or mixed")
+    file: str | None = None
+    md5: str | None = None
+    parts: dict[str, WeightsRecord] | None = None
+    seed: int | None = Field(None, description="of random weights")
+    calibration_images: int | None = Field(None, description="training images that set the BatchNorm statistics")
+    calibration: str | None = Field(None, description="digest of those images")
+    digest: str | None = Field(None, description="of the encoder's weights as they were used")
+    homogenize: str | None = None
+    brightness: float | None = Field(None, description="mean of the training images, 0..255")
+
+
+class FeatureHealth(Record):
+    """How much features differ between images; a wrong pixel range leaves them all but constant."""
+
+    spread: float = Field(description="standard deviation over images relative to the root mean square")
+    constant: float = Field(description="share of the features that do not change at all")
+
+
+class EngineCheckRecord(SparseRecord):
+    """How an engine's first batch compares with plain Keras, and what extraction took."""
+
+    difference: float | None = Field(None, description="largest relative difference of a feature vector")
+    cosine: float | None = Field(None, description="smallest cosine of a feature vector")
+    images_per_second: float | None = None
+    load_seconds: float | None = None
+    memory_gib: float | None = None
+
+
+class PseudoLabelRecord(Record):
+    """The images without labels that a head learned from."""
+
+    confidence: float
+    images: int
+    left_out: int = Field(description="share pixels with a validation or test image")
+    used: int
+    per_class: dict[str, int]
+
+
+class EmbeddingScores(Record):
+    """How well classes lie apart in an embedding, on the test images; None where it is not defined."""
+
+    knn_accuracy: float | None = None
+    map_at_r: float | None = None
+    precision_at_20: float | None = None
+    recall_at_1: float | None = None
+    recall_at_5: float | None = None
+    recall_at_20: float | None = None
+    silhouette: float | None = None
+    roc_auc: float | None = None
+    equal_error_rate: float | None = None
+    few_shot_1: float | None = None
+    few_shot_1_low: float | None = None
+    few_shot_1_high: float | None = None
+    few_shot_5: float | None = None
+    few_shot_5_low: float | None = None
+    few_shot_5_high: float | None = None
+
+
+class RunNotes(SparseRecord):
+    """What one run leaves beside its scores; which fields there are depends on its method."""
+
+    c: float | None = Field(None, description="inverse L2 strength that validation chose")
+    temperature: float | None = Field(None, description="of knn, that validation chose")
+    kept: int | None = Field(None, description="training images that a knn model keeps")
+    scale: float | None = Field(None, description="of the cosines to the centroids, that validation chose")
+    features: FeatureHealth | None = None
+    engine_check: EngineCheckRecord | dict[str, EngineCheckRecord] | None = Field(
+        None, description="of an ensemble by its parts' names"
+    )
+    scored_by: str | None = Field(None, description="why Keras scored the test images in the engine's place")
+    embedding: EmbeddingScores | None = None
+    pseudo_labels: PseudoLabelRecord | None = None
+
+
+class RunKey(Record):
+    """One run: an experiment with its seed and its fold. Hashable, so that results can be looked up by it.
+
+    `backbone` is as the user named it (`hub:x`, `a+b`), which a run's name does not keep.
+    """
+
+    backbone: str
+    method: str
+    variant: str = ""
+    seed: int = 0
+    fold: int = 0
+
+    @property
+    def name(self) -> str:
+        """`<backbone>-<method>[-<variant>]`, the row of the leaderboard."""
+        return row_name(self.backbone, self.method, self.variant)
+
+    @property
+    def run_name(self) -> str:
+        """`<name>-s<seed>-f<fold>`, the folder in `runs/`."""
+        return f"{self.name}-s{self.seed}-f{self.fold}"
+
+
+class RunRecord(Record):
+    """What came out of one experiment. `metrics` maps a part (train, validation, test) to its numbers in 0..1."""
+
+    schema_version: int = SCHEMA
+    backbone: str
+    method: str
+    variant: str = ""
+    seed: int
+    fold: int
+    settings: dict[str, JsonValue]
+    fingerprint: str = Field(description="digest of everything that decides the outcome; a resumed command compares it")
+    classes: list[str]
+    n_train: int
+    n_validation: int
+    n_test: int
+    image_size: int
+    augment: str = "none"
+    homogenize: str = "none"
+    weights: WeightsRecord
+    engine: str
+    precision: str
+    params: int
+    model: str | None = Field(None, description="path of the whole model in the results folder, for seed 0 fold 0")
+    model_bytes: int | None = None
+    stages: list[StageRecord] = Field(default_factory=list)
+    metrics: dict[str, dict[str, float | None]]
+    notes: RunNotes = RunNotes()
+    verification: Verification | None = None
+    seconds: dict[str, float]
+
+    @property
+    def key(self) -> RunKey:
+        """Which run it is."""
+        return RunKey(
+            backbone=self.backbone, method=self.method, variant=self.variant, seed=self.seed, fold=self.fold
+        )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """`<backbone>-<method>[-<variant>]`, the row of the leaderboard."""
+        return self.key.name
+
+    @property
+    def run_name(self) -> str:
+        """`<name>-s<seed>-f<fold>`, the folder in `runs/`."""
+        return self.key.run_name

@@ -1,0 +1,143 @@
+"""The summary of all runs, made from their records: RESULTS/results.json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from steelbench.records.base import Finite, Record, RoundedShare, Share, SparseRecord
+from steelbench.records.run import SCHEMA, RunNotes, Verification, WeightsRecord
+
+
+class ClassScore(Record):
+    """Precision, recall and F1 of one class on the test images, in 0..1, and its number of test images."""
+
+    name: str
+    precision: Share
+    recall: Share
+    f1: Share
+    support: int
+    recall_low: Share | None = None
+    recall_high: Share | None = None
+
+
+class RowDetail(Record):
+    """What else the run records of a row say; weights and notes are those of seed 0, fold 0."""
+
+    seconds: dict[str, float] = Field({}, description="by step")
+    weights: WeightsRecord | None = None
+    notes: RunNotes | None = None
+
+
+class Row(Record):
+    """One name's results over all of its seeds and folds; a line of `leaderboard.csv` and what the report draws."""
+
+    name: str
+    backbone: str
+    method: str
+    variant: str = ""
+    weights: str
+    status: Literal["done", "failed"]
+    reason: str = ""
+    accuracy: RoundedShare | None = None
+    accuracy_low: RoundedShare | None = None
+    accuracy_high: RoundedShare | None = None
+    macro_f1: RoundedShare | None = None
+    macro_f1_low: RoundedShare | None = None
+    macro_f1_high: RoundedShare | None = None
+    balanced_accuracy: RoundedShare | None = None
+    n_test: int | None = Field(None, description="distinct test images")
+    n_effective: Finite | None = Field(None, description="independent images that would tell as much")
+    naive_accuracy: RoundedShare | None = Field(None, description="of one random split that ignores what images share")
+    untrained: bool | None = Field(None, description="its backbone has random weights that nothing trained")
+    tied: bool | None = Field(None, description="not shown to be worse than the most accurate row")
+    p_value: RoundedShare | None = Field(None, description="of the difference from the most accurate row, after Holm")
+    engine: str = ""
+    precision: str = ""
+    params: int | None = None
+    model_bytes: int | None = None
+    seconds: Finite | None = None
+    image_size: int | None = None
+    validation_accuracy: RoundedShare | None = None
+    train_accuracy: RoundedShare | None = None
+    model: str | None = None
+    runs: list[str] = Field(default_factory=list)
+    per_class: list[ClassScore] = Field(default_factory=list)
+    confusion: list[list[int]] = Field([], description="[true class][predicted class], summed over seeds and folds")
+    verification: Verification | None = None
+    detail: RowDetail = RowDetail()
+
+
+class Notice(Record):
+    """Something the reader must know before believing a number.
+
+    `code` is a row of `steelbench.notices.NOTICES`; `row` is a row's name, or "" for the whole run.
+    """
+
+    level: Literal["serious", "caution", "note"]
+    text: str
+    row: str = ""
+    code: str = ""
+
+
+class DatasetSummary(Record):
+    """The images of a run."""
+
+    name: str = ""
+    reader: str = Field("", description="a row of `DATASETS`")
+    images: int | None = None
+    classes: dict[str, int] = Field({}, description="images by class")
+    skipped: int = Field(0, description="unreadable images")
+    left_out: dict[str, int] = Field({}, description="images by the reason that the reader left them out for")
+    digest: str = Field("", description="of all names, labels and bytes")
+
+
+class SplitSummary(Record):
+    """How the images were divided; the numbers of images are those of seed 0, fold 0."""
+
+    kind: str = "grouped"
+    folds: int = 1
+    seeds: int = 1
+    groups: int | None = Field(None, description="of images that share pixels")
+    leaking: Share = Field(0.0, description="worst share of test images that share pixels with training images")
+    naive_leaking: Share | None = Field(None, description="the same of the random split beside it")
+    audit_seconds: float | None = None
+    train: int = 0
+    validation: int = 0
+    test: int = 0
+
+
+class Comparison(SparseRecord):
+    """What the comparison of the rows allows to say; everything is empty if no row finished."""
+
+    best: str | None = Field(None, description="name of the most accurate row")
+    tied: list[str] = Field([], description="rows that are not shown to be worse, the best one first")
+    level: Share = Field(0.05, description="a row is worse if its p-value is at most this")
+    method: str = Field("", description='of the test; "" if there was nothing to compare')
+    n_effective: Finite | None = Field(None, description="independent images that tell as much, over all rows")
+    smallest_difference: Share | None = Field(
+        None, description="the smallest true difference that the test shows four times out of five"
+    )
+    differences: dict[str, Finite] = Field({}, description="by name, the best row's accuracy minus the other's")
+    resampled_t: dict[str, RoundedShare] = Field(
+        {}, description="by name, p-values of the corrected resampled t-test over folds and seeds, after Holm"
+    )
+    left_out: list[str] = Field([], description="finished rows that were tested on other images")
+
+
+class Summary(Record):
+    """Everything that the report needs beside the histories: `results.json`."""
+
+    schema_version: int = SCHEMA
+    dataset: DatasetSummary
+    split: SplitSummary
+    rows: list[Row] = Field(description="best first; the majority class is one of them, failed rows are last")
+    warnings: list[Notice] = Field(default_factory=list)
+    silenced: list[str] = Field([], description="codes of notices that the command was told not to show")
+    judgement: Comparison = Comparison()
+
+    @property
+    def shown_notices(self) -> list[Notice]:
+        """The notices that were not silenced."""
+        return [notice for notice in self.warnings if notice.code not in self.silenced]
