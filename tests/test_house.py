@@ -29,7 +29,7 @@ MODULES = {
 # What stands in one row does not import each other.
 LAYERS = (
     ("errors",),
-    ("files", "machine", "progress"),
+    ("files", "machine", "progress", "arrays"),
     ("records",),
     ("notices",),
     ("methods",),

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile
 
-from steelbench.data.images import RGB, decode, read_bytes
+from steelbench.arrays import RGBImage
+from steelbench.data.images import decode, read_bytes
 from steelbench.data.inspection import Inspected
 from steelbench.data.parallel import ordered_map
 
@@ -126,7 +127,7 @@ def _measure(root: Path, image: Inspected, bit_depth: int | None) -> ImageStatis
     )
 
 
-def _gray(pixels: RGB) -> NDArray[np.uint8]:
+def _gray(pixels: RGBImage) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
 
 

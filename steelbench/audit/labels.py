@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Features, Groups, Labels, RowIndices
 from steelbench.audit.findings import AuditResult, LabelCheck, SuspiciousLabel
 from steelbench.data.groups import group_numbers, image_keys
 from steelbench.data.inspection import Inspected
-from steelbench.data.splits import Indices
 from steelbench.features.cache import FeatureStore, StoreSize, spaces
 from steelbench.files import cache_folder
 from steelbench.models.backbones import BACKBONES
@@ -77,7 +77,7 @@ def _named(suspect: Suspect, images: Sequence[Inspected], classes: Sequence[str]
     )
 
 
-def _groups(audit: AuditResult, images: Sequence[Inspected]) -> Indices:
+def _groups(audit: AuditResult, images: Sequence[Inspected]) -> RowIndices:
     """Images that share pixels or a `group` column have one number, so that none is in the training data of another."""
     keys = image_keys(images)
     for key, image in zip(keys, images, strict=True):
@@ -85,7 +85,7 @@ def _groups(audit: AuditResult, images: Sequence[Inspected]) -> Indices:
     return group_numbers(keys)
 
 
-def _reason(classes: Sequence[str], labels: Indices, groups: Indices) -> str:
+def _reason(classes: Sequence[str], labels: Labels, groups: Groups) -> str:
     """Why the labels cannot be checked, if so."""
     for number, name in enumerate(classes):
         if len(np.unique(groups[labels == number])) < 2:
@@ -93,7 +93,7 @@ def _reason(classes: Sequence[str], labels: Indices, groups: Indices) -> str:
     return ""
 
 
-def suspicious_labels(features: NDArray[np.float32], labels: Indices, groups: Indices, seed: int = 0) -> list[Suspect]:
+def suspicious_labels(features: Features, labels: Labels, groups: Groups, seed: int = 0) -> list[Suspect]:
     """Return the images to which a classifier that has not seen their group gives another label.
 
     Args:
@@ -117,7 +117,7 @@ def suspicious_labels(features: NDArray[np.float32], labels: Indices, groups: In
     return [dataclasses.replace(suspect, suggested=int(classes[suspect.suggested])) for suspect in suspects]
 
 
-def confident_learning(probabilities: NDArray[np.float64], labels: Indices) -> list[Suspect]:
+def confident_learning(probabilities: NDArray[np.float64], labels: Labels) -> list[Suspect]:
     """Rank all images to which the probabilities give another class than their label.
 
     An image is flagged if it reaches another class's threshold, the mean confidence of the images labelled so
@@ -147,8 +147,8 @@ def confident_learning(probabilities: NDArray[np.float64], labels: Indices) -> l
 
 
 def held_out_probabilities(
-    features: NDArray[np.float32], labels: Indices, groups: Indices, seed: int = 0
-) -> tuple[Indices, NDArray[np.float64]] | None:
+    features: Features, labels: Labels, groups: Groups, seed: int = 0
+) -> tuple[RowIndices, NDArray[np.float64]] | None:
     """Return probabilities from logistic regressions that were not fitted to any image of the same group.
 
     Args:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Groups
 from steelbench.audit.image_statistics import ImageStatistics
 
 FOLDS = 5
@@ -104,9 +105,7 @@ def find_shortcuts(measured: Sequence[ImageStatistics], groups: Sequence[int], s
     return found
 
 
-def tree_accuracy(
-    values: NDArray[np.float64], labels: NDArray[np.str_], groups: NDArray[np.int64], seed: int = 0
-) -> float | None:
+def tree_accuracy(values: NDArray[np.float64], labels: NDArray[np.str_], groups: Groups, seed: int = 0) -> float | None:
     """Return the cross-validated accuracy of a decision tree of depth 3.
 
     Args:

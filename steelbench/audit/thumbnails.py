@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import RGBImage
 from steelbench.audit.duplicates.orientations import MIRRORS, turn_image
 from steelbench.audit.duplicates.verification import band_pass, compare, shared_area
 from steelbench.data.groups import Pair
-from steelbench.data.images import RGB, UnreadableImageError, read_image
+from steelbench.data.images import UnreadableImageError, read_image
 
 SHOWN = 24
 _SIDE = 320  # pixels of the longer side on the page
@@ -124,7 +125,7 @@ def _draw(root: Path, pair: Pair, bit_depth: int | None) -> PairThumbnail:
     return PairThumbnail(pair, _framed(a, corner, size), _framed(b, moved, size), wide)
 
 
-def _turn(a: RGB, b: RGB, pair: Pair) -> int:
+def _turn(a: RGBImage, b: RGBImage, pair: Pair) -> int:
     """The turn of the pair's kind that makes the second image most like the first."""
     if pair.kind not in ("mirrored", "rotated"):
         return 0
@@ -134,14 +135,14 @@ def _turn(a: RGB, b: RGB, pair: Pair) -> int:
     return max(turns, key=lambda turn: agreement.low if (agreement := found[turn]) else -1.0)
 
 
-def _framed(image: RGB, corner: NDArray[Any], size: NDArray[Any]) -> bytes:
+def _framed(image: RGBImage, corner: NDArray[Any], size: NDArray[Any]) -> bytes:
     small, scale = _scaled(image, _SIDE)
     start, end = np.rint(corner * scale).astype(int), np.rint((corner + size) * scale).astype(int) - 1
     cv2.rectangle(small, start.tolist(), end.tolist(), _FRAME, 2)
     return _jpeg(small)
 
 
-def _scaled(image: RGB, side: int) -> tuple[RGB, float]:
+def _scaled(image: RGBImage, side: int) -> tuple[RGBImage, float]:
     """The image with its longer side so many pixels long, and the factor."""
     scale = side / max(image.shape[:2])
     shape = [max(1, round(length * scale)) for length in image.shape[1::-1]]
@@ -149,5 +150,5 @@ def _scaled(image: RGB, side: int) -> tuple[RGB, float]:
     return small.astype(np.uint8), scale
 
 
-def _jpeg(image: RGB) -> bytes:
+def _jpeg(image: RGBImage) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import ImageBatch
 from steelbench.data import transforms
 from steelbench.errors import choose
 
-Images = NDArray[np.float32]
 # Raise it when a change of this code gives other pixels for the same row and numbers: it is in the cache's keys.
 VERSION = 1
 
@@ -88,7 +88,7 @@ AUGMENTATIONS = {
 }
 
 
-def augment(preset: str, images: Images, seed: int | tuple[int, ...]) -> Images:
+def augment(preset: str, images: ImageBatch, seed: int | tuple[int, ...]) -> ImageBatch:
     """Augment a batch; the changes of image i are drawn from the seed and i.
 
     Args:
@@ -107,7 +107,7 @@ def augment(preset: str, images: Images, seed: int | tuple[int, ...]) -> Images:
     return np.stack([_augment_one(row, image, [*_numbers(seed), place]) for place, image in enumerate(images)])
 
 
-def view(preset: str, image: NDArray[Any], number: int, key: str) -> Images:
+def view(preset: str, image: NDArray[Any], number: int, key: str) -> ImageBatch:
     """Return one of an image's numbered views; nothing but the arguments decides its pixels, so it can be cached.
 
     Args:
@@ -141,7 +141,7 @@ def _numbers(seed: int | tuple[int, ...]) -> tuple[int, ...]:
     return seed if isinstance(seed, tuple) else (seed,)
 
 
-def _augment_one(row: Augmentation, image: NDArray[Any], seed: list[int]) -> Images:
+def _augment_one(row: Augmentation, image: NDArray[Any], seed: list[int]) -> ImageBatch:
     pixels = np.asarray(image, np.float32)
     # As a negation, so that NaN is refused, too.
     if not (pixels.size and pixels.min() >= 0 and pixels.max() <= 255):
@@ -155,7 +155,7 @@ def _augment_one(row: Augmentation, image: NDArray[Any], seed: list[int]) -> Ima
     return np.clip(pixels, 0, 255)
 
 
-def _warp(row: Augmentation, pixels: Images, rng: np.random.Generator) -> Images:
+def _warp(row: Augmentation, pixels: ImageBatch, rng: np.random.Generator) -> ImageBatch:
     """Flip, turn, shear, tilt, bend and crop, all in one interpolation."""
     side = pixels.shape[0], pixels.shape[1]
 

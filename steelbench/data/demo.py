@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from steelbench.arrays import Gray8Image
 from steelbench.data.demo_textures import PATCH, TEXTURES, Field, surface
 from steelbench.errors import SteelbenchError
 from steelbench.files import write_json
@@ -29,7 +29,6 @@ _SENSOR_NOISE = 1.0
 _PLANTED_SHARE = {"exact": 1 / 60, "near": 1 / 60, "overlap": 1 / 45}  # groups for each image
 _FEWEST_PLANTED = 2
 
-Pixels = npt.NDArray[np.uint8]
 Kind = Literal["single", "exact", "near", "overlap"]
 
 
@@ -197,12 +196,12 @@ def _encoded(rng: np.random.Generator, group: _Group) -> Iterator[tuple[str, byt
         yield ".jpg", cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def _exposed(rng: np.random.Generator, gray: Field) -> Pixels:
+def _exposed(rng: np.random.Generator, gray: Field) -> Gray8Image:
     noisy = gray + rng.normal(0, _SENSOR_NOISE, gray.shape)
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
-def _png(pixels: Pixels) -> bytes:
+def _png(pixels: Gray8Image) -> bytes:
     return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import RowIndices
 from steelbench.data.inspection import Inspected
-from steelbench.data.splits import Indices
 
 Kind = Literal["exact", "near", "mirrored", "rotated", "overlap"]
 # [M, 2], rows of two images that share pixels.
@@ -35,7 +35,7 @@ class Pair:
     same_label: bool
 
 
-def group_numbers(keys: Sequence[Sequence[str]], links: Links = NO_LINKS) -> Indices:
+def group_numbers(keys: Sequence[Sequence[str]], links: Links = NO_LINKS) -> RowIndices:
     """Number the connected components of images that have a key in common or are linked.
 
     Args:

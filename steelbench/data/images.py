@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import RGBImage
 from steelbench.data import MAX_PIXELS
 
 MAX_BYTES = 512 * 1024 * 1024
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-RGB = NDArray[np.uint8]
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 TIFF = {b"II*\0": "<", b"MM\0*": ">"}
@@ -36,7 +36,7 @@ class Decoded:
         largest: value as the file stores it.
     """
 
-    pixels: RGB
+    pixels: RGBImage
     bits: int
     largest: int
 
@@ -148,7 +148,7 @@ def _plain_alpha(data: bytes) -> bytes:
     return data
 
 
-def read_image(path: Path, bit_depth: int | None = None) -> RGB:
+def read_image(path: Path, bit_depth: int | None = None) -> RGBImage:
     """Read and decode an image file.
 
     Args:
@@ -164,7 +164,7 @@ def read_image(path: Path, bit_depth: int | None = None) -> RGB:
     return decode(read_bytes(path), bit_depth).pixels
 
 
-def resize(pixels: RGB, size: int) -> NDArray[np.float32]:
+def resize(pixels: RGBImage, size: int) -> NDArray[np.float32]:
     """Resize to a square as `keras.layers.Resizing` does (bilinear, pixel centres at .5, no antialiasing).
 
     In float32, because OpenCV's bilinear on uint8 rounds each pixel.
@@ -196,7 +196,7 @@ class ImageFiles:
         """Return the file of a row."""
         return self.root / self.paths[row]
 
-    def raw(self, rows: Iterable[int]) -> Iterator[RGB]:
+    def raw(self, rows: Iterable[int]) -> Iterator[RGBImage]:
         """Yield the pixels of each row, uint8 [H, W, 3], one at a time."""
         return (read_image(self.path(row), self.bit_depth) for row in rows)
 

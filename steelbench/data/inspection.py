@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from steelbench.arrays import RowIndices
 from steelbench.data.images import UnreadableImageError, decode, read_bytes
 from steelbench.data.parallel import ordered_map
 from steelbench.data.samples import Dataset, Sample
-from steelbench.data.splits import Indices
 from steelbench.errors import SteelbenchError
 from steelbench.notices import notice
 from steelbench.records import Notice
@@ -78,7 +78,7 @@ class Inspection:
         return {name: found[name] for name in self.classes}
 
     @property
-    def labels(self) -> Indices:
+    def labels(self) -> RowIndices:
         """Class number of each image, a place in `classes`: int64 [N]."""
         number = {name: index for index, name in enumerate(self.classes)}
         return np.array([number[image.sample.label] for image in self.images], np.int64)

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from steelbench.arrays import Groups, Labels
 from steelbench.data.groups import NO_LINKS, Links
-from steelbench.data.splits import Indices, Split
+from steelbench.data.splits import Split
 
 DRAWS = 20
 
 
-def expected_random_leakage(labels: Indices, links: Links, test_share: float, seed: int = 0) -> float:
+def expected_random_leakage(labels: Labels, links: Links, test_share: float, seed: int = 0) -> float:
     """Return the share of test images that share pixels with a training image, mean over random stratified splits.
 
     Not scikit-learn's StratifiedShuffleSplit: it refuses a test set smaller than the number of classes (three images
@@ -47,7 +48,7 @@ def expected_random_leakage(labels: Indices, links: Links, test_share: float, se
     return float(np.mean(shares))
 
 
-def split_leakage(split: Split, tied: Indices, links: Links = NO_LINKS) -> float:
+def split_leakage(split: Split, tied: Groups, links: Links = NO_LINKS) -> float:
     """Return the share of a split's test images that share something with one of its training images.
 
     Args:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from steelbench.arrays import Groups
 from steelbench.data.groups import Pair, group_numbers, image_keys, pair_links
 from steelbench.data.inspection import Inspection
 from steelbench.data.leakage import split_leakage
-from steelbench.data.splits import Indices, Split, make_splits, refuse_impossible
+from steelbench.data.splits import Split, make_splits, refuse_impossible
 from steelbench.experiment import RunOptions
 
 
@@ -31,7 +32,7 @@ class SplitPlan:
     splits: dict[tuple[int, int], Split]
     groups: int
     leaking: float
-    group_of: Indices
+    group_of: Groups
     naive: Split | None = None
     naive_leaking: float = 0.0
 
@@ -63,7 +64,7 @@ def plan_splits(options: RunOptions, inspection: Inspection, pairs: Sequence[Pai
     tied, shared, single = group_numbers(keys), group_numbers(keys, links), np.arange(len(labels))
     groups = shared if options.split == "grouped" else single
 
-    def draw(groups: Indices, seed: int) -> list[Split]:
+    def draw(groups: Groups, seed: int) -> list[Split]:
         return make_splits(labels, groups, given, folds=options.folds, seed=seed, classes=inspection.classes)
 
     splits = {(seed, fold): split for seed in range(options.seeds) for fold, split in enumerate(draw(groups, seed))}

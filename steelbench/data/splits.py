@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Groups, Labels, RowIndices
 from steelbench.errors import SteelbenchError
 
-Indices = NDArray[np.int64]
 # Draws tried until every class stands in every part; the greedy folds of scikit-learn can miss a small class.
 DRAWS = 20
 
@@ -32,14 +32,14 @@ class Split:
         test: int64 [C], ascending, disjoint from the others.
     """
 
-    train: Indices
-    validation: Indices
-    test: Indices
+    train: RowIndices
+    validation: RowIndices
+    test: RowIndices
 
 
 def make_splits(
-    labels: Indices,
-    groups: Indices,
+    labels: Labels,
+    groups: Groups,
     fixed: Sequence[str],
     *,
     folds: int,
@@ -78,9 +78,7 @@ def make_splits(
     ]
 
 
-def refuse_impossible(
-    labels: Indices, groups: Indices, fixed: Sequence[str], folds: int, classes: Sequence[str]
-) -> None:
+def refuse_impossible(labels: Labels, groups: Groups, fixed: Sequence[str], folds: int, classes: Sequence[str]) -> None:
     """Refuse splits that cannot be drawn; arguments and errors as for `make_splits`."""
     if not any(fixed):
         _refuse_few_groups(labels, groups, folds, classes)
@@ -91,7 +89,7 @@ def refuse_impossible(
         )
 
 
-def _refuse_few_groups(labels: Indices, groups: Indices, folds: int, classes: Sequence[str]) -> None:
+def _refuse_few_groups(labels: Labels, groups: Groups, folds: int, classes: Sequence[str]) -> None:
     found = Counter(label for label, _ in set(zip(labels.tolist(), groups.tolist(), strict=True)))
     label, fewest = min(found.items(), key=lambda item: (item[1], item[0]))
     needed = max(3, folds)
@@ -105,7 +103,7 @@ def _refuse_few_groups(labels: Indices, groups: Indices, folds: int, classes: Se
         )
 
 
-def _fixed_split(labels: Indices, groups: Indices, fixed: NDArray[np.str_], seed: int, classes: Sequence[str]) -> Split:
+def _fixed_split(labels: Labels, groups: Groups, fixed: NDArray[np.str_], seed: int, classes: Sequence[str]) -> Split:
     train, validation, test = (np.flatnonzero(fixed == part) for part in ("train", "validation", "test"))
     train = np.union1d(train, np.flatnonzero(fixed == ""))
     _refuse_untrained(labels[train], classes)
@@ -121,7 +119,7 @@ def _fixed_split(labels: Indices, groups: Indices, fixed: NDArray[np.str_], seed
     return Split(train, validation, test)
 
 
-def _refuse_untrained(labels: Indices, classes: Sequence[str]) -> None:
+def _refuse_untrained(labels: Labels, classes: Sequence[str]) -> None:
     gone = [repr(name) for label, name in enumerate(classes) if label not in labels]
     if gone:
         raise SteelbenchError(
@@ -130,7 +128,7 @@ def _refuse_untrained(labels: Indices, classes: Sequence[str]) -> None:
         )
 
 
-def _draw(labels: Indices, groups: Indices, pool: Indices, seed: int) -> tuple[Indices, Indices]:
+def _draw(labels: Labels, groups: Groups, pool: RowIndices, seed: int) -> tuple[RowIndices, RowIndices]:
     """Draw four fifths and one fifth of the pool, every class in both where that is possible."""
     fewest, best = 3 * len(pool), pool
     # Classes of fewer than five images leave less than four fifths.
@@ -145,7 +143,7 @@ def _draw(labels: Indices, groups: Indices, pool: Indices, seed: int) -> tuple[I
     return _complete(labels, groups, pool, best)
 
 
-def _complete(labels: Indices, groups: Indices, pool: Indices, part: Indices) -> tuple[Indices, Indices]:
+def _complete(labels: Labels, groups: Groups, pool: RowIndices, part: RowIndices) -> tuple[RowIndices, RowIndices]:
     """Move whole groups between the part and the rest until each holds every class; the rest is filled first."""
     rest = np.setdiff1d(pool, part)
     for label in np.unique(labels[pool]):
@@ -158,8 +156,8 @@ def _complete(labels: Indices, groups: Indices, pool: Indices, part: Indices) ->
 
 
 def _move(
-    labels: Indices, groups: Indices, label: int, source: Indices, target: Indices, *, strip: bool
-) -> tuple[Indices, Indices]:
+    labels: Labels, groups: Groups, label: int, source: RowIndices, target: RowIndices, *, strip: bool
+) -> tuple[RowIndices, RowIndices]:
     """Move the smallest group with the label.
 
     Without `strip` only a group is moved that leaves the source an image of each of its classes.
@@ -173,7 +171,7 @@ def _move(
     return source, target
 
 
-def _fold_parts(labels: Indices, groups: Indices, pool: Indices, folds: int, seed: int) -> list[Indices]:
+def _fold_parts(labels: Labels, groups: Groups, pool: RowIndices, folds: int, seed: int) -> list[RowIndices]:
     fewest, best = len(pool) * folds + 1, [pool]
     for draw in range(DRAWS):
         parts = list(_parts(labels, groups, pool, folds, seed * DRAWS + draw))
@@ -185,7 +183,7 @@ def _fold_parts(labels: Indices, groups: Indices, pool: Indices, folds: int, see
     return best
 
 
-def _parts(labels: Indices, groups: Indices, pool: Indices, folds: int, seed: int) -> Iterator[Indices]:
+def _parts(labels: Labels, groups: Groups, pool: RowIndices, folds: int, seed: int) -> Iterator[RowIndices]:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     # The grouped folds are found greedily, one group after another; where every group is one image the plain ones

@@ -9,10 +9,9 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
-Points = NDArray[np.float64]
+from steelbench.arrays import FloatImage, Points
+
 _BORDER = cv2.BORDER_REFLECT_101
 # The corners of an image as (x, y) from its centre, in halves of its sides.
 _UNIT_SQUARE = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float64)
@@ -56,7 +55,7 @@ def random_crop(smallest: float, rng: np.random.Generator) -> tuple[Points, Poin
     return share, rng.uniform(-1, 1, 2) * (1 - share)
 
 
-def elastic_shifts(side: tuple[int, int], most: float, rng: np.random.Generator) -> Image:
+def elastic_shifts(side: tuple[int, int], most: float, rng: np.random.Generator) -> FloatImage:
     """Draw smooth shifts: random vectors on a coarse grid, bicubic between them.
 
     Args:
@@ -74,7 +73,7 @@ def elastic_shifts(side: tuple[int, int], most: float, rng: np.random.Generator)
     return np.asarray(cv2.resize(coarse, side[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def warp(pixels: Image, corners: Points, share: Points, centre: Points, shifts: Image | None) -> Image:
+def warp(pixels: FloatImage, corners: Points, share: Points, centre: Points, shifts: FloatImage | None) -> FloatImage:
     """Take the pixels from a quadrangle of the source, in one interpolation; beyond the edges the image is mirrored.
 
     Args:
@@ -98,25 +97,25 @@ def warp(pixels: Image, corners: Points, share: Points, centre: Points, shifts: 
     return np.asarray(cv2.remap(pixels, x, y, cv2.INTER_LINEAR, borderMode=_BORDER), np.float32)
 
 
-def sharpen(pixels: Image, most: float, rng: np.random.Generator) -> Image:
+def sharpen(pixels: FloatImage, most: float, rng: np.random.Generator) -> FloatImage:
     """Add the difference from a blurred copy, times 0 to `most`."""
     soft = cv2.GaussianBlur(pixels, (0, 0), 1.0, borderType=_BORDER)
     return pixels + np.float32(rng.uniform(0, most)) * (pixels - soft)
 
 
-def blur(pixels: Image, most: float, rng: np.random.Generator) -> Image:
+def blur(pixels: FloatImage, most: float, rng: np.random.Generator) -> FloatImage:
     """Blur as a lens out of focus does: a Gaussian of a deviation up to `most`, a share of the shorter side."""
     deviation = rng.uniform(0.1, 1) * most * min(pixels.shape[:2])
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), deviation, borderType=_BORDER), np.float32)
 
 
-def motion(pixels: Image, most: float, rng: np.random.Generator) -> Image:
+def motion(pixels: FloatImage, most: float, rng: np.random.Generator) -> FloatImage:
     """Blur along a straight line of any direction, whose length is up to `most`, a share of the shorter side."""
     kernel = line_kernel(rng.uniform(0.2, 1) * most * min(pixels.shape[:2]), rng.uniform(0, 180))
     return np.asarray(cv2.filter2D(pixels, -1, kernel, borderType=_BORDER), np.float32)
 
 
-def line_kernel(length: float, degrees: float) -> Image:
+def line_kernel(length: float, degrees: float) -> FloatImage:
     """Return a square kernel of odd size with a straight line through its middle; its sum is 1.
 
     Args:
@@ -131,24 +130,24 @@ def line_kernel(length: float, degrees: float) -> Image:
     return np.asarray(kernel / kernel.sum(), np.float32)
 
 
-def contrast(pixels: Image, most: float, rng: np.random.Generator) -> Image:
+def contrast(pixels: FloatImage, most: float, rng: np.random.Generator) -> FloatImage:
     """Multiply the differences from the image's mean by 1 - `most` to 1 + `most`."""
     mean = np.float32(pixels.mean(dtype=np.float64))
     return (pixels - mean) * np.float32(1 + rng.uniform(-most, most)) + mean
 
 
-def brightness(pixels: Image, most: float, rng: np.random.Generator) -> Image:
+def brightness(pixels: FloatImage, most: float, rng: np.random.Generator) -> FloatImage:
     """Add one number to all pixels, up to `most` times 255 either way."""
     return pixels + np.float32(255 * rng.uniform(-most, most))
 
 
-def noise(pixels: Image, most: float, rng: np.random.Generator) -> Image:
+def noise(pixels: FloatImage, most: float, rng: np.random.Generator) -> FloatImage:
     """Add Gaussian noise, the same to the three channels, as a gray camera makes it."""
     deviation = np.float32(255 * rng.uniform(0, most))
     return pixels + deviation * rng.standard_normal((*pixels.shape[:2], 1), np.float32)
 
 
-def occlusion(pixels: Image, most: float, rng: np.random.Generator) -> Image:
+def occlusion(pixels: FloatImage, most: float, rng: np.random.Generator) -> FloatImage:
     """Cover a rectangle with the mean colour: area a tenth of `most` to `most`, as a share, aspect 1/3 to 3.
 
     References:
@@ -164,7 +163,7 @@ def occlusion(pixels: Image, most: float, rng: np.random.Generator) -> Image:
 
 
 # In the order of a camera: optics, exposure, sensor; then an object in front of it. The names are fields of a row.
-STEPS: dict[str, Callable[[Image, float, np.random.Generator], Image]] = {
+STEPS: dict[str, Callable[[FloatImage, float, np.random.Generator], FloatImage]] = {
     "sharpen": sharpen,
     "blur": blur,
     "motion": motion,

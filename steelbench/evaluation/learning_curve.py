@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Indices = NDArray[np.int64]
+from steelbench.arrays import Features, Labels, RowIndices
 
 # Inverse L2 strength. Fixed, because one image of each class leaves none to choose it on but the test images.
 C = 0.1
@@ -30,7 +29,7 @@ class Budget:
     share: float | None = None
     per_class: int | None = None
 
-    def sizes(self, available: Indices) -> Indices:
+    def sizes(self, available: RowIndices) -> RowIndices:
         """Return the number of labelled images of each class, int64 [C], at least one.
 
         Args:
@@ -40,7 +39,7 @@ class Budget:
             return np.minimum(self.per_class, available)
         return np.maximum(1, np.rint((self.share or 0.0) * available)).astype(np.int64)
 
-    def fits(self, available: Indices) -> bool:
+    def fits(self, available: RowIndices) -> bool:
         """Return whether every class has as many images as the budget asks for."""
         return self.per_class is None or self.per_class <= int(available.min())
 
@@ -108,10 +107,10 @@ class Level:
 
 def learning_curve(
     backbone: str,
-    features: NDArray[np.float32],
-    labels: Indices,
-    train: Indices,
-    test: Indices,
+    features: Features,
+    labels: Labels,
+    train: RowIndices,
+    test: RowIndices,
     *,
     seed: int,
     draws: int,
@@ -142,8 +141,8 @@ def learning_curve(
 
 
 def nested_subsets(
-    labels: Indices, train: Indices, budgets: Sequence[Budget], seed: tuple[int, int] | int
-) -> list[Indices]:
+    labels: Labels, train: RowIndices, budgets: Sequence[Budget], seed: tuple[int, int] | int
+) -> list[RowIndices]:
     """Return the rows that each budget labels, ascending; those of a smaller budget are among those of a larger one.
 
     Args:
@@ -161,7 +160,7 @@ def nested_subsets(
     ]
 
 
-def fit_and_score(features: NDArray[np.float32], labels: Indices, train: Indices, test: Indices) -> tuple[float, float]:
+def fit_and_score(features: Features, labels: Labels, train: RowIndices, test: RowIndices) -> tuple[float, float]:
     """Return accuracy and macro-F1 (0..1) on the test images of logistic regression on standardised features.
 
     Both the standardisation and the fit see the training rows only.

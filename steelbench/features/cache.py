@@ -24,6 +24,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from steelbench.arrays import Features
 from steelbench.files import whole_file, write_json
 
 # A shard is written when it is so large, or so long after the last one.
@@ -124,7 +125,7 @@ class FeatureStore:
                 rows.clear()
             last = time.monotonic()
 
-        def write(digests: Sequence[str], features: NDArray[np.float32]) -> None:
+        def write(digests: Sequence[str], features: Features) -> None:
             keys.extend(digests)
             rows.append(features)
             if len(keys) * self.record.itemsize > SHARD_BYTES or time.monotonic() - last > SHARD_SECONDS:
@@ -135,7 +136,7 @@ class FeatureStore:
         finally:
             flush()
 
-    def _store(self, keys: Sequence[str], features: NDArray[np.float32]) -> None:
+    def _store(self, keys: Sequence[str], features: Features) -> None:
         shard = np.empty(len(keys), self.record)
         shard["digest"], shard["feature"] = [key.encode() for key in keys], features
         path = self.folder / f"{_checksum(shard)}.npy"

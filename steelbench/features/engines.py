@@ -12,14 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from steelbench.arrays import ImageBatch
 from steelbench.errors import SteelbenchError, choose
 
-Batch = NDArray[np.float32]
 # Maps batches float32 [B, S, S, 3], 0..255, at the encoder's size to features float32 [B, D], in order.
-ComputeFeatures = Callable[[Iterable[Batch]], Iterator[Batch]]
+ComputeFeatures = Callable[[Iterable[ImageBatch]], Iterator[ImageBatch]]
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,7 @@ def open_openvino(encoder: Any, precision: str, batch: int) -> ComputeFeatures:
     count = max(2, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
     requests = [compiled.create_infer_request() for _ in range(count)]
 
-    def run(batches: Iterable[Batch]) -> Iterator[Batch]:
+    def run(batches: Iterable[ImageBatch]) -> Iterator[ImageBatch]:
         # Not OpenVINO's AsyncInferQueue: it calls back into Python from its own threads, and a call that comes while
         # the model is being freed deadlocks.
         busy: deque[Any] = deque()
@@ -178,6 +175,6 @@ def open_openvino(encoder: Any, precision: str, batch: int) -> ComputeFeatures:
     return run
 
 
-def _result(request: Any) -> Batch:
+def _result(request: Any) -> ImageBatch:
     request.wait()
     return request.get_output_tensor(0).data.copy()

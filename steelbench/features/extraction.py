@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Features
 from steelbench.data.images import read_image, resize
 from steelbench.data.parallel import ordered_map
 from steelbench.features.cache import FeatureStore
@@ -180,7 +181,7 @@ def extract(
     return done
 
 
-def feature_health(features: NDArray[np.float32]) -> dict[str, float]:
+def feature_health(features: Features) -> dict[str, float]:
     """Return how much the features differ between images.
 
     A wrong pixel range leaves them almost constant. Measured on NEU and X-SDD: backbones with pretrained and with

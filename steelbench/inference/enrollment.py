@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Features
 from steelbench.errors import SteelbenchError
 from steelbench.inference.image_search import embed_files
 from steelbench.inference.model import Model
@@ -89,7 +90,7 @@ def class_directions(model: Model, path: Path) -> NDArray[np.float32]:
     return kernel
 
 
-def with_class(kernel: NDArray[np.float32], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+def with_class(kernel: NDArray[np.float32], embeddings: Features) -> NDArray[np.float32]:
     """Return the kernel with one more column: the mean direction of the embeddings, with the others' mean length.
 
     Args:

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.data.images import RGB, UnreadableImageError, read_image, resize
+from steelbench.arrays import RGBImage
+from steelbench.data.images import UnreadableImageError, read_image, resize
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file
 from steelbench.inference.model import Model
@@ -71,7 +72,7 @@ def embed_files(model: Model, paths: Iterable[Path]) -> tuple[list[Path], NDArra
     files: list[Path] = []
     unreadable: list[Path] = []
     parts: list[NDArray[np.float32]] = []
-    waiting: list[RGB] = []
+    waiting: list[RGBImage] = []
     for path in paths:
         try:
             waiting.append(read_image(path, model.bit_depth))

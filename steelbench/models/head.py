@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Features
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file
 
-Array = NDArray[np.float32]
 # As in `keras.layers.UnitNormalization`: a row with a smaller norm counts as zero.
 UNIT_EPSILON = 1e-12
 
@@ -22,11 +22,11 @@ UNIT_EPSILON = 1e-12
 class Dense:
     """One layer: `activation(x @ kernel + bias)`, kernel float32 [D, U], bias float32 [U]."""
 
-    kernel: Array
-    bias: Array
+    kernel: Features
+    bias: Features
     activation: Literal["linear", "relu", "softmax"]
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Features) -> Features:
         """Return the layer's output float32 [N, U] for float32 [N, D]."""
         x = x @ self.kernel + self.bias
         if self.activation == "relu":
@@ -47,7 +47,7 @@ class Unit:
 
     activation: ClassVar[str] = "unit"
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Features) -> Features:
         """Return rows of norm 1, float32 [N, D]; a row of zeros stays one."""
         norms = np.linalg.norm(x, axis=1, keepdims=True)
         return (x / np.maximum(norms, np.float32(UNIT_EPSILON))).astype(np.float32)
@@ -57,22 +57,22 @@ class Unit:
 class Scaling:
     """Mean and (floored) standard deviation of each feature over the training images, float32 [D]."""
 
-    mean: Array
-    std: Array
+    mean: Features
+    std: Features
 
     @classmethod
-    def fit(cls, features: Array) -> Self:
+    def fit(cls, features: Features) -> Self:
         """Return the scaling of training features float32 [N, D]."""
         mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
         # A feature that hardly varies in training would be enlarged until one unusual image is hundreds of deviations
         # away (a validation loss of 7 at 98 % accuracy): none is divided by less than the mean deviation.
         return cls(mean.astype(np.float32), np.maximum(std, std.mean() + 1e-12).astype(np.float32))
 
-    def apply(self, features: Array) -> Array:
+    def apply(self, features: Features) -> Features:
         """Return standardised features, float32 [N, D]."""
         return (features - self.mean) / self.std
 
-    def fold(self, kernel: Array, bias: Array) -> tuple[Array, Array]:
+    def fold(self, kernel: Features, bias: Features) -> tuple[Features, Features]:
         """Return kernel and bias that give on raw features what the given ones give on standardised features.
 
         Args:
@@ -96,15 +96,15 @@ class Head:
     layers: tuple[Dense | Unit, ...]
     embedding: int | None = None
 
-    def __call__(self, features: Array) -> Array:
+    def __call__(self, features: Features) -> Features:
         """Return probabilities float32 [N, C], computed in float32 as the saved model will."""
         return self._apply(features, self.layers)
 
-    def embed(self, features: Array) -> Array:
+    def embed(self, features: Features) -> Features:
         """Return the embeddings, float32 [N, E], of features float32 [N, D]."""
         return features if self.embedding is None else self._apply(features, self.layers[: self.embedding + 1])
 
-    def _apply(self, x: Array, layers: tuple[Dense | Unit, ...]) -> Array:
+    def _apply(self, x: Features, layers: tuple[Dense | Unit, ...]) -> Features:
         for layer in layers:
             x = layer(x)
         return x

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
+from steelbench.arrays import AnyArray
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file, write_json
 from steelbench.models.head import Head, Unit
@@ -24,7 +25,6 @@ TOLERANCE = 1e-4
 BATCH = 16
 # Name of the pooled features where a method has an embedding of its own.
 FEATURES = "features"
-Pixels = NDArray[Any]
 
 
 def stitch(encoder: keras.Model, head: Head, name: str) -> keras.Model:
@@ -111,7 +111,7 @@ def load(path: Path) -> keras.Model:
         raise SteelbenchError(f"{path} cannot be loaded as a Keras model ({reason}). Copy or make it again.") from None
 
 
-def probabilities(model: keras.Model, images: Iterable[Pixels]) -> NDArray[np.float32]:
+def probabilities(model: keras.Model, images: Iterable[AnyArray]) -> NDArray[np.float32]:
     """Predict class probabilities of raw images.
 
     Args:
@@ -131,9 +131,9 @@ def compiled(model: keras.Model) -> Any:
     return tf.function(lambda images: model(images, training=False), input_signature=signature, jit_compile=False)
 
 
-def same_size(images: Iterable[Pixels]) -> Iterator[NDArray[np.float32]]:
+def same_size(images: Iterable[AnyArray]) -> Iterator[NDArray[np.float32]]:
     """Yield consecutive images of one size as batches float32 [B, H, W, 3], in order, at most `BATCH` images each."""
-    waiting: list[Pixels] = []
+    waiting: list[AnyArray] = []
     for image in images:
         if waiting and (len(waiting) == BATCH or image.shape != waiting[0].shape):
             yield np.stack(waiting).astype(np.float32)
@@ -143,7 +143,7 @@ def same_size(images: Iterable[Pixels]) -> Iterator[NDArray[np.float32]]:
         yield np.stack(waiting).astype(np.float32)
 
 
-def verify(path: Path, images: Iterable[Pixels], expected: NDArray[np.float32]) -> Verification:
+def verify(path: Path, images: Iterable[AnyArray], expected: NDArray[np.float32]) -> Verification:
     """Load a saved model again and compare its probabilities with those of the run.
 
     Args:

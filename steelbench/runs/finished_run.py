@@ -15,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import steelbench
+from steelbench.arrays import Features
 from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
@@ -34,7 +35,6 @@ from steelbench.training.methods.trained_head import TrainedHead
 
 # Test images that `--verify sample` compares.
 VERIFY_IMAGES = 32
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class SavedModel:
     """
 
     path: Path
-    probabilities: Array
+    probabilities: Features
     verification: Verification
     notes: dict[str, Any]
     seconds: dict[str, float]
@@ -86,7 +86,7 @@ def finish_run(
     task: Task,
     encoder: UsedEncoder,
     trained: TrainedHead,
-    features: Array,
+    features: Features,
     split: Split,
     seconds: dict[str, float],
     naive: Metrics | None,
@@ -164,7 +164,7 @@ def _save_model(
     encoder: UsedEncoder,
     head: Head,
     split: Split,
-    probabilities: Array,
+    probabilities: Features,
     step: Callable[[str], None],
 ) -> SavedModel:
     """Save encoder and head as one model, load it again, and compare its test probabilities with those scored.
@@ -183,7 +183,7 @@ def _save_model(
     files = ImageFiles(Path(job.data.root), [image.path for image in job.data.images], job.data.bit_depth)
     rows = _rows_to_verify(job, split)
 
-    def verified(probabilities: Array) -> Verification:
+    def verified(probabilities: Features) -> Verification:
         return saved_model.verify(path, files.raw(rows), probabilities[rows])
 
     verification, notes = verified(probabilities), {}
@@ -208,7 +208,7 @@ def _rows_to_verify(job: Job, split: Split) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(0).permutation(split.test)[:VERIFY_IMAGES])
 
 
-def _write_embeddings(folder: Path, vectors: Array, job: Job, split: Split) -> dict[str, float | None]:
+def _write_embeddings(folder: Path, vectors: Features, job: Job, split: Split) -> dict[str, float | None]:
     """Write the test images' embeddings for the report; return how well classes lie apart in the embedding."""
     labels, groups = job.data.labels, np.array([image.group for image in job.data.images], np.int64)
     test, train = (Embedded(vectors[rows], labels[rows], groups[rows]) for rows in (split.test, split.train))

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Features
 from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
@@ -33,8 +34,6 @@ from steelbench.training.loop.fit import FitContext
 from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods.pseudo_labels import Pool, train_twice
 from steelbench.training.methods.trained_head import TrainedHead
-
-Array = NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +86,9 @@ class Extracted:
         health: of `feature_health`.
     """
 
-    features: Array
-    unlabelled: Array
-    views: Array | None
+    features: Features
+    unlabelled: Features
+    views: Features | None
     health: dict[str, float]
 
 
@@ -166,7 +165,7 @@ class Worker:
             health=feature_health(features),
         )
 
-    def _views(self, encoder: JobEncoder) -> Array | None:
+    def _views(self, encoder: JobEncoder) -> Features | None:
         """Return as many views as the task that wants most, float32 [V, N, D]; other tasks take the first of them."""
         wanted = [(views_of(_settings(task)), task.augment) for task in self.job.tasks if not _settings(task).on_images]
         most, preset = max(wanted, default=(1, "none"))

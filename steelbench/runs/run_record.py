@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from steelbench.arrays import Features
 from steelbench.data.splits import Split
 from steelbench.evaluation.metrics import Metrics, score
 from steelbench.evaluation.predictions import write_predictions
@@ -20,7 +18,7 @@ def describe_run(
     key: RunKey,
     data: RunData,
     split: Split,
-    probabilities: NDArray[np.float32],
+    probabilities: Features,
     *,
     naive: Metrics | None = None,
     **fields: Any,
@@ -55,7 +53,7 @@ def describe_run(
     )
 
 
-def write_run(folder: Path, record: RunRecord, data: RunData, split: Split, probabilities: NDArray[np.float32]) -> None:
+def write_run(folder: Path, record: RunRecord, data: RunData, split: Split, probabilities: Features) -> None:
     """Write `predictions.csv` of the test images and, last, `result.json`, which marks the run as finished.
 
     Args:

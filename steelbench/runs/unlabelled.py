@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Groups
 from steelbench.audit.audit import audited_pairs
 from steelbench.data.groups import group_numbers, image_keys, pair_links
 from steelbench.data.inspection import Inspected, Inspection, Skipped, inspect_samples, refuse_unreadable
 from steelbench.data.samples import Sample, clean_text, image_files
-from steelbench.data.splits import Indices, Split
+from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.features.spec import UNKNOWN, ImageRef
 from steelbench.runs.jobs import Unlabelled
@@ -80,9 +81,14 @@ def read_unlabelled(
 
 
 def tie(
-    found: FoundImages, inspection: Inspection, group_of: Indices, root: Path, bit_depth: int | None, confidence: float,
+    found: FoundImages,
+    inspection: Inspection,
+    group_of: Groups,
+    root: Path,
+    bit_depth: int | None,
+    confidence: float,
     progress: Callable[[str, int, int], None],
-) -> Unlabelled:  # fmt: skip
+) -> Unlabelled:
     """Search labelled and unlabelled images together for shared pixels, and number the groups.
 
     Args:
@@ -108,6 +114,6 @@ def tie(
 
 
 def usable(given: Unlabelled, split: Split) -> NDArray[np.bool_]:
-    """Which unlabelled images share nothing with a test or validation image, bool [U]."""
+    """Return which unlabelled images share nothing with a test or validation image, bool [U]."""
     barred = np.array(given.ties, np.int64)[np.concatenate([split.validation, split.test])]
     return ~np.isin([image.group for image in given.images], barred)

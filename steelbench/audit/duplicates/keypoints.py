@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import GrayImage
 from steelbench.audit.duplicates.orientations import COMPOSE, TRANSPOSE
-
-Gray = NDArray[np.float32]
 
 # Two scales: fine grain tells crops apart, the coarse one outlives strong JPEG compression.
 _SIGMAS = (1.2, 2.4)
@@ -58,7 +57,7 @@ def _cosines() -> NDArray[np.float32]:
 _BASIS = _cosines()
 
 
-def find_keypoints(gray: Gray) -> Keypoints:
+def find_keypoints(gray: GrayImage) -> Keypoints:
     """Find and describe at most about 500 places of an image of any size.
 
     Args:
@@ -72,7 +71,7 @@ def find_keypoints(gray: Gray) -> Keypoints:
     return Keypoints(places, turns, scales, descriptions, (height, width))
 
 
-def _at_scale(gray: Gray, sigma: float, window: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _at_scale(gray: GrayImage, sigma: float, window: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     smooth = cv2.GaussianBlur(gray, (0, 0), sigma)
     response = np.abs(smooth - cv2.GaussianBlur(smooth, (0, 0), 1.25 * sigma))
     spacing = round(_SPACING * sigma)
@@ -89,7 +88,7 @@ def _at_scale(gray: Gray, sigma: float, window: int) -> tuple[NDArray[Any], NDAr
     return peaks.astype(np.int32), turns, _describe(posed)
 
 
-def _canonical(patches: Gray) -> tuple[Gray, NDArray[np.int8]]:
+def _canonical(patches: GrayImage) -> tuple[GrayImage, NDArray[np.int8]]:
     """Mirror and transpose each patch so that it is brighter below and on the right, and more so below.
 
     Returns:
@@ -105,7 +104,7 @@ def _canonical(patches: Gray) -> tuple[Gray, NDArray[np.int8]]:
     return patches, np.where(swap, COMPOSE[TRANSPOSE][flips], flips).astype(np.int8)
 
 
-def _describe(patches: Gray) -> NDArray[np.float16]:
+def _describe(patches: GrayImage) -> NDArray[np.float16]:
     low = patches.reshape(-1, _DISC.size) @ _BASIS
     # 1e-6 is far below a textured patch's norm (gray levels): a flat patch becomes 0, which is like no other.
     return (low / np.maximum(np.linalg.norm(low, axis=1, keepdims=True), 1e-6)).astype(np.float16)

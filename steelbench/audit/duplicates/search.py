@@ -17,7 +17,6 @@ from steelbench.audit.duplicates.keypoints import Keypoints, find_keypoints
 from steelbench.audit.duplicates.orientations import MIRRORS, Placement, compose, inverse, turn_image, turn_shape
 from steelbench.audit.duplicates.verification import RecentArrays, band_pass, compare, shared_share
 from steelbench.data.groups import Kind, Pair
-from steelbench.data.images import RGB
 from steelbench.data.inspection import Inspected
 from steelbench.data.parallel import ordered_map
 
@@ -37,7 +36,7 @@ def no_progress(_stage: str, _done: int, _total: int) -> None:
 
 
 def find_pairs(
-    images: Iterable[Inspected], read: Callable[[Inspected], RGB], progress: Progress = no_progress
+    images: Iterable[Inspected], read: Callable[[Inspected], RGBImage], progress: Progress = no_progress
 ) -> list[Pair]:
     """Find the pairs that share at least a twentieth of the smaller image's pixels; 20 % and more reliably.
 
@@ -66,7 +65,7 @@ def find_pairs(
 
 
 def _find_placements(
-    images: Sequence[Inspected], read: Callable[[Inspected], RGB], progress: Progress
+    images: Sequence[Inspected], read: Callable[[Inspected], RGBImage], progress: Progress
 ) -> tuple[list[Placement], list[tuple[int, int]]]:
     """Placements of images of distinct pixels on each other, and the images' heights and widths."""
     if not images:
@@ -91,7 +90,7 @@ def _find_placements(
 
 
 def _all_keypoints(
-    images: Sequence[Inspected], read: Callable[[Inspected], RGB], progress: Progress
+    images: Sequence[Inspected], read: Callable[[Inspected], RGBImage], progress: Progress
 ) -> list[Keypoints]:
     def of_image(image: Inspected) -> Keypoints:
         return find_keypoints(cv2.cvtColor(read(image), cv2.COLOR_RGB2GRAY).astype(np.float32))

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.data.images import RGB
+from steelbench.arrays import RGBImage
 
 # [H, W], gray levels about 0.
 BandPassed = NDArray[np.float16]
@@ -69,7 +69,7 @@ class Agreement:
         return self.remaining <= _MOST_REMAINING and self.low - self.remaining >= _MARGIN
 
 
-def band_pass(pixels: RGB) -> BandPassed:
+def band_pass(pixels: RGBImage) -> BandPassed:
     """Return the gray levels without noise finer than a pixel and without light and shade.
 
     Args:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from steelbench.errors import SteelbenchError
 
 if TYPE_CHECKING:
-    from steelbench.data.images import RGB
+    from steelbench.arrays import RGBImage
     from steelbench.inference.model import Model
 
 CHUNK = 64
@@ -59,11 +59,11 @@ def predict_files(model_path: Path, paths: Iterable[Path]) -> int:
     return int(unreadable)
 
 
-def _read_chunks(files: Iterable[Path], bit_depth: int | None) -> Iterator[list[tuple[Path, RGB | str]]]:
+def _read_chunks(files: Iterable[Path], bit_depth: int | None) -> Iterator[list[tuple[Path, RGBImage | str]]]:
     """Yield files with their pixels, or the reason why they cannot be read, as many as fit into memory."""
     from steelbench.data.images import UnreadableImageError, read_image
 
-    chunk: list[tuple[Path, RGB | str]] = []
+    chunk: list[tuple[Path, RGBImage | str]] = []
     pixels = 0
     for path in files:
         try:
@@ -79,7 +79,7 @@ def _read_chunks(files: Iterable[Path], bit_depth: int | None) -> Iterator[list[
         yield chunk
 
 
-def _rows(model: Model, chunk: list[tuple[Path, RGB | str]]) -> Iterator[list[str]]:
+def _rows(model: Model, chunk: list[tuple[Path, RGBImage | str]]) -> Iterator[list[str]]:
     readable = [found for _, found in chunk if not isinstance(found, str)]
     probabilities = list(model.predict(readable, refuse_scaled=False)) if readable else []
     for path, found in chunk:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from steelbench.arrays import Features, Groups, Labels
 
 
 @dataclass(frozen=True)
@@ -21,11 +19,11 @@ class Embedded:
         groups: int64 [N]; images of one group share pixels, and are never compared with each other.
     """
 
-    vectors: Array
-    labels: Ints
-    groups: Ints
+    vectors: Features
+    labels: Labels
+    groups: Groups
 
 
-def unit_rows(vectors: Array) -> Array:
+def unit_rows(vectors: Features) -> Features:
     """Return each row divided by its Euclidean norm, float32 [N, E]; a row of zeros stays one."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

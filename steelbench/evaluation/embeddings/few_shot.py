@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Features, Groups, Labels
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.embeddings.embedded import Array, Embedded, Ints, unit_rows
+from steelbench.evaluation.embeddings.embedded import Embedded, unit_rows
 
 QUERIES = 15
 SHOTS = (1, 5)
@@ -43,18 +44,18 @@ class _Class:
         sizes: int64 [G].
     """
 
-    rows: Ints
-    owner: Ints
-    starts: Ints
-    sizes: Ints
+    rows: Labels
+    owner: Labels
+    starts: Labels
+    sizes: Labels
 
     @classmethod
-    def of(cls, rows: Ints, groups: Ints) -> _Class:
+    def of(cls, rows: Labels, groups: Groups) -> _Class:
         _, owner, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
         order = np.argsort(owner, kind="stable")
         return cls(rows[order], owner[order], np.cumsum(sizes) - sizes, sizes)
 
-    def draw(self, shots: int, queries: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    def draw(self, shots: int, queries: int, rng: np.random.Generator) -> tuple[Labels, Labels]:
         """Return the rows of a class in an episode: support and query images.
 
         Args:
@@ -69,7 +70,7 @@ class _Class:
         return self.rows[support], rng.permutation(self.rows[~taken[self.owner]])[:queries]
 
 
-def _classes(labels: Ints, groups: Ints) -> list[_Class]:
+def _classes(labels: Labels, groups: Groups) -> list[_Class]:
     """Return the classes in order; groups with images of two classes are left out, as a query would share pixels."""
     pairs = np.unique(np.stack([groups, labels]), axis=1)
     owners, counts = np.unique(pairs[0], return_counts=True)
@@ -78,8 +79,8 @@ def _classes(labels: Ints, groups: Ints) -> list[_Class]:
 
 
 def episodes(
-    labels: Ints, groups: Ints, ways: int, shots: int, count: int, seed: int = 0, queries: int = QUERIES
-) -> Iterator[tuple[Ints, Ints]]:
+    labels: Labels, groups: Groups, ways: int, shots: int, count: int, seed: int = 0, queries: int = QUERIES
+) -> Iterator[tuple[Labels, Labels]]:
     """Yield the rows of the support and of the query images of each episode.
 
     The classes, K groups of each for support (one image of each group) and queries from the groups that are left are
@@ -155,7 +156,7 @@ def few_shot_accuracy(images: Embedded, ways: int, shots: int, count: int = 200,
     return _summary(scores)
 
 
-def nearest_centroid(vectors: Array, labels: Ints, support: Ints, query: Ints) -> Ints:
+def nearest_centroid(vectors: Features, labels: Labels, support: Labels, query: Labels) -> Labels:
     """Return the class of each query whose mean direction of support embeddings is nearest by cosine, int64 [Q].
 
     Args:
@@ -172,7 +173,7 @@ def nearest_centroid(vectors: Array, labels: Ints, support: Ints, query: Ints) -
 
 
 def enrollment_accuracy(
-    images: Embedded, known: Ints, test: Ints, new: NDArray[np.bool_], shots: int, count: int = 50, seed: int = 0
+    images: Embedded, known: Labels, test: Labels, new: NDArray[np.bool_], shots: int, count: int = 50, seed: int = 0
 ) -> dict[str, FewShot]:
     """Return the accuracy on old and new classes after new ones are enrolled from K images each, without training.
 

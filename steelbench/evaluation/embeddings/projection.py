@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from steelbench.evaluation.embeddings.embedded import Array, Embedded, Ints, unit_rows
+from steelbench.arrays import Features, Labels
+from steelbench.evaluation.embeddings.embedded import Embedded, unit_rows
 
 MOST_POINTS = 1000
 FEWEST_POINTS = 3
@@ -23,8 +24,8 @@ class Projection:
         rows: int64 [M], ascending: which of the images they are.
     """
 
-    points: Array
-    rows: Ints
+    points: Features
+    rows: Labels
 
 
 def project(images: Embedded, seed: int = 0) -> Projection | None:
@@ -61,7 +62,7 @@ def project(images: Embedded, seed: int = 0) -> Projection | None:
     return Projection(points.astype(np.float32, copy=False), rows)
 
 
-def _can_be_placed(vectors: Array) -> bool:
+def _can_be_placed(vectors: Features) -> bool:
     """Return whether t-SNE can place these unit vectors.
 
     It divides by their spread; where that is 0, scikit-learn 1.9.1 ends the process with SIGSEGV.

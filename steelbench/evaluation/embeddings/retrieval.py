@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Features, Labels
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.embeddings.embedded import Array, Embedded, Ints, unit_rows
+from steelbench.evaluation.embeddings.embedded import Embedded, unit_rows
 from steelbench.evaluation.embeddings.few_shot import few_shot_scores
 
 NEIGHBOURS = 5
@@ -71,7 +72,7 @@ def _some(images: Embedded, most: int) -> Embedded:
     return Embedded(images.vectors[rows], images.labels[rows], images.groups[rows])
 
 
-def _ranked(queries: Embedded, index: Embedded) -> Iterator[tuple[int, Ints, Array, int]]:
+def _ranked(queries: Embedded, index: Embedded) -> Iterator[tuple[int, Labels, Features, int]]:
     """Yield for each query its label, labels and cosines of the index by falling cosine, and how many have its label.
 
     Images of the query's group are left out of the index, and queries without an image of their class in it.
@@ -87,7 +88,7 @@ def _ranked(queries: Embedded, index: Embedded) -> Iterator[tuple[int, Ints, Arr
                 yield int(queries.labels[row]), index.labels[order], own[order], relevant
 
 
-def vote(labels: Ints, cosines: Array) -> int:
+def vote(labels: Labels, cosines: Features) -> int:
     """Return the most frequent label; of equally frequent ones the one with the largest sum of cosines.
 
     Args:
@@ -127,7 +128,7 @@ def silhouette(images: Embedded, seed: int = 0) -> float | None:
     return float(silhouette_score(unit_rows(images.vectors[chosen]), images.labels[chosen], metric="cosine"))
 
 
-def pair_cosines(images: Embedded, seed: int = 0) -> tuple[Array, NDArray[np.bool_]]:
+def pair_cosines(images: Embedded, seed: int = 0) -> tuple[Features, NDArray[np.bool_]]:
     """Return the cosines of pairs of images of different groups, and whether each pair is of one class.
 
     All pairs if they are few, otherwise at most `MOST_PAIRS` of each kind, drawn by the seed.

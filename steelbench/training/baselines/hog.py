@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Features, Labels
 from steelbench.data.images import read_image
 from steelbench.data.parallel import ordered_map
 from steelbench.data.splits import Split
@@ -24,7 +25,6 @@ from steelbench.features.cache import FeatureStore
 from steelbench.features.spec import ImageRef
 from steelbench.models.head import two_class_logits
 
-Array = NDArray[np.float32]
 # Side of the square that images are resized to, pixels.
 SIDE = 128
 # Four cells in all: where in the image a texture lies says nothing, and finer cells were worse on NEU and X-SDD.
@@ -46,7 +46,7 @@ def descriptors(
     bit_depth: int | None,
     cache: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Array:
+) -> Features:
     """Return the descriptor of every image; each is computed once and cached by content.
 
     Args:
@@ -72,7 +72,7 @@ def descriptors(
     return store.gather([image.digest for image in images])
 
 
-def descriptor(pixels: NDArray[np.uint8]) -> Array:
+def descriptor(pixels: NDArray[np.uint8]) -> Features:
     """Return the histograms of one image; zeros for an image without any gradient.
 
     Args:
@@ -93,8 +93,8 @@ def descriptor(pixels: NDArray[np.uint8]) -> Array:
 
 
 def train_svm(
-    features: Array, labels: NDArray[np.int64], num_classes: int, split: Split
-) -> tuple[Array, int, dict[str, float]]:
+    features: Features, labels: Labels, num_classes: int, split: Split
+) -> tuple[Features, int, dict[str, float]]:
     """Train a linear SVM, each class against the rest; C is chosen on the validation images, the smallest of equals.
 
     An SVM has no probabilities. These are the softmax of its decision values times a scale, the scale with the lowest

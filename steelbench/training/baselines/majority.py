@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Labels
 
-def class_shares(labels: NDArray[np.int64], train: NDArray[np.int64], num_classes: int) -> NDArray[np.float32]:
+
+def class_shares(labels: Labels, train: NDArray[np.int64], num_classes: int) -> NDArray[np.float32]:
     """Return the class shares of the training images as probabilities of every image.
 
     Args:

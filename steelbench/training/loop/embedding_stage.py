@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
+from steelbench.arrays import Features, Labels, RowIndices
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.embeddings.embedded import unit_rows
 from steelbench.methods import EpochSettings
 from steelbench.training.loop.fit import FitContext, FitResult, fit
 from steelbench.training.loop.samplers import Batches
-from steelbench.training.loop.training_set import Features, Labels, RowIndices, TrainingSet
+from steelbench.training.loop.training_set import TrainingSet
 
 NEIGHBOURS = 5
 # Mean squared distance of unit embeddings from their mean, 0 (all equal) to 1.

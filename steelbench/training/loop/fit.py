@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from steelbench.arrays import Labels
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file, write_text
 from steelbench.methods import EpochSettings
@@ -28,7 +29,6 @@ from steelbench.training.loop.input_pipeline import LazySamples, stream
 from steelbench.training.loop.optimizer import schedule
 from steelbench.training.loop.reusable_model import Validate
 from steelbench.training.loop.samplers import Batches, plain_batches
-from steelbench.training.loop.training_set import Labels
 
 # float32 [N, ...], or an object that makes them.
 Samples = NDArray[np.float32] | LazySamples

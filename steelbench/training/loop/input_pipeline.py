@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from steelbench.training.loop.training_set import Labels, RowIndices
+from steelbench.arrays import Labels, RowIndices
 
 
 class LazySamples(Protocol):

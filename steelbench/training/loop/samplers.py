@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Groups, Labels, RowIndices
 from steelbench.errors import SteelbenchError
-from steelbench.training.loop.training_set import Labels, RowIndices
 
 # Validation samples of a classifier in one batch; its loss and accuracy are means over samples, whatever the batches.
 VALIDATION_BATCH = 1024
@@ -152,7 +152,7 @@ def balanced_batches(labels: Labels, *, batch_size: int, seed: int, epoch: int) 
 
 
 def pair_batches(
-    labels: Labels, *, batch_size: int, seed: int, epoch: int, groups: Labels | None = None, part: str = "training"
+    labels: Labels, *, batch_size: int, seed: int, epoch: int, groups: Groups | None = None, part: str = "training"
 ) -> list[Pairs]:
     """Return batches of pairs: the even pairs show one class, the odd ones two, counted through the epoch.
 
@@ -189,7 +189,7 @@ def pair_batches(
     return [Pairs(*batch) for batch in zip(left, right, same.reshape(steps, batch_size), strict=True)]
 
 
-def _pair_drawer(labels: Labels, groups: Labels, same: bool, rng: np.random.Generator) -> Callable[[], tuple[int, int]]:
+def _pair_drawer(labels: Labels, groups: Groups, same: bool, rng: np.random.Generator) -> Callable[[], tuple[int, int]]:
     """Return a function that draws the next pair of one class, or of two; the left images take turns."""
     cycle = _RowCycle(np.arange(len(labels)), rng)
 
@@ -203,7 +203,7 @@ def _pair_drawer(labels: Labels, groups: Labels, same: bool, rng: np.random.Gene
     return draw
 
 
-def _refuse_unpaired(labels: Labels, groups: Labels, part: str) -> None:
+def _refuse_unpaired(labels: Labels, groups: Groups, part: str) -> None:
     classes = len(np.unique(labels))
     if len(np.unique(np.stack([labels, groups]), axis=1)[0]) == classes:
         raise SteelbenchError(

@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from steelbench.arrays import Features, Groups, Labels
 from steelbench.data.splits import Split
-
-# float32 [N, D], a row for each image.
-Features = NDArray[np.float32]
-# int64 [N], class numbers 0 to C - 1.
-Labels = NDArray[np.int64]
-# int64 [B], which rows of a set stand in a batch.
-RowIndices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +30,7 @@ class TrainingSet:
     num_classes: int
     split: Split
     views: Features | None = None
-    groups: Labels | None = None
+    groups: Groups | None = None
 
     @property
     def train(self) -> tuple[Features, Labels]:
@@ -49,7 +42,7 @@ class TrainingSet:
         """Features and labels of the validation images, in the order of `split.validation`."""
         return self.features[self.split.validation], self.labels[self.split.validation]
 
-    def with_training_images(self, features: Features, labels: Labels, groups: Labels) -> Self:
+    def with_training_images(self, features: Features, labels: Labels, groups: Groups) -> Self:
         """Return the set with more training images behind the others; validation and test images stay.
 
         Args:

@@ -9,13 +9,14 @@ import keras
 import numpy as np
 from keras import layers
 
+from steelbench.arrays import Features
 from steelbench.methods import Arcface
 from steelbench.models.head import Dense, Head, Unit
 from steelbench.models.losses import ArcFaceLoss
 from steelbench.training.loop.fit import FitContext, fit
 from steelbench.training.loop.optimizer import adam
 from steelbench.training.loop.reusable_model import KEPT_MODELS, ReusableModel, compile_model
-from steelbench.training.loop.training_set import Features, TrainingSet
+from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods.trained_head import TrainedHead, refuse_nan, standardise
 
 

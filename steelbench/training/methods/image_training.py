@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from steelbench.arrays import Features, Groups, Labels, RowIndices
 from steelbench.data.augmentation import augment
 from steelbench.data.images import ImageFiles
 from steelbench.data.parallel import ordered_map
@@ -22,7 +23,7 @@ from steelbench.models.encoder import rebuild
 from steelbench.models.surgery import choose_learning, split_at_trainable
 from steelbench.training.loop.embedding_stage import knn_accuracy, refuse_collapse
 from steelbench.training.loop.fit import Score
-from steelbench.training.loop.training_set import Features, Labels, RowIndices, TrainingSet
+from steelbench.training.loop.training_set import TrainingSet
 
 BATCH = 32
 # Training images whose neighbours are looked at after each epoch; all of them would double an epoch's time.
@@ -79,7 +80,7 @@ class ImageTrainingSet:
     labels: Labels
     num_classes: int
     split: Split
-    groups: Labels | None = None
+    groups: Groups | None = None
     preset: str = "none"
 
     def copy_encoder(self, trainable: str) -> keras.Model:

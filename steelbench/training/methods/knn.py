@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from steelbench.arrays import Labels, RowIndices
 from steelbench.methods import Knn
 from steelbench.models.head import Dense, Head, Unit
 from steelbench.training.loop.fit import FitContext
-from steelbench.training.loop.training_set import Labels, RowIndices, TrainingSet
+from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods.trained_head import TrainedHead, best_on_validation, refuse_nan
 
 

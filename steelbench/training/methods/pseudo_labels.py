@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.training.loop.training_set import Features, Labels, RowIndices, TrainingSet
+from steelbench.arrays import Features, Groups, Labels, RowIndices
+from steelbench.training.loop.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from steelbench.training.loop.fit import FitContext
@@ -34,7 +35,7 @@ class Pool:
     """
 
     features: Features
-    groups: Labels
+    groups: Groups
     usable: NDArray[np.bool_]
     confidence: float
     classes: Sequence[str]

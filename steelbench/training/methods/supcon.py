@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from steelbench.arrays import Features, Labels, RowIndices
 from steelbench.methods import Softmax, Supcon
 from steelbench.models.head import Dense, Head
 from steelbench.models.losses import NPairsLoss, SupConLoss
@@ -20,7 +21,7 @@ from steelbench.training.loop.fit import FitContext, fit
 from steelbench.training.loop.optimizer import adam
 from steelbench.training.loop.reusable_model import KEPT_MODELS, ReusableModel, compile_model
 from steelbench.training.loop.samplers import Batches, balanced_batches, validation_batches
-from steelbench.training.loop.training_set import Features, Labels, RowIndices, TrainingSet
+from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods.image_training import ImageTrainingSet, Inference, knn_score
 from steelbench.training.methods.softmax import train_softmax
 from steelbench.training.methods.trained_head import TrainedHead, refuse_nan, standardise

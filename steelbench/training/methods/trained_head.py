@@ -10,10 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from steelbench.arrays import Features
 from steelbench.errors import SteelbenchError
 from steelbench.models.head import Head, Scaling
 from steelbench.training.loop.fit import FitResult
-from steelbench.training.loop.training_set import Features, TrainingSet
+from steelbench.training.loop.training_set import TrainingSet
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from steelbench.arrays import Features, Labels, RowIndices
 from steelbench.methods import Triplet
 from steelbench.models.head import Dense, Head, Unit
 from steelbench.models.losses import ContrastiveLoss, TripletLoss
@@ -16,7 +17,7 @@ from steelbench.training.loop.fit import FitContext
 from steelbench.training.loop.optimizer import adam
 from steelbench.training.loop.reusable_model import KEPT_MODELS, ReusableModel, compile_model
 from steelbench.training.loop.samplers import Batches, pair_batches, pk_batches, validation_batches
-from steelbench.training.loop.training_set import Features, Labels, RowIndices, TrainingSet
+from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods.trained_head import TrainedHead, best_on_validation, refuse_nan, standardise
 
 # Factors of the cosines to the class centroids, to choose from on validation.
