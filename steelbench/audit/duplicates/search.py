@@ -12,6 +12,7 @@ from itertools import combinations, groupby, product
 import cv2
 import numpy as np
 
+from steelbench.arrays import RGBImage
 from steelbench.audit.duplicates.candidates import Candidate, find_candidates
 from steelbench.audit.duplicates.keypoints import Keypoints, find_keypoints
 from steelbench.audit.duplicates.orientations import MIRRORS, Placement, compose, inverse, turn_image, turn_shape
