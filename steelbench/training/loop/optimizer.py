@@ -1,4 +1,4 @@
-"""Adam, and how its learning rate changes over the epochs."""
+"""Adam and its learning-rate schedule: warm-up, decay, cosine; the rate changes with each step."""
 
 from __future__ import annotations
 
