@@ -1,5 +1,8 @@
 """The notices: what a reader is told before believing a number, each with a code, a level, a rule and what to do.
 
+A new notice is a row here; its rule is checked where `notice(code, ...)` is called: `data/inspection.py`,
+`runs/run_summary.py`, `features/frozen_encoder.py` or `evaluation/notices.py`.
+
 `python -m steelbench.notices` prints `docs/notices.md`.
 """
 

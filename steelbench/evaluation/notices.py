@@ -1,4 +1,4 @@
-"""The rules of the notices that the results themselves give rise to."""
+"""The notices that finished results call for; `steelbench/notices.py` has their codes and sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feature cache on disk: features by image content, in files that are whole or absent, for several processes.
+"""The feature store on disk: features by image content, in files that are whole or absent, for several processes.
 
 A *space* is the folder of one `FeatureStore`; its name is a digest of everything that the features depend on.
 

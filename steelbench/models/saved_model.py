@@ -1,4 +1,4 @@
-"""The saved model: encoder and head stitched to one `.h5`, written with its card, loaded, verified against its run."""
+"""The saved model: encoder and head stitched to one `.h5`, written with its card, loaded, compared with answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a trained head to a finished run: score the test images, save and verify the model, write the record."""
+"""From a trained head to a finished run: score the test images, save the model, verify it on some, write."""
 
 from __future__ import annotations
 

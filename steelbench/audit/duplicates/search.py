@@ -1,4 +1,4 @@
-"""Search for pairs of images that share pixels: copies, re-compressed, mirrored or turned ones, overlapping crops.
+"""Search for pairs of images that share pixels, from keypoints to verified pairs; the least share that counts.
 
 Keypoints propose pairs and placements, pixels verify them, and placements that follow from two others are tried too.
 """

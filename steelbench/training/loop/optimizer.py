@@ -1,4 +1,4 @@
-"""Adam and its learning-rate schedule: warm-up, decay, cosine; the rate changes with each step."""
+"""Adam and its learning-rate schedule: warm-up by the step, decay by the epoch, cosine."""
 
 from __future__ import annotations
 

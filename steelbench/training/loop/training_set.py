@@ -1,4 +1,4 @@
-"""The training set: what every method on cached features is given, and the array types of training."""
+"""The training set: what every method on cached features is given."""
 
 from __future__ import annotations
 
