@@ -265,7 +265,7 @@ def power(setting: Setting, accuracy: float, rows: int, sets: int) -> Power:
     found = []
     for _ in range(sets):
         judged = judgement(world, [accuracy] * rows)
-        apart = Discordance(only_second=accuracy * (1 - accuracy), n_effective=judged["n_effective"])
+        apart = Discordance(each_way=accuracy * (1 - accuracy), n_effective=judged["n_effective"])
         promised = judged["smallest_difference"], smallest_difference(apart, level=LEVEL / (rows - 1))
         # A class's error rate ends at 1.
         if max(promised) <= MOST:

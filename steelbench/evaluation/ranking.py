@@ -97,8 +97,12 @@ def _correct(answers: RowPredictions) -> Ints:
 
 
 def _level_of(rival: str, tied: Sequence[str]) -> float:
-    """Return the level at which Holm's method tests the rival: by how many comparisons are not decided before it."""
-    return LEVEL / max(1, len({rival, *tied}))
+    """Return the level at which Holm's method tests the rival.
+
+    Rows that are shown to be worse are tested before it. Of the tied ones it may be the first, at LEVEL / their number,
+    or the last, at LEVEL: as if it stood in the middle.
+    """
+    return LEVEL * 2 / (len({rival, *tied}) + 1)
 
 
 def _disagreement(
@@ -110,7 +114,7 @@ def _disagreement(
 ) -> Discordance:
     if not rival:
         accuracy, n_effective = best.accuracy or 0.0, best.n_effective or 1.0
-        return Discordance(only_second=accuracy * (1 - accuracy), n_effective=n_effective)
+        return Discordance(each_way=accuracy * (1 - accuracy), n_effective=n_effective)
     shared = group_numbers(answers[best.name].paths, groups)
     first, second = (_share_correct(answers[name]) for name in (best.name, rival))
     return discordance(first, second, shared, dependences[best.name].images)

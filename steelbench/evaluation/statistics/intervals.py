@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from steelbench.evaluation.statistics.dependence import Array, Dependence, Floats, Ints, group_index
 from steelbench.evaluation.statistics.macro_f1 import confusion_counts, macro_f1, macro_f1_variance
@@ -175,5 +175,5 @@ def t_correction(num_groups: int, n: int, level: float) -> float:
     """Return (t with n - 1 / t with num_groups - 1 degrees of freedom)^2, 0..1; 1 for a single group."""
     if num_groups < 2:
         return 1.0
-    of_images, of_groups = stats.t.ppf((1 + level) / 2, [n - 1, num_groups - 1])
+    of_images, of_groups = special.stdtrit([n - 1, num_groups - 1], (1 + level) / 2)
     return float((of_images / of_groups) ** 2)
