@@ -97,12 +97,8 @@ def _correct(answers: RowPredictions) -> Ints:
 
 
 def _level_of(rival: str, tied: Sequence[str]) -> float:
-    """Return the level at which Holm's method tests the rival.
-
-    Rows that are shown to be worse are tested before it. Of the tied ones it may be the first, at LEVEL / their number,
-    or the last, at LEVEL: as if it stood in the middle.
-    """
-    return LEVEL * 2 / (len({rival, *tied}) + 1)
+    """Return the level at which Holm's method tests the rival as the first of the rows that it leaves tied."""
+    return LEVEL / max(1, len({rival, *tied}))
 
 
 def _disagreement(

@@ -17,7 +17,7 @@ Ints = npt.NDArray[np.int_]
 # intervals cover .985 at a true accuracy of .997 (`benchmarks/interval_coverage.py`), one of .2 lets exact copies
 # cover .93.
 PRIOR_CORRELATION = 0.3
-PRIOR_GROUPS = 4
+PRIOR_GROUPS = 3
 
 
 @dataclass(frozen=True)
