@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gc
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -260,7 +259,7 @@ def coverage(setting: Setting, accuracy: float, sets: int) -> Coverage:
 
 
 def power(setting: Setting, accuracy: float, rows: int, sets: int) -> Power:
-    """Ask for the smallest difference of equal rows, then make all but the first worse by it, and count how it shows."""
+    """Ask for the smallest difference of equal rows, make all but the first worse by it, count how often that shows."""
     world = World(setting, np.random.default_rng([round(accuracy * 1000), SETTINGS.index(setting), rows]), seeds=1)
     found = []
     for _ in range(sets):
@@ -351,7 +350,6 @@ def main() -> None:
     options = parser.parse_args()
     if min(options.sets, options.power_sets) < 1:
         parser.error("--sets and --power-sets must be at least 1")
-    gc.freeze()  # statsmodels collects garbage on every call, which would take most of the time
     if options.leaderboards:
         tables: Iterable[list[dict[str, Any]]] = [list(beside(*options.leaderboards))]
     else:

@@ -73,18 +73,29 @@ def learn_dependence(rows: Sequence[Array], groups: Array, prior: Dependence = P
         return prior
     errors = shares - means
     seeds = float(np.sum(errors**2)) / (spread * len(index))
-    images = prior.images if sizes.max() == 1 else _excess(errors, index, sizes) / (spread * np.sum(sizes[sizes > 1]))
-    weights = np.array([seen, PRIOR_GROUPS]) / (seen + PRIOR_GROUPS)
+    several = np.sum(sizes[sizes > 1])
+    images = products_within_groups(errors, index, sizes) / (spread * several) if several else 0.0
     return Dependence(
-        images=float(weights @ [min(max(0.0, images), 1.0), prior.images]),
-        seeds=float(weights @ [min(seeds, 1.0), prior.seeds]),
+        images=shrunk(images, seen, prior.images),
+        seeds=shrunk(seeds, seen, prior.seeds),
     )
 
 
-def _excess(errors: Floats, index: Ints, sizes: Ints) -> float:
-    """Return the sum over rows and groups of the products of two different images' `errors` [R, N], over (size - 1)."""
-    own = np.stack([np.bincount(index, row**2) for row in errors])
-    together = np.stack([np.bincount(index, row) for row in errors]) ** 2
+def shrunk(found: float, seen: int, prior: float) -> float:
+    """Return the mean of `found`, cut to 0..1, on `seen` groups and of `prior` on `PRIOR_GROUPS` groups."""
+    return float(seen * min(max(0.0, found), 1.0) + PRIOR_GROUPS * prior) / (seen + PRIOR_GROUPS)
+
+
+def products_within_groups(values: Floats, index: Ints, sizes: Ints) -> float:
+    """Return the products of the values of any two images of a group, each divided by the group's size - 1, summed.
+
+    Args:
+        values: float [R, N], of R rows.
+        index: int [N], each image's group, from `group_index`.
+        sizes: int [G], images in each group.
+    """
+    own = np.stack([np.bincount(index, row**2) for row in values])
+    together = np.stack([np.bincount(index, row) for row in values]) ** 2
     return float(np.sum((together - own)[:, sizes > 1] / (sizes[sizes > 1] - 1)))
 
 

@@ -172,8 +172,11 @@ def _lower_limit(hits: float, n: float, tail: float) -> float:
 
 
 def t_correction(num_groups: int, n: int, level: float) -> float:
-    """Return (t with n - 1 / t with num_groups - 1 degrees of freedom)^2, 0..1; 1 for a single group."""
+    """Return (t with n - 1 / t with num_groups - 1 degrees of freedom)^2, 0..1.
+
+    0 for a single group: it does not tell how groups differ, however many images it has.
+    """
     if num_groups < 2:
-        return 1.0
+        return 0.0
     of_images, of_groups = special.stdtrit([n - 1, num_groups - 1], (1 + level) / 2)
     return float((of_images / of_groups) ** 2)

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-from steelbench.evaluation.statistics.dependence import PRIOR_GROUPS, Array, Floats, Ints, group_index
+from steelbench.evaluation.statistics.dependence import (
+    Array,
+    Floats,
+    Ints,
+    group_index,
+    products_within_groups,
+    shrunk,
+)
 
 
 @dataclass(frozen=True)
@@ -48,9 +55,8 @@ def discordance(correct_a: Floats, correct_b: Floats, groups: Array, correlation
     own, by_group = np.bincount(index, ahead**2), np.bincount(index, ahead)
     grouped = (sizes > 1) & (own > 0)
     if grouped.any():
-        found = float(np.sum((by_group**2 - own)[grouped] / (sizes[grouped] - 1)) / np.sum(own[grouped]))
-        seen = int(np.count_nonzero(grouped))
-        correlation = (seen * min(max(0.0, found), 1.0) + PRIOR_GROUPS * correlation) / (seen + PRIOR_GROUPS)
+        found = products_within_groups(ahead[None], index, sizes) / float(np.sum(own[grouped]))
+        correlation = shrunk(found, int(np.count_nonzero(grouped)), correlation)
     effect = 1 + correlation * (float(np.sum(sizes.astype(float) ** 2)) / len(ahead) - 1)
     # Equal models would not have the part of the difference that is more than chance, one standard error.
     beyond = max(0.0, abs(float(ahead.sum())) - float(np.sqrt(np.sum(by_group**2))))

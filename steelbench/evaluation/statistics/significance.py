@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
 from steelbench.evaluation.statistics.dependence import Array, Floats, Ints, group_index
 
@@ -108,10 +107,18 @@ def sign_flip_p_value(differences: Ints) -> float:
 
 
 def holm(p_values: Sequence[float] | Array) -> Floats:
-    """Return the p-values [J] adjusted by Holm's method, in 0..1 and in the same order."""
-    if len(p_values) == 0:
-        return np.zeros(0)
-    return np.asarray(multipletests(p_values, method="holm")[1], dtype=float)
+    """Return the p-values [J] adjusted by Holm's method, in 0..1 and in the same order.
+
+    Not statsmodels' `multipletests`, which collects garbage on every call: a third of a second beside TensorFlow.
+
+    References:
+        Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
+    """
+    raw = np.asarray(p_values, dtype=float)
+    order = np.argsort(raw, kind="stable")
+    adjusted = np.empty(len(raw))
+    adjusted[order] = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
+    return np.minimum(adjusted, 1.0)
 
 
 def corrected_resampled_t(differences: Sequence[float] | Array, n_train: float, n_test: float) -> PairTest:
