@@ -279,7 +279,7 @@ def judgement(world: World, accuracies: Sequence[float]) -> dict[str, Any]:
     y_true, y_pred, groups = world.draw(accuracies)
     correct = y_pred == y_true
     dependence = learn_dependence(list(correct), groups)
-    size = effective_size(np.full(len(groups), 1 / len(groups)), groups, dependence)
+    size = effective_size(np.ones(len(groups)), groups, dependence)
     paths = [str(place) for place in range(len(groups))]
     answers = {
         str(row): RowPredictions(paths, y_true, own, [RunScore(0, 0, 0.0, 1, len(paths))])

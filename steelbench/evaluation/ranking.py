@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from steelbench.evaluation.predictions import Ints, RowPredictions, group_numbers
-from steelbench.evaluation.statistics.dependence import Dependence, Floats
+from steelbench.evaluation.statistics.dependence import Dependence
 from steelbench.evaluation.statistics.power import Discordance, discordance, smallest_difference
 from steelbench.evaluation.statistics.significance import PairTest, compare_with_best, corrected_resampled_t, holm
 from steelbench.records import Row
@@ -111,15 +111,11 @@ def _disagreement(
     if not rival:
         accuracy, n_effective = best.accuracy or 0.0, best.n_effective or 1.0
         return Discordance(each_way=accuracy * (1 - accuracy), n_effective=n_effective)
-    shared = group_numbers(answers[best.name].paths, groups)
-    first, second = (_share_correct(answers[name]) for name in (best.name, rival))
+    images, test = np.unique(answers[best.name].flat()[2], return_inverse=True)
+    shared = group_numbers(answers[best.name].paths, groups)[images]
+    # The share of an image's tests that each row passed.
+    first, second = (np.bincount(test, _correct(answers[name])) / np.bincount(test) for name in (best.name, rival))
     return discordance(first, second, shared, dependences[best.name].images)
-
-
-def _share_correct(answers: RowPredictions) -> Floats:
-    """Return by image the share of its tests that the row passed, float [N]."""
-    image = answers.flat()[2]
-    return np.bincount(image, _correct(answers)) / np.bincount(image)
 
 
 def _resampled(best: Row, others: Sequence[Row], answers: Mapping[str, RowPredictions]) -> dict[str, float]:

@@ -65,7 +65,7 @@ def row_intervals(
     images = np.arange(len(y_true)) if images is None else images
 
     def share(own: Array) -> Interval:
-        weights = np.full(np.count_nonzero(own), 1 / np.count_nonzero(own))
+        weights = np.ones(np.count_nonzero(own))
         size = effective_size(weights, groups[own], dependence, level=level)
         return proportion_interval(float(np.mean(correct[own])), _at_most(size, images[own]), level=level)
 
@@ -96,9 +96,10 @@ def macro_f1_size(
     confusions = confusion_counts(y_true, y_pred, num_classes)
     value = float(macro_f1(confusions).mean())
     supports = np.bincount(y_true, minlength=num_classes)
-    weights = 1 / (np.count_nonzero(supports) * supports[y_true])
+    weights = 1 / supports[y_true]  # of each class together 1
     errors = float(np.mean(y_pred != y_true)) * len(y_true)
-    rarer, alike, spread = min(errors, len(y_true) - errors), float(np.sum(weights**2)), value * (1 - value)
+    rarer, spread = min(errors, len(y_true) - errors), value * (1 - value)
+    alike = float(np.sum(weights**2)) / np.count_nonzero(supports) ** 2
     own = float(macro_f1_variance(confusions).mean()) / spread if spread > 0 else alike
     ratio = (rarer * own / alike + 1) / (rarer + 1)
     return value, effective_size(weights, groups, dependence, level=level, variance_ratio=ratio)
@@ -109,11 +110,11 @@ def effective_size(
 ) -> float:
     """Return how many independent images tell as much about a weighted mean of answers as these do.
 
-    1 / n = sum(w^2) * seeds + correlation * (sum over groups of (sum of w)^2 - sum(w^2)); with equal weights N / n is
-    Kish's design effect 1 + correlation * (sum(size^2) / N - 1).
+    sum(w)^2 / n = sum(w^2) * seeds + correlation * (sum over groups of (sum of w)^2 - sum(w^2)); with equal weights
+    N / n is Kish's design effect 1 + correlation * (sum(size^2) / N - 1).
 
     Args:
-        weights: float [N], sum 1; of each image in the mean.
+        weights: float [N], of each image in the mean, in any unit.
         groups: int [N].
         dependence: of the answers.
         level: of the interval; few groups make a variance uncertain, Student's t says by how much.
@@ -131,7 +132,7 @@ def effective_size(
     alone = float(np.sum(weights**2))
     together = float(np.sum(np.bincount(index, weights) ** 2))
     variance = variance_ratio * (alone * dependence.seeds + dependence.images * (together - alone))
-    size = t_correction(len(sizes), len(weights), level) / variance
+    size = t_correction(len(sizes), len(weights), level) * float(np.sum(weights)) ** 2 / variance
     return float(min(max(1.0, size), len(weights)))
 
 

@@ -81,10 +81,6 @@ def test_the_interval_of_errors_mirrors_that_of_hits():
     assert (errors.low, errors.high) == pytest.approx((1 - hits.high, 1 - hits.low), abs=1e-8)
 
 
-def equally(n):
-    return np.full(n, 1 / n)
-
-
 @pytest.mark.parametrize("correlation", [0.0, 0.2, 1.0])
 def test_the_effective_size_is_kishs(correlation):
     sizes = np.array([1, 1, 2, 5, 9, 20])
@@ -92,7 +88,7 @@ def test_the_effective_size_is_kishs(correlation):
     effect = 1 + correlation * (np.sum(sizes**2) / 38 - 1)
     student = stats.t.ppf(0.975, 37) / stats.t.ppf(0.975, 5)
 
-    assert effective_size(equally(38), groups, Dependence(correlation)) == pytest.approx(
+    assert effective_size(np.ones(38), groups, Dependence(correlation)) == pytest.approx(
         max(1, 38 / effect * student**2)
     )
 
@@ -100,9 +96,9 @@ def test_the_effective_size_is_kishs(correlation):
 def test_the_effective_size_of_a_weighted_mean_is_that_of_simulated_variances():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(2000), 4)
-    weights = np.where(groups < 1000, 0.3, 0.7) / 4000
+    weights = np.where(groups < 1000, 0.3, 0.7)
     shared, own = rng.standard_normal((500, 2000))[:, groups], rng.standard_normal((500, 8000))
-    variance = np.var((np.sqrt(0.4) * shared + np.sqrt(0.6) * own) @ weights)
+    variance = np.var((np.sqrt(0.4) * shared + np.sqrt(0.6) * own) @ weights / weights.sum())
 
     # The standard error of a variance from 500 draws is 6 %.
     assert effective_size(weights, groups, Dependence(0.4)) == pytest.approx(1 / variance, rel=0.15)
@@ -112,18 +108,18 @@ def test_images_that_stand_or_fall_together_are_worth_their_groups():
     groups = np.arange(72) // 4
     student = stats.t.ppf(0.975, 71) / stats.t.ppf(0.975, 17)
 
-    assert effective_size(equally(72), groups, Dependence(1.0)) == pytest.approx(18 * student**2)
+    assert effective_size(np.ones(72), groups, Dependence(1.0)) == pytest.approx(18 * student**2)
 
 
 @pytest.mark.parametrize("n", [1, 5, 30])
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 1.0])
 def test_one_group_is_worth_one_image(n, correlation):
-    assert effective_size(equally(n), np.zeros(n), Dependence(correlation)) == 1
+    assert effective_size(np.ones(n), np.zeros(n), Dependence(correlation)) == 1
 
 
 def test_seeds_are_no_further_images():
-    assert effective_size(equally(30), np.arange(30), Dependence(0.0, seeds=0.3)) == 30
-    assert 10 < effective_size(equally(30), np.arange(30) // 3, Dependence(0.4, seeds=0.3)) < 30
+    assert effective_size(np.ones(30), np.arange(30), Dependence(0.0, seeds=0.3)) == 30
+    assert 10 < effective_size(np.ones(30), np.arange(30) // 3, Dependence(0.4, seeds=0.3)) < 30
 
 
 def row(seed=0, num_groups=80, accuracy=0.9, seeds=1, num_classes=4):
