@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from steelbench.evaluation.metrics import naive_accuracy, row_scores
+from steelbench.evaluation.metrics import learn_dependences, naive_accuracy, row_scores
 from steelbench.evaluation.notices import result_notices
 from steelbench.evaluation.outcome import RunOutcome
 from steelbench.evaluation.predictions import RowPredictions, gather, read_groups
 from steelbench.evaluation.ranking import judge
+from steelbench.evaluation.statistics.dependence import Dependence
 from steelbench.files import whole_file, write_json
 from steelbench.records import Comparison, Row, RowDetail, RunKey, RunRecord, Summary, read_record
 
@@ -44,11 +45,11 @@ def assemble(results: Path, outcome: RunOutcome) -> Summary:
         SteelbenchError: if a record, a `predictions.csv` or `groups.csv` is damaged.
     """
     groups, split, failed = read_groups(results), outcome.split, _by_row(outcome.failures)
-    rows, answers = _read_rows(results, split.seeds * split.folds, groups, failed)
+    rows, answers, dependences = _read_rows(results, split.seeds * split.folds, groups, failed)
     named = {row.name for row in rows}
     rows += [_lost_row(lost, outcome.weights) for name, lost in failed.items() if name not in named]
     rows.sort(key=lambda row: (row.status == "failed", -(row.accuracy or 0.0), -(row.macro_f1 or 0.0), row.name))
-    rows, judgement = judge(rows, answers, groups)
+    rows, judgement = judge(rows, answers, groups, dependences)
     summary = Summary(
         dataset=outcome.dataset,
         split=split,
@@ -64,20 +65,23 @@ def assemble(results: Path, outcome: RunOutcome) -> Summary:
 
 def _read_rows(
     results: Path, expected: int, groups: dict[str, str], failed: dict[str, list[Failure]]
-) -> tuple[list[Row], dict[str, RowPredictions]]:
-    """A row for each name of which a run was written, and the answers of those that are finished."""
+) -> tuple[list[Row], dict[str, RowPredictions], dict[str, Dependence]]:
+    """Return a row for each name of which a run was written; answers of the finished ones, and their dependences."""
     runs: dict[str, list[RunRecord]] = defaultdict(list)
     for path in sorted((results / "runs").glob("*/result.json")):
         record = read_record(path, RunRecord)
         runs[record.name].append(record)
-    rows, answers = [], {}
-    for name, records in runs.items():
-        if name in failed or len(records) < expected:
-            rows.append(_unfinished_row(records, failed.get(name, []), expected))
-        else:
-            answers[name] = gather(results, records)
-            rows.append(_finished_row(records, row_scores(answers[name], records[0].classes, groups)))
-    return rows, answers
+    finished = {name: own for name, own in runs.items() if name not in failed and len(own) >= expected}
+    answers = {name: gather(results, records) for name, records in finished.items()}
+    baselines = [name for name, records in finished.items() if records[0].backbone == "none"]
+    dependences = learn_dependences(answers, groups, baselines)
+    rows = [
+        _finished_row(records, row_scores(answers[name], records[0].classes, groups, dependences[name]))
+        if name in finished
+        else _unfinished_row(records, failed.get(name, []), expected)
+        for name, records in runs.items()
+    ]
+    return rows, answers, dependences
 
 
 def _by_row(failures: Mapping[RunKey, str]) -> dict[str, list[Failure]]:

@@ -1,4 +1,4 @@
-"""What the models of one row answered: every `predictions.csv` put together, and which images share pixels."""
+"""Read and write `predictions.csv`, and put those of one leaderboard row together."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ UNTESTED = -1
 
 @dataclass(frozen=True)
 class RunScore:
-    """One seed and fold: its own test accuracy (0..1), and how many images it was trained and tested on."""
+    """Test accuracy (0..1) of one seed and fold, and the numbers of images that it was trained and tested on."""
 
     seed: int
     fold: int
@@ -31,7 +32,7 @@ class RunScore:
 
 @dataclass(frozen=True)
 class RowPredictions:
-    """The answers of a row's models to N distinct test images, under each of S seeds.
+    """Answers of a row's models to N distinct test images, under each of S seeds.
 
     Attributes:
         paths: N, sorted.
@@ -48,16 +49,16 @@ class RowPredictions:
 
     @property
     def complete(self) -> bool:
-        """Whether every seed tested every image."""
+        """Return whether every seed tested every image."""
         return bool((self.y_pred != UNTESTED).all())
 
     def flat(self) -> tuple[Ints, Ints, Ints]:
-        """Every test that was made, seed by seed: true class, answer, the image's place in `paths`; int [T] each."""
+        """Return every test, seed by seed: true class, answer, the image's place in `paths`; int [T] each."""
         seed, image = np.nonzero(self.y_pred != UNTESTED)
         return self.y_true[image], self.y_pred[seed, image], image
 
     def table(self) -> tuple[Ints, Ints, Ints]:
-        """The answers as `statistics` takes them: true class [M], answers [S, M], the images' places in `paths` [M].
+        """Return the answers as `statistics` takes them: true class [M], answers [S, M], places in `paths` [M].
 
         Without holes M = N. With holes the seeds are laid end to end (S = 1, M = T) and the tests of one image must
         be taken for one group, together with the images that share its pixels.
@@ -68,12 +69,21 @@ class RowPredictions:
         return y_true, y_pred[None], image
 
     def by_seed(self) -> list[tuple[Ints, Ints]]:
-        """True classes and answers of the images that each seed tested."""
+        """Return true classes and answers of the images that each seed tested."""
         return [(self.y_true[seed != UNTESTED], seed[seed != UNTESTED]) for seed in self.y_pred]
+
+    def tests(self) -> tuple[Any, ...]:
+        """Return a value that is equal for rows whose seeds and folds tested the same images."""
+        runs = tuple((run.seed, run.fold, run.n_test) for run in self.runs)
+        return tuple(self.paths), (self.y_pred != UNTESTED).tobytes(), runs
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> tuple[list[str], Ints, Ints]:
-    """Paths, true and predicted class numbers of a `predictions.csv`.
+    """Read a `predictions.csv`: paths, true and predicted class numbers (int [N] each).
+
+    Args:
+        path: of the file.
+        classes: their names; the place of a name is its number.
 
     Raises:
         SteelbenchError: if it is missing or names unknown classes.
@@ -92,6 +102,10 @@ def read_predictions(path: Path, classes: Sequence[str]) -> tuple[list[str], Int
 
 def gather(results: Path, records: Sequence[RunRecord]) -> RowPredictions:
     """Put the predictions of a row's finished runs together.
+
+    Args:
+        results: the results folder.
+        records: of every run of the row.
 
     Raises:
         SteelbenchError: if a `predictions.csv` is missing, damaged or shorter than its record says.
@@ -125,7 +139,7 @@ def _predictions(results: Path, record: RunRecord) -> tuple[list[str], Ints, Int
 
 
 def read_groups(results: Path) -> dict[str, str]:
-    """Group by file, from `audit/groups.csv`; empty if there is none.
+    """Read the group of each file from `audit/groups.csv`; empty if there is none.
 
     Raises:
         SteelbenchError: if it lacks the columns `file` and `group`, or is no text.
@@ -144,7 +158,7 @@ def read_groups(results: Path) -> dict[str, str]:
 
 
 def group_numbers(paths: Sequence[str], groups: Mapping[str, str]) -> Ints:
-    """A number for each path, int [N]: equal for files of one group; a file that `groups` lacks is its own group."""
+    """Return a number for each path, int [N]: equal for files of one group; a file that `groups` lacks is alone."""
     names = [("group", groups[path]) if path in groups else ("file", path) for path in paths]
     number = {name: index for index, name in enumerate(dict.fromkeys(names))}
     return np.array([number[name] for name in names], np.int64)
@@ -157,7 +171,15 @@ def write_predictions(
     probabilities: NDArray[np.float32],
     classes: Sequence[str],
 ) -> None:
-    """Write path, label, predicted, then `p_<class>` for each class; whole or not at all."""
+    """Write path, label, predicted, then `p_<class>` for each class; whole or not at all.
+
+    Args:
+        path: of the file.
+        paths: N, of the images.
+        labels: N, true classes' names.
+        probabilities: float32 [N, C].
+        classes: C names.
+    """
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "label", "predicted", *(f"p_{name}" for name in classes)])

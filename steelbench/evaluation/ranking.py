@@ -1,4 +1,4 @@
-"""What the rows of a leaderboard allow to conclude: which are tied for best, and what could have been shown."""
+"""Compare the rows of a leaderboard: which are tied for best, and how small a difference could have been shown."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from steelbench.evaluation.predictions import UNTESTED, Ints, RowPredictions, group_numbers
-from steelbench.evaluation.statistics.intervals import effective_size
-from steelbench.evaluation.statistics.power import smallest_difference
-from steelbench.evaluation.statistics.significance import PairTest, compare_pair, corrected_resampled_t, holm
+from steelbench.evaluation.predictions import Ints, RowPredictions, group_numbers
+from steelbench.evaluation.statistics.dependence import Dependence
+from steelbench.evaluation.statistics.power import Discordance, discordance, smallest_difference
+from steelbench.evaluation.statistics.significance import PairTest, compare_with_best, corrected_resampled_t, holm
 from steelbench.records import Row
 
 LEVEL = 0.05
 
 
 def judge(
-    ranked: Sequence[Row], answers: Mapping[str, RowPredictions], groups: Mapping[str, str]
+    ranked: Sequence[Row],
+    answers: Mapping[str, RowPredictions],
+    groups: Mapping[str, str],
+    dependences: Mapping[str, Dependence],
 ) -> tuple[list[Row], dict[str, Any]]:
     """Compare the most accurate row with each other finished one; the majority class takes no part.
 
@@ -29,6 +32,7 @@ def judge(
         ranked: rows, best first.
         answers: of every finished row, by name.
         groups: by path; images of one group share pixels. A path that it lacks is its own group.
+        dependences: of every finished row, by name, from `learn_dependences`.
 
     Returns:
         The rows with `tied` and `p_value`, in their order, and `Summary.judgement`: {} if nothing finished, otherwise
@@ -36,10 +40,11 @@ def judge(
         tied: names of the rows that are not shown to be worse, the best one first.
         level: a row is worse if its p-value is at most this.
         method: of the test; "" if there was nothing to compare.
-        n_effective: independent images that would tell as much, by how the errors of all compared rows share groups:
-            a best row without an error alone says nothing of that.
-        smallest_difference: the smallest true difference from the best row, in 0..1, that a test at `level` over
-            the number of comparisons shows four times out of five, if the rows err independently.
+        n_effective: independent images that would tell as much about the accuracy of the best row.
+        rival: name of the most accurate other row; "" if there is none.
+        smallest_difference: the smallest true difference between two rows that disagree as the best one and its rival
+            do, in 0..1, that the test shows four times out of five. Without a rival: from a row that errs
+            independently of the best.
         differences: by name, the best row's share of right answers minus the other's, in -1..1.
         resampled_t: by name, p-values of the corrected resampled t-test over folds and seeds, Holm's over all
             comparisons; {} with a single run. It asks whether other training images would turn the order.
@@ -50,16 +55,19 @@ def judge(
         return list(ranked), {}
     compared = _same_tests(finished, answers)
     best, *others = compared
-    tests = _against_best(best, others, answers, groups)
-    tied = [name for name, test in tests.items() if test.p_value > LEVEL or test.difference <= 0]
-    n_effective, accuracy = _worth(compared, answers, groups), best.accuracy or 0.0
+    tests = _against_best(compared, answers, groups)
+    tied = [name for name, test in tests.items() if not test.shows_worse(LEVEL)]
+    rival = others[0].name if others else ""
     judgement = {
         "best": best.name,
         "tied": [best.name, *tied],
         "level": LEVEL,
-        "method": next((f"{test.method}, Holm" for test in tests.values()), ""),
-        "n_effective": n_effective,
-        "smallest_difference": smallest_difference(n_effective, accuracy, level=LEVEL / max(1, len(others))),
+        "method": next((test.method for test in tests.values()), ""),
+        "n_effective": best.n_effective,
+        "rival": rival,
+        "smallest_difference": smallest_difference(
+            _disagreement(best, rival, answers, groups, dependences), level=_level_of(rival, tied)
+        ),
         "differences": {name: test.difference for name, test in tests.items()},
         "resampled_t": _resampled(best, others, answers),
         "left_out": [row.name for row in finished if row not in compared],
@@ -68,43 +76,46 @@ def judge(
 
 
 def _same_tests(finished: Sequence[Row], answers: Mapping[str, RowPredictions]) -> list[Row]:
-    """The rows that made the same tests as most rows did (of equally many, as the best of them)."""
-    tests = {row.name: _tests(answers[row.name]) for row in finished}
+    """Return the rows that made the same tests as most rows did (of equally many, as the best of them)."""
+    tests = {row.name: answers[row.name].tests() for row in finished}
     (most, _), *_ = Counter(tests.values()).most_common(1)
     return [row for row in finished if tests[row.name] == most]
 
 
-def _tests(answers: RowPredictions) -> tuple[Any, ...]:
-    runs = tuple((run.seed, run.fold, run.n_test) for run in answers.runs)
-    return tuple(answers.paths), (answers.y_pred != UNTESTED).tobytes(), runs
-
-
 def _against_best(
-    best: Row, others: Sequence[Row], answers: Mapping[str, RowPredictions], groups: Mapping[str, str]
+    compared: Sequence[Row], answers: Mapping[str, RowPredictions], groups: Mapping[str, str]
 ) -> dict[str, PairTest]:
-    correct = {row.name: _correct(answers[row.name]) for row in (best, *others)}
-    image = answers[best.name].flat()[2]
-    shared = group_numbers(answers[best.name].paths, groups)[image]
-    # Not `compare_with_best`: with unequal test sets its best, of all tests together, could be another row.
-    tests = {row.name: compare_pair(correct[best.name], correct[row.name], shared) for row in others}
-    adjusted = holm([test.p_value for test in tests.values()])
-    return {
-        name: PairTest(test.difference, float(p_value), test.method)
-        for (name, test), p_value in zip(tests.items(), adjusted, strict=True)
-    }
-
-
-def _worth(compared: Sequence[Row], answers: Mapping[str, RowPredictions], groups: Mapping[str, str]) -> float:
-    tables = [answers[row.name].table() for row in compared]
-    truth, _, image = tables[0]
-    paths = answers[compared[0].name].paths
-    correct = np.concatenate([predicted == truth for _, predicted, _ in tables])
-    return min(effective_size(correct, group_numbers(paths, groups)[image]), float(len(paths)))
+    best = compared[0].name
+    image = answers[best].flat()[2]
+    correct = {row.name: _correct(answers[row.name]) for row in compared}
+    return compare_with_best(best, correct, group_numbers(answers[best].paths, groups)[image])
 
 
 def _correct(answers: RowPredictions) -> Ints:
     truth, predicted, _ = answers.flat()
     return truth == predicted
+
+
+def _level_of(rival: str, tied: Sequence[str]) -> float:
+    """Return the level at which Holm's method tests the rival as the first of the rows that it leaves tied."""
+    return LEVEL / max(1, len({rival, *tied}))
+
+
+def _disagreement(
+    best: Row,
+    rival: str,
+    answers: Mapping[str, RowPredictions],
+    groups: Mapping[str, str],
+    dependences: Mapping[str, Dependence],
+) -> Discordance:
+    if not rival:
+        accuracy, n_effective = best.accuracy or 0.0, best.n_effective or 1.0
+        return Discordance(each_way=accuracy * (1 - accuracy), n_effective=n_effective)
+    images, test = np.unique(answers[best.name].flat()[2], return_inverse=True)
+    shared = group_numbers(answers[best.name].paths, groups)[images]
+    # The share of an image's tests that each row passed.
+    first, second = (np.bincount(test, _correct(answers[name])) / np.bincount(test) for name in (best.name, rival))
+    return discordance(first, second, shared, dependences[best.name].images)
 
 
 def _resampled(best: Row, others: Sequence[Row], answers: Mapping[str, RowPredictions]) -> dict[str, float]:

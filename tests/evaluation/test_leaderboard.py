@@ -1,11 +1,11 @@
-"""The leaderboard against plain loops over `predictions.csv`, and its intervals against scipy's."""
+"""The leaderboard against plain loops over `predictions.csv`, and its intervals against scipy's beta distribution."""
 
 import csv
 import json
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.leaderboard import COLUMNS, assemble
@@ -68,13 +68,13 @@ def f1_of(lines, name):
 
 
 def limits(share, n):
-    """Wilson's interval, or the exact one if there are fewer than 4 errors or hits; `share * n` need not be whole."""
-    z, few = stats.norm.ppf(0.975), n * min(share, 1 - share) < 4
-    if few:
-        hits = share * n
-        return stats.beta.ppf(0.025, hits, n - hits + 1), stats.beta.ppf(0.975, hits + 1, n - hits)
-    middle, half = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+    """The mid-P interval: half of the outcome seen and all beyond it have 2.5 %; `share * n` need not be whole."""
+    hits = share * n
+
+    def beyond(p):
+        return (stats.beta.cdf(p, hits, n - hits + 1) + stats.beta.cdf(p, hits + 1, n - hits)) / 2
+
+    return tuple(optimize.brentq(lambda p, tail=tail: beyond(p) - tail, 0, 1) for tail in (0.025, 0.975))
 
 
 @pytest.mark.parametrize(("seeds", "folds"), [(1, 1), (3, 1), (1, 5), (2, 3)])

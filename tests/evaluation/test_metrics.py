@@ -1,13 +1,15 @@
-"""A row's numbers against scikit-learn and scipy; with groups and holes against statsmodels' cluster-robust errors."""
+"""A row's numbers against scikit-learn and scipy; with groups and holes against loops over pairs of images."""
+
+import itertools
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from steelbench.evaluation.metrics import naive_accuracy, row_scores
+from steelbench.evaluation.metrics import learn_dependences, naive_accuracy, row_scores
 from steelbench.evaluation.predictions import UNTESTED, RowPredictions
+from steelbench.evaluation.statistics import PRIOR
 from steelbench.records import RunRecord
 
 CLASSES = ["a", "b", "c"]
@@ -32,24 +34,57 @@ def made_up(seeds=1, images=240, size=4, seed=0):
     return y_true, (y_true + wrong) % 3, numbers
 
 
+def scores_of(answers, groups):
+    return row_scores(answers, CLASSES, groups, learn_dependences({"row": answers}, groups, [])["row"])
+
+
 def effective(correct, groups, images):
-    """By cluster-robust regression; few errors are mended by one more group that stands or falls together."""
-    fit = sm.OLS(correct.astype(float), np.ones(len(correct)))
-    effect = fit.fit(cov_type="cluster", cov_kwds={"groups": groups}).bse[0] ** 2 / fit.fit().bse[0] ** 2
+    """Loops over pairs of images of one group; the prior counts three groups; then Kish's design effect."""
+    errors, variance = correct - correct.mean(), correct.mean() * (1 - correct.mean())
+    products, grouped, seen = 0.0, 0, 0
+    for group in np.unique(groups):
+        own = errors[groups == group]
+        if len(own) > 1:
+            products += sum(a * b for a, b in itertools.permutations(own, 2)) / (len(own) - 1)
+            grouped += len(own)
+            seen += bool((own < 0).any())
+    correlation = (seen * min(max(products / grouped / variance, 0), 1) + 3 * PRIOR.images) / (seen + 3)
     sizes = np.unique(groups, return_counts=True)[1]
-    with_errors = np.unique(groups[~correct]).size
-    effect = (with_errors * effect + np.sum(sizes**2) / np.sum(sizes)) / (with_errors + 1)
+    effect = 1 + correlation * (np.sum(sizes**2) / np.sum(sizes) - 1)
     student = stats.t.ppf(0.975, len(correct) - 1) / stats.t.ppf(0.975, len(sizes) - 1)
     return min(len(correct) / effect * student**2, images)
 
 
-def test_with_groups_the_effective_images_are_those_of_cluster_robust_regression():
+def test_with_groups_the_effective_images_are_those_of_loops_over_pairs():
     y_true, y_pred, numbers = made_up()
 
-    scores = row_scores(answers_of(y_true, y_pred), CLASSES, groups_of(numbers))
+    scores = scores_of(answers_of(y_true, y_pred), groups_of(numbers))
 
     assert scores["n_effective"] == pytest.approx(effective(y_pred[0] == y_true, numbers, 240), rel=1e-9)
     assert scores["n_effective"] < 200
+
+
+def test_a_row_learns_from_its_peers_and_a_baseline_only_from_itself():
+    y_true, y_pred, numbers = made_up()
+    answers = {
+        "perfect": answers_of(y_true, y_true),
+        "peer": answers_of(y_true, y_pred),
+        "none-hog": answers_of(y_true, np.where(numbers % 2, y_true, (y_true + 1) % 3)),
+    }
+
+    found = learn_dependences(answers, groups_of(numbers), ["none-hog"])
+
+    alone = learn_dependences({"peer": answers["peer"]}, groups_of(numbers), [])["peer"]
+    assert found["perfect"] == found["peer"] == alone
+    assert found["none-hog"].images > 0.9 > found["peer"].images
+
+
+def test_rows_with_other_tests_do_not_learn_from_each_other():
+    y_true, y_pred, numbers = made_up()
+    half = np.arange(240) < 120
+    answers = {"all": answers_of(y_true, y_pred), "half": answers_of(y_true[half], y_true[half])}
+
+    assert learn_dependences(answers, groups_of(numbers), [])["half"] == PRIOR
 
 
 def test_with_holes_an_image_that_several_seeds_tested_is_a_group_of_tests():
@@ -60,7 +95,7 @@ def test_with_holes_an_image_that_several_seeds_tested_is_a_group_of_tests():
     keep = tested.any(axis=0)
     seed, image = np.nonzero(tested)
 
-    scores = row_scores(answers_of(y_true[keep], y_pred[:, keep]), CLASSES, groups_of(numbers[keep]))
+    scores = scores_of(answers_of(y_true[keep], y_pred[:, keep]), groups_of(numbers[keep]))
 
     correct = y_pred[seed, image] == y_true[image]
     assert scores["n_test"] == keep.sum() < tested.sum()
@@ -75,16 +110,16 @@ def test_seeds_are_no_further_images_with_holes_or_without():
     y_pred = (y_true + (rng.random((5, 90)) < 0.2)) % 3
     holes = np.where(rng.random((5, 90)) < 0.9, y_pred, UNTESTED)
 
-    assert row_scores(answers_of(y_true, y_pred), CLASSES, {})["n_effective"] == 90
-    assert row_scores(answers_of(y_true, holes), CLASSES, {})["n_effective"] == 90
+    assert scores_of(answers_of(y_true, y_pred), {})["n_effective"] == 90
+    assert scores_of(answers_of(y_true, holes), {})["n_effective"] == 90
 
 
 def test_seeds_that_tested_one_half_each_tell_as_much_as_one_that_tested_both():
     y_true, y_pred, numbers = made_up()
     halves = np.where(np.stack([np.arange(240) < 120, np.arange(240) >= 120]), y_pred, UNTESTED)
 
-    one = row_scores(answers_of(y_true, y_pred), CLASSES, groups_of(numbers))
-    two = row_scores(answers_of(y_true, halves), CLASSES, groups_of(numbers))
+    one = scores_of(answers_of(y_true, y_pred), groups_of(numbers))
+    two = scores_of(answers_of(y_true, halves), groups_of(numbers))
 
     for name in ("accuracy", "accuracy_low", "accuracy_high", "n_effective"):
         assert two[name] == pytest.approx(one[name])
@@ -95,24 +130,24 @@ def test_balanced_accuracy_is_sklearns_mean_over_seeds():
     y_true = np.repeat([0, 1, 2], [80, 15, 5])
     y_pred = np.where(rng.random((2, 100)) < 0.7, y_true, 0)
 
-    scores = row_scores(answers_of(y_true, y_pred), CLASSES, {})
+    scores = scores_of(answers_of(y_true, y_pred), {})
 
     assert scores["balanced_accuracy"] == pytest.approx(
         np.mean([balanced_accuracy_score(y_true, seed) for seed in y_pred])
     )
 
 
-def test_recalls_of_single_images_have_scipys_intervals():
+def test_recalls_of_single_images_have_mid_p_intervals():
     y_true = np.repeat([0, 1], [40, 30])
     y_pred = y_true.copy()
-    y_pred[:9] = 1  # 9 of 40 wrong: Wilson; none of 30: exact
+    y_pred[:9] = 1  # 9 of 40 wrong, none of 30
 
-    first, second, third = row_scores(answers_of(y_true, y_pred), CLASSES, {})["per_class"]
+    first, second, third = scores_of(answers_of(y_true, y_pred), {})["per_class"]
 
-    wilson = stats.binomtest(31, 40).proportion_ci(0.95, "wilson")
-    exact = stats.binomtest(30, 30).proportion_ci(0.95, "exact")
-    assert (first.recall_low, first.recall, first.recall_high) == pytest.approx((wilson.low, 31 / 40, wilson.high))
-    assert (second.recall_low, second.recall_high) == pytest.approx((exact.low, 1.0))
+    half = stats.binom.pmf(31, 40, [first.recall_low, first.recall_high]) / 2
+    assert stats.binom.sf(31, 40, first.recall_low) + half[0] == pytest.approx(0.025)
+    assert stats.binom.cdf(30, 40, first.recall_high) + half[1] == pytest.approx(0.025)
+    assert (second.recall_low, second.recall_high) == pytest.approx((0.05 ** (1 / 30), 1.0))
     assert (third.support, third.recall_low, third.recall_high) == (0, None, None)
 
 
@@ -125,7 +160,7 @@ def test_every_interval_holds_its_value_within_0_and_1(wrong, holes):
     if holes:
         y_pred = np.where((np.arange(60) + np.arange(3)[:, None]) % 4 > 0, y_pred, UNTESTED)
 
-    scores = row_scores(answers_of(y_true, y_pred), CLASSES, groups_of(np.arange(60) // 2))
+    scores = scores_of(answers_of(y_true, y_pred), groups_of(np.arange(60) // 2))
 
     for name in ("accuracy", "macro_f1"):
         assert 0 <= scores[f"{name}_low"] <= scores[name] <= scores[f"{name}_high"] <= 1

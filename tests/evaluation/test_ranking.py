@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy import stats
 
+from steelbench.evaluation.metrics import learn_dependences
 from steelbench.evaluation.predictions import UNTESTED, RowPredictions, RunScore
 from steelbench.evaluation.ranking import judge
 from steelbench.evaluation.statistics.power import mcnemar_power
@@ -38,7 +38,8 @@ def judged(table, groups=None, runs=None):
     answers = {name: answers_of(correct, (runs or {}).get(name)) for name, correct in table.items()}
     rows = sorted((row_of(name, each) for name, each in answers.items()), key=lambda row: -row.accuracy)
     paths = {f"{place:03d}": str(group) for place, group in enumerate(groups)} if groups is not None else {}
-    rows, judgement = judge(rows, answers, paths)
+    baselines = [name for name in answers if name.startswith("none-")]
+    rows, judgement = judge(rows, answers, paths, learn_dependences(answers, paths, baselines))
     return {row.name: row for row in rows}, judgement
 
 
@@ -128,41 +129,61 @@ def test_a_single_row_is_compared_with_nothing():
 
     assert rows["a-x"].tied is None
     assert (judgement["best"], judgement["tied"], judgement["method"]) == ("a-x", ["a-x"], "")
+    assert judgement["rival"] == ""
     assert 0 < judgement["smallest_difference"] < 1
 
 
 def test_nothing_finished_is_no_judgement():
     failed = Row(name="a-x", backbone="a", method="x", weights="", status="failed")
 
-    assert judge([failed], {}, {}) == ([failed], {})
+    assert judge([failed], {}, {}, {}) == ([failed], {})
 
 
 @pytest.mark.parametrize("others", [1, 4])
 def test_the_smallest_difference_is_what_the_strictest_comparison_shows_four_times_in_five(others):
-    table = {"a-x": wrong_on(range(10))} | {f"b{n}-x": wrong_on(range(10 + n, 30 + n)) for n in range(others)}
+    table = {"a-x": wrong_on(range(10))} | {f"b{n}-x": wrong_on(range(10 + n, 20 + 2 * n)) for n in range(others)}
 
     _, judgement = judged(table)
 
-    power = mcnemar_power(200, 0.95, 0.95 - judgement["smallest_difference"], 0.05 / others)
+    # Best and rival are alone right on ten images each.
+    smallest = judgement["smallest_difference"]
+    against = 0.05 * np.sqrt(0.05 / (0.05 + smallest))
+    power = mcnemar_power(200, against + smallest, against, 0.05 / others)
     assert power == pytest.approx(0.8, abs=0.01)
+    assert judgement["rival"] == "b0-x"
     assert judgement["n_effective"] == 200
 
 
-def test_what_the_test_set_can_show_goes_by_the_errors_of_all_rows():
-    """A best row without an error says nothing of how errors share groups; alone it would be worth 20 images."""
-    groups = np.arange(200) // 10
-    table = {"a-x": wrong_on([]), "b-x": wrong_on(range(0, 200, 8)), "c-x": wrong_on(range(0, 160, 10))}
+def test_rows_that_are_shown_to_be_worse_do_not_make_the_rivals_test_stricter():
+    front = {"a-x": wrong_on(range(10)), "b-x": wrong_on(range(10, 20))}
 
-    _, judgement = judged(table, groups)
+    alone, among = (judged(front | more)[1] for more in ({}, {f"c{n}-x": wrong_on(range(90)) for n in range(4)}))
 
-    share = np.mean(list(table.values()), axis=0)
-    fit = sm.OLS(share, np.ones(200))
-    clustered = fit.fit(cov_type="cluster", cov_kwds={"groups": groups}).bse[0] ** 2
-    effect = max(1.0, clustered / (share.mean() * (1 - share.mean()) / 199))
-    effect = (20 * effect + 10) / 21
-    student = stats.t.ppf(0.975, 199) / stats.t.ppf(0.975, 19)
-    assert judgement["n_effective"] == pytest.approx(200 / effect * student**2, rel=1e-9)
-    assert judgement["n_effective"] > 100
+    assert among["tied"] == ["a-x", "b-x"]
+    assert among["smallest_difference"] == pytest.approx(alone["smallest_difference"])
+
+
+def test_rows_that_err_on_the_same_images_are_told_apart_by_smaller_differences():
+    apart, alike = (
+        judged({"a-x": wrong_on(range(20)), "b-x": wrong_on(range(first, 20 + first))})[1] for first in (20, 2)
+    )
+
+    assert alike["smallest_difference"] < 0.7 * apart["smallest_difference"]
+
+
+def test_a_difference_that_is_shown_is_not_below_what_the_test_set_is_said_to_show():
+    """Before, rows were taken to err independently: 9 points of 200 images, beside rows shown to differ by 4."""
+    _, judgement = judged({"a-x": wrong_on(range(20)), "b-x": wrong_on(range(28))})
+
+    assert judgement["tied"] == ["a-x"] and judgement["differences"]["b-x"] == pytest.approx(0.04)
+    assert judgement["smallest_difference"] < 0.06
+
+
+def test_the_seeds_of_a_pair_are_averaged_before_its_disagreement_is_taken():
+    one = {"a-x": wrong_on(range(10)), "b-x": wrong_on(range(10, 20))}
+    three = {name: np.stack([answers] * 3) for name, answers in one.items()}
+
+    assert judged(three)[1]["smallest_difference"] == pytest.approx(judged(one)[1]["smallest_difference"])
 
 
 def test_over_folds_the_corrected_t_test_is_students_with_its_variance_corrected():

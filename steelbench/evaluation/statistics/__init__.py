@@ -1,34 +1,33 @@
 """How sure a number is, and whether two differ, on test images that come in groups (images sharing pixels).
 
-`intervals` for accuracy and recall, `bootstrap` for macro-F1, `comparisons` for models against each other,
-`power` for what a test set can show.
+`dependence` learns from all rows how alike the answers within a group are; `intervals` for accuracy, macro-F1 and
+recall go by it; `significance` compares models, and `power` says how small a difference a test set can show.
 `benchmarks/interval_coverage.py` measures whether they keep what they promise.
 """
 
-from steelbench.evaluation.statistics.bootstrap import balanced_accuracy_interval, macro_f1_interval
-from steelbench.evaluation.statistics.intervals import Interval, accuracy_interval, design_effect, recall_intervals
-from steelbench.evaluation.statistics.power import smallest_difference
+from steelbench.evaluation.statistics.dependence import PRIOR, Dependence, learn_dependence
+from steelbench.evaluation.statistics.intervals import Interval, RowIntervals, row_intervals
+from steelbench.evaluation.statistics.power import discordance, smallest_difference
 from steelbench.evaluation.statistics.significance import (
     PairTest,
     compare_pair,
     compare_with_best,
     corrected_resampled_t,
     holm,
-    tied_for_best,
 )
 
 __all__ = [
+    "PRIOR",
+    "Dependence",
     "Interval",
     "PairTest",
-    "accuracy_interval",
-    "balanced_accuracy_interval",
+    "RowIntervals",
     "compare_pair",
     "compare_with_best",
     "corrected_resampled_t",
-    "design_effect",
+    "discordance",
     "holm",
-    "macro_f1_interval",
-    "recall_intervals",
+    "learn_dependence",
+    "row_intervals",
     "smallest_difference",
-    "tied_for_best",
 ]

@@ -1,23 +1,20 @@
-"""How sure an accuracy or a recall is, when test images come in groups (images that share pixels).
+"""Intervals of accuracy, macro-F1 and recall on test images that come in groups.
 
-Everything goes by the *effective sample size*: the number of independent images that would tell as much.
+All go by the *effective sample size*: the number of independent images that would tell as much.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from scipy import optimize, special
 
-Array = npt.NDArray[Any]
+from steelbench.evaluation.statistics.dependence import Array, Dependence, Floats, Ints, group_index
+from steelbench.evaluation.statistics.macro_f1 import confusion_counts, macro_f1, macro_f1_variance
 
-# With fewer errors (or hits) among the effective images Wilson's interval can cover as little as .84 instead
-# of .95; a higher limit makes grouped test sets cover .99 (`benchmarks/interval_coverage.py`).
-EXACT_BELOW = 4
+# Fewer errors (or hits) than this among the effective images are rounding.
+SMALLEST_COUNT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -28,148 +25,159 @@ class Interval:
     value: float
     high: float
     n_effective: float
-    method: str
 
 
-def design_effect(correct: Array, groups: Array) -> float:
-    """Return how many times the accuracy's variance exceeds that of as many independent images.
+@dataclass(frozen=True)
+class RowIntervals:
+    """The intervals of one row; `recalls` has one for each class, None for a class without a test image."""
 
-    The variance is that of a ratio estimator over groups: sum((errors - p * size)^2) * G / (G - 1) / N^2.
-    Where that says nothing (one group, or an accuracy of exactly 0 or 1), images of one group are taken to
-    stand or fall together: sum(size^2) / sum(size), the largest effect that group sizes alone can have.
+    accuracy: Interval
+    macro_f1: Interval
+    recalls: list[Interval | None]
+
+
+def row_intervals(
+    y_true: Ints,
+    y_pred: Ints,
+    groups: Ints,
+    num_classes: int,
+    dependence: Dependence,
+    *,
+    images: Ints | None = None,
+    level: float = 0.95,
+) -> RowIntervals:
+    """Return the intervals of a row's accuracy, macro-F1 and recalls; each value is the mean over seeds.
+
+    They are about other images, for these very models: how much another training would change is what the range over
+    seeds shows. No bootstrap: of a row without an error it would make [1, 1].
 
     Args:
-        correct: bool [N], or float [N] in 0..1 (the mean over seeds).
+        y_true: int [N] in 0..num_classes-1.
+        y_pred: int [S, N], answers of S seeds.
         groups: int [N], any labels; images of one group share pixels.
-
-    Returns:
-        At least 1; exactly 1 where every group is a single image and `correct` is bool.
-
-    References:
-        Cochran, "Sampling Techniques", 1977, section 9A; Kish, "Survey Sampling", 1965.
+        num_classes: C.
+        dependence: of the answers, from `learn_dependence` over all rows of the leaderboard.
+        images: int [N], which image each answer is to, where one was tested several times. There are never more
+            effective images than images.
+        level: the confidence, in 0..1.
     """
-    hits, sizes = group_sums(np.asarray(correct, dtype=float), groups)
-    accuracy = hits.sum() / sizes.sum()
-    if len(sizes) == 1 or accuracy in (0.0, 1.0):
-        return largest_design_effect(groups)
-    n = sizes.sum()
-    clustered = np.sum((hits - accuracy * sizes) ** 2) * len(sizes) / (len(sizes) - 1) / n**2
-    # N - 1, as for any variance from a sample: then groups of one image have an effect of exactly 1.
-    independent = accuracy * (1 - accuracy) / (n - 1)
-    effect = float(clustered / independent)
-    return effect if effect > 1 + 1e-9 else 1.0
+    correct = (y_pred == y_true).mean(axis=0)
+    images = np.arange(len(y_true)) if images is None else images
+
+    def share(own: Array) -> Interval:
+        weights = np.ones(np.count_nonzero(own))
+        size = effective_size(weights, groups[own], dependence, level=level)
+        return proportion_interval(float(np.mean(correct[own])), _at_most(size, images[own]), level=level)
+
+    members = [y_true == label for label in range(num_classes)]
+    f1, size = macro_f1_size(y_true, y_pred, groups, num_classes, dependence, level=level)
+    return RowIntervals(
+        accuracy=share(np.full(len(y_true), True)),
+        macro_f1=proportion_interval(f1, _at_most(size, images), level=level),
+        recalls=[share(own) if own.any() else None for own in members],
+    )
 
 
-def largest_design_effect(groups: Array) -> float:
-    """Return sum(size^2) / sum(size) of `groups` int [N]: the effect if a group is all right or all wrong."""
-    sizes = np.unique(groups, return_counts=True)[1]
-    return float(np.sum(sizes**2) / np.sum(sizes))
+def _at_most(size: float, images: Ints) -> float:
+    return min(size, float(np.unique(images).size))
 
 
-def effective_size(correct: Array, groups: Array | None = None, level: float = 0.95) -> float:
-    """Return how many independent images tell as much about the accuracy as these.
+def macro_f1_size(
+    y_true: Ints, y_pred: Ints, groups: Ints, num_classes: int, dependence: Dependence, *, level: float = 0.95
+) -> tuple[float, float]:
+    """Return macro-F1, the mean over seeds, and the number of independent images whose share would vary as much.
 
-    A design effect that was seen on few errors is not to be trusted: two errors in two groups look
-    independent whatever the truth. So it is averaged, over the groups with errors, with the largest effect
-    standing for one more such group. `benchmarks/interval_coverage.py` shows what this buys.
+    The delta method gives the variance for independent images (`macro_f1_variance`). Of few errors it says little, so
+    the variance of a mean over classes that all err alike is averaged in, as if it had been seen on one more error.
+    The groups then widen it as they do the accuracy, images of small classes weighing more.
+
+    Args: as in `row_intervals`.
+    """
+    confusions = confusion_counts(y_true, y_pred, num_classes)
+    value = float(macro_f1(confusions).mean())
+    supports = np.bincount(y_true, minlength=num_classes)
+    weights = 1 / supports[y_true]  # of each class together 1
+    errors = float(np.mean(y_pred != y_true)) * len(y_true)
+    rarer, spread = min(errors, len(y_true) - errors), value * (1 - value)
+    alike = float(np.sum(weights**2)) / np.count_nonzero(supports) ** 2
+    own = float(macro_f1_variance(confusions).mean()) / spread if spread > 0 else alike
+    ratio = (rarer * own / alike + 1) / (rarer + 1)
+    return value, effective_size(weights, groups, dependence, level=level, variance_ratio=ratio)
+
+
+def effective_size(
+    weights: Floats, groups: Array, dependence: Dependence, *, level: float = 0.95, variance_ratio: float = 1.0
+) -> float:
+    """Return how many independent images tell as much about a weighted mean of answers as these do.
+
+    sum(w)^2 / n = sum(w^2) * seeds + correlation * (sum over groups of (sum of w)^2 - sum(w^2)); with equal weights
+    N / n is Kish's design effect 1 + correlation * (sum(size^2) / N - 1).
 
     Args:
-        correct: bool [N], or bool [S, N] for S seeds on the same images; seeds are no further images.
-        groups: int [N]; without it every image is its own group.
+        weights: float [N], of each image in the mean, in any unit.
+        groups: int [N].
+        dependence: of the answers.
         level: of the interval; few groups make a variance uncertain, Student's t says by how much.
+        variance_ratio: the variance of independent images, over that of answers which are all right equally often.
 
     Returns:
         1 to N.
 
     References:
-        Korn and Graubard, "Confidence intervals for proportions with small expected number of positive
-        counts estimated from survey data", Survey Methodology 24, 1998 (the correction with t).
+        Kish, "Survey Sampling", 1965, section 5.4.
+        Korn and Graubard, "Confidence intervals for proportions with small expected number of positive counts
+        estimated from survey data", Survey Methodology 24, 1998 (the correction with t).
     """
-    seeds = by_seed(correct)
-    n = seeds.shape[1]
-    groups = np.arange(n) if groups is None else np.asarray(groups)
-    hits, sizes = group_sums(seeds.mean(axis=0), groups)
-    with_errors = min(np.count_nonzero(hits < sizes - 1e-9), np.count_nonzero(hits > 1e-9))  # or hits, if rarer
-    effect = design_effect(seeds.mean(axis=0), groups)
-    effect = (with_errors * effect + largest_design_effect(groups)) / (with_errors + 1)
-    return float(max(1.0, n / effect * t_correction(len(sizes), n, level)))
+    index, sizes = group_index(groups)
+    alone = float(np.sum(weights**2))
+    together = float(np.sum(np.bincount(index, weights) ** 2))
+    variance = variance_ratio * (alone * dependence.seeds + dependence.images * (together - alone))
+    size = t_correction(len(sizes), len(weights), level) * float(np.sum(weights)) ** 2 / variance
+    return float(min(max(1.0, size), len(weights)))
 
 
-def accuracy_interval(correct: Array, groups: Array | None = None, level: float = 0.95) -> Interval:
-    """Return the accuracy and an interval for it.
+def proportion_interval(value: float, n_effective: float, *, level: float = 0.95) -> Interval:
+    """Return the mid-P interval of a proportion `value` in 0..1, seen on `n_effective` independent images.
 
-    Wilson's interval on the effective sample size; with fewer than 4 errors or 4 hits among the effective
-    images the exact one (Clopper and Pearson). The interval is about other images, for these very models: how
-    much another training would change is what the range over seeds shows. Several seeds cover more than
-    `level` (.99 of single images), because they never count as more images than there are.
+    The exact interval of Clopper and Pearson with half the probability of the outcome seen. It covers the level on
+    average (.918 to .994 of single images, by how many errors are expected), where Clopper and Pearson's covers up to
+    .999 and Wilson's as little as .84. Without an error the error rate is at most 3 / n, the rule of three.
 
     Args:
-        correct: bool [N], or bool [S, N] for S seeds on the same images (their mean is the accuracy).
-        groups: int [N]; without it every image is its own group.
+        value: in 0..1; value * n_effective need not be whole.
+        n_effective: at least 1.
         level: the confidence, in 0..1.
 
     References:
-        Brown, Cai and DasGupta, "Interval Estimation for a Binomial Proportion", 2001.
-        https://doi.org/10.1214/ss/1009213286
+        Berry and Armitage, "Mid-P confidence intervals: a brief review", The Statistician 44, 1995.
+        https://doi.org/10.2307/2348891
+        Korn and Graubard 1998 (counts that are not whole).
     """
-    value = float(by_seed(correct).mean())
-    return proportion_interval(value, effective_size(correct, groups, level), level)
+    tail = (1 - level) / 2
+    low = _lower_limit(value * n_effective, n_effective, tail)
+    high = 1 - _lower_limit((1 - value) * n_effective, n_effective, tail)
+    return Interval(low=min(low, value), value=value, high=max(high, value), n_effective=n_effective)
 
 
-def recall_intervals(
-    y_true: Array, y_pred: Array, groups: Array | None, num_classes: int, level: float = 0.95
-) -> list[Interval | None]:
-    """Return each class's recall with its interval: the accuracy interval of the class's own images.
+def _lower_limit(hits: float, n: float, tail: float) -> float:
+    """Return the p at which more than `hits` of n, plus half of exactly `hits`, have the probability `tail`."""
+    if hits < SMALLEST_COUNT:
+        return 0.0
+    if n - hits < SMALLEST_COUNT:
+        return float((2 * tail) ** (1 / n))
 
-    No bootstrap: of a class that was recognised without an error it would make [1, 1].
+    def excess(p: float) -> float:
+        return float(special.betainc(hits, n - hits + 1, p) + special.betainc(hits + 1, n - hits, p)) / 2 - tail
 
-    Args:
-        y_true: int [N] in 0..num_classes-1.
-        y_pred: int [N], or int [S, N] for S seeds.
-        groups: int [N]; None if every image is its own group.
-        num_classes: the length of what is returned.
-        level: the confidence, in 0..1.
-
-    Returns:
-        One per class; None for a class without a test image.
-    """
-    correct = by_seed(y_pred) == np.asarray(y_true)
-    groups = np.arange(len(y_true)) if groups is None else np.asarray(groups)
-    members = (np.asarray(y_true) == label for label in range(num_classes))
-    return [accuracy_interval(correct[:, own], groups[own], level) if own.any() else None for own in members]
-
-
-def proportion_interval(value: float, n_effective: float, level: float = 0.95) -> Interval:
-    """Return the interval of a proportion `value` in 0..1, seen on `n_effective` independent images."""
-    rare = n_effective * min(value, 1 - value)
-    name, method = ("exact", "beta") if rare < EXACT_BELOW - 1e-9 else ("wilson", "wilson")
-    low, high = proportion_confint(value * n_effective, n_effective, 1 - level, method)
-    return Interval(min(max(0.0, float(low)), value), value, max(min(1.0, float(high)), value), n_effective, name)
+    return float(optimize.brentq(excess, 0.0, 1.0, xtol=1e-9))
 
 
 def t_correction(num_groups: int, n: int, level: float) -> float:
-    """Return (t with n - 1 / t with num_groups - 1 degrees of freedom)^2, 0..1; 1 for a single group."""
-    if num_groups < 2:
-        return 1.0
-    of_images, of_groups = stats.t.ppf((1 + level) / 2, [n - 1, num_groups - 1])
-    return float((of_images / of_groups) ** 2)
+    """Return (t with n - 1 / t with num_groups - 1 degrees of freedom)^2, 0..1.
 
-
-def by_seed(values: Array) -> Array:
-    """Return `values` [N] or [S, N] as [S, N].
-
-    Raises:
-        ValueError: if there is no image, or more than two dimensions.
+    0 for a single group: it does not tell how groups differ, however many images it has.
     """
-    seeds = np.atleast_2d(values)
-    if seeds.ndim != 2 or seeds.size == 0:
-        raise ValueError(f"expected [N] or [S, N] with at least one image, got shape {np.shape(values)}")
-    return seeds
-
-
-def group_sums(values: npt.NDArray[np.float64], groups: Array) -> tuple[npt.NDArray[np.float64], Array]:
-    """Return (sums of `values` float [N], sizes int), each [G], for `groups` int [N] with any labels."""
-    if np.shape(groups) != np.shape(values):
-        raise ValueError(f"groups have shape {np.shape(groups)}, expected {np.shape(values)}: one per image")
-    _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    return np.bincount(index, weights=values).astype(float), sizes
+    if num_groups < 2:
+        return 0.0
+    of_images, of_groups = special.stdtrit([n - 1, num_groups - 1], (1 + level) / 2)
+    return float((of_images / of_groups) ** 2)

@@ -1,17 +1,15 @@
-"""Whether two models, or a list of them, differ by more than the choice of test images explains."""
+"""Test whether two models, or a list of them, differ by more than the choice of test images explains."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
-from steelbench.evaluation.statistics.intervals import Array, by_seed, group_sums
+from steelbench.evaluation.statistics.dependence import Array, Floats, Ints, group_index
 
 
 @dataclass(frozen=True)
@@ -22,39 +20,65 @@ class PairTest:
     p_value: float
     method: str
 
+    def shows_worse(self, level: float) -> bool:
+        """Return whether the second model is shown to be worse than the first."""
+        return self.p_value <= level and self.difference > 0
 
-def compare_pair(correct_a: Array, correct_b: Array, groups: Array | None = None, seed: int = 0) -> PairTest:
-    """Test whether two models are equally accurate on images like these.
 
-    Where every group is a single image: McNemar's exact test, which needs a yes or no per image and so looks
-    at one seed only. Otherwise an exact sign-flip test: if the models are equal, each group's difference in
-    correct answers (summed over seeds) could as well have had the other sign. Of single images and one seed
-    the two are the same test.
+def compare_with_best(best: str, correct: Mapping[str, Array], groups: Array) -> dict[str, PairTest]:
+    """Test the model `best` against each of the others, with Holm's correction over all of these tests.
+
+    A given model that is as good as the best one is shown to be worse with a probability of at most the level, and so
+    is any of those, if the best one was named beforehand. The best one was picked by the same images;
+    `benchmarks/interval_coverage.py` measures how often some one of six equal models is then shown to be worse.
 
     Args:
-        correct_a: bool [N] or [S, N], images in the same order as in `correct_b`.
-        correct_b: bool [N] or [S', N].
-        groups: int [N]; None if every image is its own group.
-        seed: the row that McNemar's test looks at, and whose difference is returned with it.
+        best: a key of `correct`.
+        correct: bool [T] each, whether the answers of T tests are right; the same tests in the same order.
+        groups: int [T]; tests of one image, and of images that share pixels, are one group.
+
+    Returns:
+        The others, in their order: best minus other.
+    """
+    tests = {name: compare_pair(correct[best], answers, groups) for name, answers in correct.items() if name != best}
+    adjusted = holm([test.p_value for test in tests.values()])
+    return {
+        name: replace(test, p_value=float(p_value), method=f"{test.method}, Holm")
+        for (name, test), p_value in zip(tests.items(), adjusted, strict=True)
+    }
+
+
+def compare_pair(correct_a: Array, correct_b: Array, groups: Array) -> PairTest:
+    """Test whether two models are equally accurate on images like these.
+
+    Where every group is a single test: McNemar's exact test. Otherwise an exact sign-flip test: if the models are
+    equal, each group's difference in right answers could as well have had the other sign. Of single tests the two are
+    the same.
+
+    Args:
+        correct_a: bool [T], the same tests in the same order as in `correct_b`.
+        correct_b: bool [T].
+        groups: int [T].
+
+    Raises:
+        ValueError: if the three differ in length.
 
     References:
         McNemar 1947; for the choice, Dietterich 1998, https://doi.org/10.1162/089976698300017197.
         Sign flips by group: Winkler et al. 2015, https://doi.org/10.1016/j.neuroimage.2015.05.092.
     """
-    a, b = by_seed(correct_a), by_seed(correct_b)
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"compared answers to {a.shape[1]} and {b.shape[1]} images; they must be the same images")
-    groups = np.arange(a.shape[1]) if groups is None else np.asarray(groups)
-    if np.unique(groups).size == groups.size:
-        return _mcnemar(a[seed].astype(bool), b[seed].astype(bool))
-    # Whole numbers, so that equal sums are equal: each model's hits times the other's number of seeds.
-    scaled = a.sum(axis=0, dtype=int) * len(b) - b.sum(axis=0, dtype=int) * len(a)
-    by_group, _ = group_sums(scaled.astype(float), groups)
+    a, b = (np.asarray(answers, dtype=bool) for answers in (correct_a, correct_b))
+    if not a.shape == b.shape == np.shape(groups):
+        raise ValueError(f"compared answers of shapes {a.shape}, {b.shape} in groups {np.shape(groups)}; expected [T]")
+    index, sizes = group_index(groups)
+    if len(sizes) == len(a):
+        return _mcnemar(a, b)
+    by_group = np.bincount(index, a.astype(float) - b.astype(float))
     p_value = sign_flip_p_value(np.rint(by_group).astype(int))
     return PairTest(float(a.mean() - b.mean()), p_value, "exact sign flips by group")
 
 
-def sign_flip_p_value(differences: npt.NDArray[np.int_]) -> float:
+def sign_flip_p_value(differences: Ints) -> float:
     """Return the share of all 2^G sign patterns whose sum is at least as far from 0 as the sum seen.
 
     Not by visiting the patterns: the distribution of the sum of the values that keep their sign grows by one
@@ -82,60 +106,19 @@ def sign_flip_p_value(differences: npt.NDArray[np.int_]) -> float:
     return min(1.0, float(share[flipped_sums >= seen - 1e-6].sum()))
 
 
-def holm(p_values: Sequence[float] | Array) -> npt.NDArray[np.float64]:
-    """Return the p-values [J] adjusted by Holm's method, in 0..1 and in the same order."""
-    if len(p_values) == 0:
-        return np.zeros(0)
-    return np.asarray(multipletests(p_values, method="holm")[1], dtype=float)
+def holm(p_values: Sequence[float] | Array) -> Floats:
+    """Return the p-values [J] adjusted by Holm's method, in 0..1 and in the same order.
 
+    Not statsmodels' `multipletests`, which collects garbage on every call: a third of a second beside TensorFlow.
 
-def compare_with_best(
-    correct_by_name: Mapping[str, Array], groups: Array | None = None, seed: int = 0
-) -> dict[str, PairTest]:
-    """Compare the most accurate model (the mean over seeds; the first of equals) with each of the others.
-
-    Args:
-        correct_by_name: bool [N] or [S, N] each, images in the same order.
-        groups: int [N]; None if every image is its own group.
-        seed: as in `compare_pair`.
-
-    Returns:
-        The others, in their order: best minus other, with p-values adjusted by Holm's method.
+    References:
+        Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
     """
-    best = _most_accurate(correct_by_name)
-    tests = {
-        name: compare_pair(correct_by_name[best], correct, groups, seed)
-        for name, correct in correct_by_name.items()
-        if name != best
-    }
-    adjusted = holm([test.p_value for test in tests.values()])
-    return {
-        name: PairTest(test.difference, float(p_value), f"{test.method}, Holm")
-        for (name, test), p_value in zip(tests.items(), adjusted, strict=True)
-    }
-
-
-def tied_for_best(
-    correct_by_name: Mapping[str, Array], groups: Array | None = None, level: float = 0.05, seed: int = 0
-) -> dict[str, float]:
-    """Return the models that are not shown to be worse than the most accurate one, with their p-values.
-
-    Any one model that is truly the best (or as good) is left out with a probability of at most `level`; that
-    all of several equal models stay in is less sure, because the best of them was picked by the same images.
-
-    Args:
-        correct_by_name: bool [N] or [S, N] each, images in the same order.
-        groups: int [N]; None if every image is its own group.
-        level: of the family of comparisons with the best.
-        seed: as in `compare_pair`.
-
-    Returns:
-        The best one (1.0) first, then those tied with it in their order: p-values by Holm's method, > level.
-    """
-    tests = compare_with_best(correct_by_name, groups, seed)
-    # One seed's difference can point the other way than the mean over seeds does; that is not "worse".
-    tied = {name: t.p_value for name, t in tests.items() if t.p_value > level or t.difference <= 0}
-    return {_most_accurate(correct_by_name): 1.0} | tied
+    raw = np.asarray(p_values, dtype=float)
+    order = np.argsort(raw, kind="stable")
+    adjusted = np.empty(len(raw))
+    adjusted[order] = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
+    return np.minimum(adjusted, 1.0)
 
 
 def corrected_resampled_t(differences: Sequence[float] | Array, n_train: float, n_test: float) -> PairTest:
@@ -151,6 +134,9 @@ def corrected_resampled_t(differences: Sequence[float] | Array, n_train: float, 
 
     Returns:
         p_value 1.0 where all differences are equal: without a spread there is nothing to judge by.
+
+    Raises:
+        ValueError: if there are fewer than two differences, or more than one dimension.
 
     References:
         Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.
@@ -172,7 +158,3 @@ def _mcnemar(a: Array, b: Array) -> PairTest:
     table = [[int(np.sum(a & b)), only_a], [only_b, int(np.sum(~a & ~b))]]
     p_value = float(mcnemar(table, exact=True).pvalue) if only_a + only_b else 1.0
     return PairTest((only_a - only_b) / a.size, min(1.0, p_value), "exact McNemar")
-
-
-def _most_accurate(correct_by_name: Mapping[str, Array]) -> str:
-    return max(correct_by_name, key=lambda name: float(by_seed(correct_by_name[name]).mean()))
