@@ -99,6 +99,7 @@ def judged(record, tied=1, **more):
         "level": 0.05,
         "method": "exact sign flips by group, Holm",
         "n_effective": best.n_effective,
+        "rival": compared[1].name if len(compared) > 1 else "",
         "smallest_difference": 0.0234,
         "differences": {row.name: best.accuracy - row.accuracy for row in compared[1:]},
         "resampled_t": {},

@@ -73,8 +73,9 @@ def _read_rows(
         runs[record.name].append(record)
     finished = {name: own for name, own in runs.items() if name not in failed and len(own) >= expected}
     answers = {name: gather(results, records) for name, records in finished.items()}
-    baselines = [name for name, records in finished.items() if records[0].backbone == "none"]
-    dependences = learn_dependences(answers, groups, baselines)
+    # Untrained networks err as baselines do: often, and for other reasons than the rest.
+    apart = [name for name, records in finished.items() if records[0].backbone == "none" or _is_untrained(records[0])]
+    dependences = learn_dependences(answers, groups, apart)
     rows = [
         _finished_row(records, row_scores(answers[name], records[0].classes, groups, dependences[name]))
         if name in finished
@@ -131,13 +132,18 @@ def _what_ran(records: list[RunRecord]) -> dict[str, Any]:
     first = min(records, key=lambda record: (record.seed, record.fold))
     return {
         "name": first.name, "backbone": first.backbone, "method": first.method, "variant": first.variant,
-        "untrained": first.weights.kind == "random" and first.settings.get("trainable") != "all",
+        "untrained": _is_untrained(first),
         "weights": first.weights.kind, "engine": first.engine, "precision": first.precision,
         "params": first.params, "image_size": first.image_size or None, "model": first.model,
         "model_bytes": first.model_bytes, "verification": first.verification,
         "runs": [record.run_name for record in records], "seconds": _seconds(records),
         "detail": RowDetail(seconds=_steps(records), weights=first.weights, notes=first.notes),
     }  # fmt: skip
+
+
+def _is_untrained(record: RunRecord) -> bool:
+    """Return whether the backbone has random weights that no method trained."""
+    return record.weights.kind == "random" and record.settings.get("trainable") != "all"
 
 
 def _steps(records: list[RunRecord]) -> dict[str, float]:

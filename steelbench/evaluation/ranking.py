@@ -23,7 +23,7 @@ def judge(
     groups: Mapping[str, str],
     dependences: Mapping[str, Dependence],
 ) -> tuple[list[Row], dict[str, Any]]:
-    """Compare the most accurate row with each other finished one; the majority class takes no part.
+    """Compare the most accurate row with each other finished one, but for the majority class and untrained networks.
 
     Every test of every seed counts, added up by group: McNemar's exact test where each image is its own group and
     was tested once, otherwise the exact sign-flip test. P-values are Holm's over all these comparisons.
@@ -50,7 +50,7 @@ def judge(
             comparisons; {} with a single run. It asks whether other training images would turn the order.
         left_out: names of finished rows whose test images are others, so that they cannot be compared.
     """
-    finished = [row for row in ranked if row.name in answers and row.method != "majority"]
+    finished = [row for row in ranked if row.name in answers and row.method != "majority" and not row.untrained]
     if not finished:
         return list(ranked), {}
     compared = _same_tests(finished, answers)

@@ -115,9 +115,10 @@ class Comparison(SparseRecord):
     tied: list[str] = Field([], description="rows that are not shown to be worse, the best one first")
     level: Share = Field(0.05, description="a row is worse if its p-value is at most this")
     method: str = Field("", description='of the test; "" if there was nothing to compare')
-    n_effective: Finite | None = Field(None, description="independent images that tell as much, over all rows")
+    n_effective: Finite | None = Field(None, description="independent images that tell as much about the best row")
+    rival: str = Field("", description="name of the most accurate other row")
     smallest_difference: Share | None = Field(
-        None, description="the smallest true difference that the test shows four times out of five"
+        None, description="the smallest true difference between best and rival that is shown four times out of five"
     )
     differences: dict[str, Finite] = Field({}, description="by name, the best row's accuracy minus the other's")
     resampled_t: dict[str, RoundedShare] = Field(

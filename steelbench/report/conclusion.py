@@ -53,7 +53,7 @@ def conclusion(summary: Summary) -> str:
 
 def _verdict(best: Row, rivals: Sequence[Row], comparison: Comparison) -> str:
     score = " ".join(filter(None, (percent(best.accuracy), interval(best)))) + _images(best)
-    label, could = row_label(best), _could_have_shown(comparison)
+    label, could = row_label(best), _could_have_shown(comparison, rivals)
     if not rivals:
         return f"{label} reaches {score}; it is the only finished row, so nothing is compared{could}."
     if comparison.best is None:
@@ -92,13 +92,17 @@ def _beaten_baselines(compared: Sequence[Row]) -> str:
     return f"; {join(names)} is shown to be worse" if names else ""
 
 
-def _could_have_shown(comparison: Comparison) -> str:
+def _could_have_shown(comparison: Comparison, rivals: Sequence[Row]) -> str:
+    """Say how small a true difference these test images show four times out of five, and between which rows."""
     smallest = comparison.smallest_difference
+    rival = next((row for row in rivals if row.name == comparison.rival), None)
     if smallest is None:
         return ""
     if smallest >= 1:
         return "; so few test images cannot reliably show any difference"
-    return f"; this test set reliably shows only differences of {points(smallest)} or more"
+    if rival is None:
+        return f"; this test set reliably shows only differences of {points(smallest)} or more"
+    return f"; from {row_label(rival)} this test set reliably shows a difference of {points(smallest)} or more"
 
 
 def _retrained(worse: Sequence[Row], comparison: Comparison) -> str:

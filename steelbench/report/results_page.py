@@ -73,6 +73,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "standings": standings(models),
         "judgement": summary.judgement,
         "best_label": next((formatting.row_label(row) for row in models if row.name == summary.judgement.best), ""),
+        "rival_label": next((formatting.row_label(row) for row in models if row.name == summary.judgement.rival), ""),
         "naive": any(row.naive_accuracy is not None for row in models),
         "naive_leaking": summary.split.naive_leaking,
         "embedding_scores": _embedding_scores(models),

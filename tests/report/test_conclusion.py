@@ -7,7 +7,11 @@ from steelbench.records import Row
 from steelbench.report.conclusion import conclusion, standings
 from steelbench.report.formatting import flatten, p_value, percent, shorten
 
-SHOWN = "this test set reliably shows only differences of 2.3 points or more."
+ALONE = "this test set reliably shows only differences of 2.3 points or more."
+
+
+def shown(rival):
+    return f"from {rival} + linear this test set reliably shows a difference of 2.3 points or more."
 
 
 def row(backbone, accuracy, low, high, weights="imagenet"):
@@ -32,7 +36,7 @@ FAR = row("xception", 0.9, 0.86, 0.93)
 def test_a_row_is_best_if_all_others_are_shown_to_be_worse_whether_intervals_overlap_or_not():
     assert conclusion(judged(summary([BEST, NEAR, majority_row()]))) == (
         "Best: mobilenet_v2 + linear, 99.4 % [97.9, 99.8] on 360 test images; the other row is shown to be worse "
-        f"(p = 0.0023); {SHOWN}"
+        f"(p = 0.0023); {shown('vgg19')}"
     )
     assert "; each of the 2 other rows is shown to be worse (p = 0.0023);" in conclusion(
         judged(summary([BEST, NEAR, FAR]))
@@ -42,7 +46,7 @@ def test_a_row_is_best_if_all_others_are_shown_to_be_worse_whether_intervals_ove
 def test_no_row_wins_inside_the_noise_however_far_the_intervals_are_apart():
     assert conclusion(judged(summary([BEST, FAR]), tied=2)) == (
         "No winner: mobilenet_v2 + linear, 99.4 % [97.9, 99.8] on 360 test images, is not shown to be better than "
-        f"xception + linear; {SHOWN}"
+        f"xception + linear; {shown('xception')}"
     )
 
 
@@ -99,7 +103,7 @@ def test_records_without_a_comparison_name_no_winner():
 def test_one_row_is_compared_with_nothing():
     assert conclusion(judged(summary([BEST]))) == (
         "mobilenet_v2 + linear reaches 99.4 % [97.9, 99.8] on 360 test images; "
-        f"it is the only finished row, so nothing is compared; {SHOWN}"
+        f"it is the only finished row, so nothing is compared; {ALONE}"
     )
 
 

@@ -195,7 +195,7 @@ def test_the_tied_rows_are_marked_in_the_table_and_the_others_have_their_p_value
     assert text.count('<span class="badge best">tied for best</span>') == text.count('<tr class="tied">') == 4
     assert text.count('worse<br><span class="small">p = 0.0023</span>') == 4
     assert "is not shown to be better than 3 other rows" in text
-    assert "this test set reliably shows only differences of 2.3 points or more" in text
+    assert "this test set reliably shows a difference of 2.3 points or more" in text
 
 
 def test_a_single_best_row_is_called_best(tmp_path):
