@@ -91,7 +91,7 @@ def summary_sentences(audit: AuditResult) -> list[str]:
     share = formatting.percent(audit.grouped_images / len(audit.groups))
     leaks = [f"{formatting.percent(leak)} of the test images ({split})" for split, leak in audit.leaks.items()]
     return [
-        f"Under a random split, {formatting.join(leaks)} would share pixels with a training image.",
+        f"Of a random split, {formatting.join(leaks)} are expected to share pixels with a training image.",
         f"{audit.grouped_images} of {len(audit.groups)} images ({share}) share pixels with another one; they form "
         f"{count(audit.shared_groups, 'group')}, which must stay on one side of a split.",
     ]

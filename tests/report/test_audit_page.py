@@ -74,8 +74,8 @@ def test_names_are_text_and_nothing_is_fetched(audit, tmp_path):
 
 def test_the_summary_gives_the_leak_and_the_groups(audit):
     assert summary_sentences(audit) == [
-        "Under a random split, 82.6 % of the test images (80/20) and 78.4 % of the test images (70/30) "
-        "would share pixels with a training image.",
+        "Of a random split, 82.6 % of the test images (80/20) and 78.4 % of the test images (70/30) "
+        "are expected to share pixels with a training image.",
         "3 of 4 images (75.0 %) share pixels with another one; they form 1 group, "
         "which must stay on one side of a split.",
     ]
