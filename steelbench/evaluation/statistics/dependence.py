@@ -13,9 +13,8 @@ Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int_]
 
-# HOG's errors correlate by .2 within NEU's groups, those of networks by .03 to .15. With a prior of .5 on two groups 95 %
-# intervals cover .985 at a true accuracy of .997, with .2 on four and exact copies of images .93; with this .945 to .98
-# in either case (`benchmarks/interval_coverage.py`).
+# Within NEU's groups HOG's errors correlate by .2, those of networks by .03 to .15. With a prior of .5 on two groups
+# intervals of 95 % cover .985 at a true accuracy of .997; with .2 on four they cover .93 if groups are exact copies.
 PRIOR_CORRELATION = 0.25
 PRIOR_GROUPS = 3
 
