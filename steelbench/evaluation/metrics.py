@@ -32,7 +32,7 @@ def learn_dependences(
     pools: dict[Any, list[str]] = defaultdict(list)
     for name, row in answers.items():
         pools[name if name in baselines else row.tests()].append(name)
-    found = {}
+    found: dict[str, Dependence] = {}
     for names in pools.values():
         found |= dict.fromkeys(names, _learn([answers[name] for name in names], groups))
     return found
