@@ -32,20 +32,16 @@ def learn_dependences(
     pools: dict[Any, list[str]] = defaultdict(list)
     for name, row in answers.items():
         pools[name if name in baselines else row.tests()].append(name)
-    return {
-        name: found
-        for names in pools.values()
-        for found in [_learn([answers[name] for name in names], groups)]
-        for name in names
-    }
+    found: dict[str, Dependence] = {}
+    for names in pools.values():
+        found |= dict.fromkeys(names, _learn([answers[name] for name in names], groups))
+    return found
 
 
 def _learn(rows: Sequence[RowPredictions], groups: Mapping[str, str]) -> Dependence:
     tables = [row.table() for row in rows]
-    image = tables[0][2]
-    return learn_dependence(
-        [y_pred == y_true for y_true, y_pred, _ in tables], group_numbers(rows[0].paths, groups)[image]
-    )
+    shared = group_numbers(rows[0].paths, groups)[tables[0][2]]
+    return learn_dependence([y_pred == y_true for y_true, y_pred, _ in tables], shared)
 
 
 def row_scores(

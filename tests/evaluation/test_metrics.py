@@ -173,10 +173,24 @@ def test_every_interval_holds_its_value_within_0_and_1(wrong, holes):
 def run(seed, fold, naive=None):
     metrics = {"test": {"accuracy": 0.5}} | ({"naive": naive} if naive else {})
     return RunRecord(
-        backbone="x", method="m", seed=seed, fold=fold, settings={}, fingerprint="f", classes=CLASSES, n_train=8,
-        n_validation=2, n_test=4, image_size=8, weights={}, engine="", precision="", params=0, metrics=metrics,
+        backbone="x",
+        method="m",
+        seed=seed,
+        fold=fold,
+        settings={},
+        fingerprint="f",
+        classes=CLASSES,
+        n_train=8,
+        n_validation=2,
+        n_test=4,
+        image_size=8,
+        weights={},
+        engine="",
+        precision="",
+        params=0,
+        metrics=metrics,
         seconds={},
-    )  # fmt: skip
+    )
 
 
 def test_the_naive_accuracy_is_of_seed_0_each_fold_by_its_images():

@@ -13,10 +13,24 @@ CLASSES = ["a", "b"]
 def write_run(results, seed, fold, lines):
     """A run that was given (path, label, predicted)."""
     record = RunRecord(
-        backbone="x", method="m", seed=seed, fold=fold, settings={}, fingerprint="f", classes=CLASSES, n_train=8,
-        n_validation=2, n_test=len(lines), image_size=8, weights={}, engine="", precision="", params=0, metrics={},
+        backbone="x",
+        method="m",
+        seed=seed,
+        fold=fold,
+        settings={},
+        fingerprint="f",
+        classes=CLASSES,
+        n_train=8,
+        n_validation=2,
+        n_test=len(lines),
+        image_size=8,
+        weights={},
+        engine="",
+        precision="",
+        params=0,
+        metrics={},
         seconds={},
-    )  # fmt: skip
+    )
     folder = results / "runs" / record.run_name
     folder.mkdir(parents=True)
     text = "".join(f"{line}\n" for line in ["path,label,predicted", *(",".join(line) for line in lines)])

@@ -28,9 +28,16 @@ def row_of(name, answers, **more):
     backbone, method = name.split("-")
     scores = [np.mean(predicted == truth) for truth, predicted in answers.by_seed()]
     return Row(
-        name=name, backbone=backbone, method=method, weights="", status="done", accuracy=float(np.mean(scores)),
-        n_test=len(answers.paths), n_effective=float(len(answers.paths)), **more,
-    )  # fmt: skip
+        name=name,
+        backbone=backbone,
+        method=method,
+        weights="",
+        status="done",
+        accuracy=float(np.mean(scores)),
+        n_test=len(answers.paths),
+        n_effective=float(len(answers.paths)),
+        **more,
+    )
 
 
 def judged(table, groups=None, runs=None):
@@ -48,11 +55,13 @@ def wrong_on(images, n=200):
 
 
 def test_a_single_seed_of_single_images_is_mcnemars_test_after_holm():
-    rows, judgement = judged({
-        "a-x": wrong_on(range(4)),
-        "b-x": wrong_on(range(2, 16)),  # 12 of its own errors against 2
-        "c-x": wrong_on(range(2, 9)),  # 5 against 2
-    })  # fmt: skip
+    rows, judgement = judged(
+        {
+            "a-x": wrong_on(range(4)),
+            "b-x": wrong_on(range(2, 16)),  # 12 of its own errors against 2
+            "c-x": wrong_on(range(2, 9)),  # 5 against 2
+        }
+    )
 
     raw = [stats.binomtest(2, 14).pvalue, stats.binomtest(2, 7).pvalue]
     assert rows["b-x"].p_value == pytest.approx(2 * raw[0]) and raw[0] < 0.025
@@ -100,10 +109,12 @@ def test_an_image_that_two_seeds_tested_is_one_piece_of_evidence():
 
 
 def test_all_seeds_count_not_only_the_first():
-    rows, _ = judged({
-        "a-x": [wrong_on(range(10)), wrong_on([]), wrong_on([])],
-        "b-x": [wrong_on([]), wrong_on(range(10, 40)), wrong_on(range(10, 40))],
-    })  # fmt: skip
+    rows, _ = judged(
+        {
+            "a-x": [wrong_on(range(10)), wrong_on([]), wrong_on([])],
+            "b-x": [wrong_on([]), wrong_on(range(10, 40)), wrong_on(range(10, 40))],
+        }
+    )
 
     assert rows["a-x"].tied is True and rows["b-x"].tied is False
 
