@@ -62,7 +62,11 @@ def run(
     suite: Annotated[Path | None, typer.Option(metavar="FILE.py", help="File with a list EXPERIMENTS.")] = None,
     backbones: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Names, separated by commas; a+b joins the features of both."),
+        typer.Option(
+            metavar="A,B",
+            help="Names, separated by commas; a+b joins the features of both; default auto: the main ones that have "
+            "weights.",
+        ),
     ] = None,
     methods: Annotated[
         str | None, typer.Option(metavar="A,B", help="Names, separated by commas; default softmax.")
@@ -125,7 +129,9 @@ def run(
         silence=tuple(silence or ()),
     )
     todo = make_experiments(request, preset, experiments)
-    return foresee(options, todo) if dry_run else execute(options, todo, _command_line(), request.silence)
+    if dry_run:
+        return foresee(options, todo, request.auto)
+    return execute(options, todo, _command_line(), request.silence, request.auto)
 
 
 def _command_line() -> str:

@@ -81,30 +81,49 @@ def surface(rng: np.random.Generator, name: str, shape: Shape, difficulty: float
     Returns:
         float [H, W], gray levels, neither rounded nor clipped; the grain is at least 4 levels strong.
     """
-    draw = Draw(rng, min(1.0, 0.1 + 1.5 * difficulty))
-    ease = 1 - draw.spread
-    # Share of the random class. A high power: .09 at the middle of the dial, where defects should still show.
-    foreign = difficulty**4
+    draw = Draw(rng, min(1.0, 0.1 + 1.6 * difficulty))
     own, other = TEXTURES[name], TEXTURES[list(TEXTURES)[rng.integers(len(TEXTURES))]]
-    severity = draw.between(0.4 + 0.6 * ease, 1.1 + 0.2 * ease)
-    relief = np.zeros(shape)
-    if foreign < 1:
-        relief = relief + severity * (1 - foreign) * own.defect(draw, shape)
-    if rng.random() < difficulty**3:  # real surfaces seldom have one defect only
-        relief = relief + severity * max(foreign, rng.uniform(0.1, 0.28)) * other.defect(draw, shape)
-    grain = draw.scaled(*_mixed(own.grain, other.grain, foreign)) * (1 - 0.5 * ease)
-    blur_x, blur_y = (draw.between(0.6, 1.4) * blur for blur in _mixed(own.grain_blur, other.grain_blur, foreign))
+    relief = _defects(draw, own, other, difficulty, shape)
+    ground = _mixed(own, other, _foreign(difficulty))
+    # Weaker where the class should be plain to see.
+    grain = draw.scaled(*ground.grain) * (0.5 + 0.5 * draw.spread)
+    blur_x, blur_y = (draw.between(0.6, 1.4) * blur for blur in ground.grain_blur)
     relief = relief + grain * _noise(rng, shape, blur_x, blur_y)
-    (streaks,) = _mixed((own.streaks,), (other.streaks,), foreign)
-    relief = relief + streaks * draw.between(0, 0.2) * _streaks(draw, shape)
+    relief = relief + ground.streaks * draw.between(0, 0.2) * _streaks(draw, shape)
     # The exposure hides most of what gray levels alone would tell about the class.
     gain = max(np.sqrt(40 * draw.scaled(11, 32) / relief.std()), 4.0 / grain)
     light = 1 + draw.spread * rng.uniform(0, 0.22) * _light(rng, shape)
     return np.asarray(draw.between(85, 175) * light + gain * (relief - relief.mean()))
 
 
-def _mixed(own: tuple[float, ...], other: tuple[float, ...], share: float) -> tuple[float, ...]:
-    return tuple((1 - share) * a + share * b for a, b in zip(own, other, strict=True))
+def _foreign(difficulty: float) -> float:
+    """Return the share of the random class, 0..1: .06 at the middle of the dial, where defects should still show."""
+    return difficulty**4
+
+
+def _defects(draw: Draw, own: Texture, other: Texture, difficulty: float, shape: Shape) -> Field:
+    ease, foreign = 1 - draw.spread, _foreign(difficulty)
+    severity = draw.between(0.4 + 0.6 * ease, 1.1 + 0.2 * ease)
+    relief = np.zeros(shape)
+    if foreign < 1:
+        relief = relief + severity * (1 - foreign) * own.defect(draw, shape)
+    if draw.rng.random() < difficulty**3:  # real surfaces seldom have one defect only
+        relief = relief + severity * max(foreign, draw.rng.uniform(0.1, 0.28)) * other.defect(draw, shape)
+    return relief
+
+
+def _mixed(own: Texture, other: Texture, share: float) -> Texture:
+    """Return the first texture, with `share` of the other's grain and streaks."""
+
+    def mix(a: float, b: float) -> float:
+        return (1 - share) * a + share * b
+
+    return Texture(
+        defect=own.defect,
+        grain=(mix(own.grain[0], other.grain[0]), mix(own.grain[1], other.grain[1])),
+        grain_blur=(mix(own.grain_blur[0], other.grain_blur[0]), mix(own.grain_blur[1], other.grain_blur[1])),
+        streaks=mix(own.streaks, other.streaks),
+    )
 
 
 def _noise(rng: np.random.Generator, shape: Shape, sigma_x: float, sigma_y: float) -> Field:
@@ -211,7 +230,7 @@ def _lines(draw: Draw, shape: Shape) -> Field:
     return np.asarray(bright * (1 + 0.25 * _noise(draw.rng, shape, 1, 5)))
 
 
-def _nothing(draw: Draw, shape: Shape) -> Field:
+def _nothing(_: Draw, shape: Shape) -> Field:
     return np.zeros(shape)
 
 
