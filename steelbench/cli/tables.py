@@ -16,7 +16,7 @@ from steelbench.experiment import METHODS
 from steelbench.models.backbones import BACKBONES
 from steelbench.records import Row, Summary
 from steelbench.report.conclusion import conclusion, standings
-from steelbench.report.formatting import interval, p_value, percent, row_label
+from steelbench.report.formatting import interval, is_untrained, p_value, percent, row_label
 
 # Columns of the printed leaderboard that hold numbers.
 RIGHT = ("accuracy", "naive split", "macro-F1", "images", "seconds")
@@ -59,7 +59,9 @@ def print_leaderboard(summary: Summary) -> None:
     """Print the leaderboard and its conclusion; notices and failures go to standard error."""
     for notice in summary.shown_notices:
         say(f"{notice.level}: {notice.row + ': ' if notice.row else ''}{notice.text}")
-    show(*_fitting(_leaderboard_columns(summary.rows), _console().width), right=RIGHT)
+    # Stable: best first, and untrained networks, which are not ranked, after all others.
+    rows = sorted(summary.rows, key=lambda row: (row.status == "failed", is_untrained(row)))
+    show(*_fitting(_leaderboard_columns(rows), _console().width), right=RIGHT)
     for row in summary.rows:
         if row.status == "failed":
             say(f"{row.name} failed: {row.reason}")
@@ -84,6 +86,8 @@ def _leaderboard_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def _worse(row: Row) -> str:
+    if is_untrained(row) and row.status == "done":
+        return "untrained"
     return "" if row.tied is None else f"worse, {p_value(row.p_value)}"
 
 

@@ -1,7 +1,8 @@
 """The demo data set: procedural steel defects with planted duplicates, overlapping crops and a wrong label.
 
 `truth.json` lists everything that was planted, so that the audit can be checked against it. Each planted group is
-cut from a surface of its own; files that no listed pair names together share no pixels.
+cut from a surface of its own; files that no listed pair names together share no pixels. Its `difficulty` says how
+much the classes have in common: at 1 the label tells nothing about the picture, and no method can beat chance.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import cv2
 import numpy as np
 
 from steelbench.arrays import Gray8Image
-from steelbench.data.demo_textures import PATCH, TEXTURES, Field, surface
+from steelbench.data.demo_textures import DIFFICULTY, PATCH, TEXTURES, Field, surface
 from steelbench.errors import SteelbenchError
 from steelbench.files import write_json
 
 CLASSES: tuple[str, ...] = tuple(TEXTURES)
-VERSION = 1  # of the pixels and of the planted groups; part of the cache's folder name
+VERSION = 2  # of the pixels and of the planted groups; part of the cache's folder name
 
 FEWEST, MOST = 60, 100_000
 _SENSOR_NOISE = 1.0
@@ -48,8 +49,13 @@ class _Group:
     folders: tuple[str, ...]
     origins: tuple[tuple[int, int], ...]
 
+    @property
+    def mislabelled(self) -> bool:
+        """Whether its only file lies in the folder of another class."""
+        return self.kind == "single" and self.folders[0] != self.texture
 
-def write_demo(out: Path, images: int = 360, seed: int = 0) -> Path:
+
+def write_demo(out: Path, images: int = 360, seed: int = 0, difficulty: float = DIFFICULTY) -> Path:
     """Write the demo data set; the same arguments give the same bytes.
 
     Across machines, other versions of NumPy or OpenCV may round single pixels differently.
@@ -59,6 +65,7 @@ def write_demo(out: Path, images: int = 360, seed: int = 0) -> Path:
             which is written last.
         images: number of image files in all, planted ones included, 60 to 100000.
         seed: not negative.
+        difficulty: 0 (every class plain to see) to 1 (pictures that are independent of their labels).
 
     Returns:
         `out`.
@@ -66,7 +73,7 @@ def write_demo(out: Path, images: int = 360, seed: int = 0) -> Path:
     Raises:
         SteelbenchError: if a number is out of bounds or `out` holds anything.
     """
-    _check(images, seed)
+    _check(images, seed, difficulty)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SteelbenchError(
             f"{out} exists and is not an empty folder; the demo data set overwrites nothing. "
@@ -82,21 +89,21 @@ def write_demo(out: Path, images: int = 360, seed: int = 0) -> Path:
         # A child seed for every surface: what one draws does not move the others.
         child = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
         files = []
-        for position, (suffix, content) in enumerate(_encoded(child, group)):
+        for position, (suffix, content) in enumerate(_encoded(child, group, difficulty)):
             folder = group.folders[position]
             files.append(f"{folder}/{folder}_{next(numbers[folder])}{suffix}")
             (out / files[-1]).write_bytes(content)
         pairs += _pairs(group, files)
-        if group.kind == "single" and group.folders[0] != group.texture:
+        if group.mislabelled:
             wrong = {"file": files[0], "label": group.folders[0], "true_label": group.texture}
             mislabelled.append(wrong)
     pairs.sort(key=lambda pair: (pair["file_a"], pair["file_b"]))
-    truth = {"version": VERSION, "seed": seed, "images": images, "pairs": pairs, "mislabelled": mislabelled}
-    write_json(out / "truth.json", truth)
+    made = {"version": VERSION, "seed": seed, "images": images, "difficulty": float(difficulty)}
+    write_json(out / "truth.json", {**made, "pairs": pairs, "mislabelled": mislabelled})
     return out
 
 
-def cached_demo(cache: Path, images: int = 360, seed: int = 0) -> Path:
+def cached_demo(cache: Path, images: int = 360, seed: int = 0, difficulty: float = DIFFICULTY) -> Path:
     """Return the folder of the demo data set below `cache`, and make it first if it is absent.
 
     At any moment the folder is whole or absent, even if several processes ask for it at once.
@@ -104,13 +111,13 @@ def cached_demo(cache: Path, images: int = 360, seed: int = 0) -> Path:
     Raises:
         SteelbenchError: if a number is out of bounds.
     """
-    _check(images, seed)
-    folder = cache / f"demo-v{VERSION}-{images}-{seed}"
+    _check(images, seed, difficulty)
+    folder = cache / f"demo-v{VERSION}-{images}-{seed}-{float(difficulty)}"
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=f".{folder.name}-") as temporary:
-        made = write_demo(Path(temporary) / "demo", images, seed)
+        made = write_demo(Path(temporary) / "demo", images, seed, difficulty)
         try:
             made.rename(folder)
         except OSError:
@@ -120,7 +127,7 @@ def cached_demo(cache: Path, images: int = 360, seed: int = 0) -> Path:
     return folder
 
 
-def _check(images: int, seed: int) -> None:
+def _check(images: int, seed: int, difficulty: float) -> None:
     if not FEWEST <= images <= MOST:
         raise SteelbenchError(
             f"the demo data set was asked for {images} images; it can have {FEWEST} to {MOST}. "
@@ -128,6 +135,11 @@ def _check(images: int, seed: int) -> None:
         )
     if seed < 0:
         raise SteelbenchError(f"the demo's seed is {seed}; it must not be negative. Choose 0 or more.")
+    if not 0 <= difficulty <= 1:
+        raise SteelbenchError(
+            f"the demo's difficulty is {difficulty}; it goes from 0 (easy) to 1 (nothing to tell apart). "
+            f"Choose a number in this range; {DIFFICULTY} is usual."
+        )
 
 
 def _numbers(rng: np.random.Generator, images: int, index: int) -> Iterator[int]:
@@ -156,7 +168,7 @@ def _planted(rng: np.random.Generator, images: int) -> Iterator[_Group]:
     for k in range(counts["exact"]):
         name = CLASSES[(start + k) % len(CLASSES)]
         # Every sixth copy lies in another class; shifted by k, so that it is not always the same two.
-        other = CLASSES[(start + k + 1 + k // 6 % 5) % len(CLASSES)] if k % 6 == 0 else name
+        other = CLASSES[(start + k + 1 + k // 6 % (len(CLASSES) - 1)) % len(CLASSES)] if k % 6 == 0 else name
         yield _Group("exact", name, (name, other), ((0, 0), (0, 0)))
     for k in range(counts["near"]):
         name = CLASSES[(start + 3 + k) % len(CLASSES)]
@@ -179,10 +191,11 @@ def _origins(rng: np.random.Generator, share: float, crops: int) -> tuple[tuple[
     return tuple((int(y), int(x)) for y, x in np.array(corners) - lowest)
 
 
-def _encoded(rng: np.random.Generator, group: _Group) -> Iterator[tuple[str, bytes]]:
+def _encoded(rng: np.random.Generator, group: _Group, difficulty: float) -> Iterator[tuple[str, bytes]]:
     """Yield the suffix and the content of every file of a group."""
     height, width = (PATCH + int(side) for side in np.max(group.origins, axis=0))
-    frame = surface(rng, group.texture, (height, width))
+    # A wrong label is there to be found: its picture must be clear, except where no picture is.
+    frame = surface(rng, group.texture, (height, width), difficulty**3 if group.mislabelled else difficulty)
     if group.kind == "overlap":
         for y, x in group.origins:
             yield ".png", _png(_exposed(rng, frame[y : y + PATCH, x : x + PATCH]))

@@ -191,7 +191,7 @@ def _severstal(root: Path, include_none: bool) -> Dataset:
 
 # The first row that matches reads the data.
 DATASETS = {
-    "demo": Reader(lambda path: True, _class_folders, "demo: six procedural steel textures, made on the spot"),
+    "demo": Reader(lambda path: True, _class_folders, "demo: seven procedural steel textures, made on the spot"),
     "csv": Reader(lambda path: path.is_file(), _csv, "a CSV with path,label and optional split,group"),
     "severstal": Reader(
         lambda path: (path / "train.csv").is_file() and (path / "train_images").is_dir(),

@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import importlib.util
 import os
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -264,7 +265,7 @@ def download(wanted: WeightsFile, weights_dir: Path | None, progress: Progress =
     try:
         if host in _unreachable:
             raise OSError("no network")
-        with urllib.request.urlopen(wanted.url + wanted.name, timeout=CONNECT_SECONDS) as answer:
+        with _open(wanted.url + wanted.name) as answer:
             _store(answer, target, wanted, progress)
     except (OSError, http.client.HTTPException) as error:
         # One failed attempt is enough for one command: every further one would wait as long again. A host that has an
@@ -279,6 +280,33 @@ def download(wanted: WeightsFile, weights_dir: Path | None, progress: Progress =
             "or run with --weights random, which leaves the networks untrained."
         ) from None
     return target
+
+
+def _open(address: str) -> Any:
+    """Open an address within CONNECT_SECONDS in all.
+
+    Python's limit holds for each attempt to connect alone: looking up the name has none, and a large host has a dozen
+    addresses, which are tried in turn.
+
+    Raises:
+        OSError: if nothing answers.
+    """
+    found: list[Any] = []
+
+    def ask() -> None:
+        try:
+            found.append(urllib.request.urlopen(address, timeout=CONNECT_SECONDS))
+        except Exception as error:
+            # For the thread that waits.
+            found.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(CONNECT_SECONDS)
+    answer = found[0] if found else TimeoutError(f"no answer in {CONNECT_SECONDS:g} seconds")
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _store(answer: Any, target: Path, wanted: WeightsFile, progress: Progress) -> None:

@@ -86,6 +86,8 @@ def in_a_process(code, *arguments, **more):
         (["predict", "nothing.h5", "{steel}"], ["nothing.h5", "does not exist"]),
         (["predict", "nothing.h5", "nowhere"], ["nowhere", "does not exist"]),
         (["data", "demo", "{steel}/demo", "--images", "-5"], ["-5", "60"]),
+        (["data", "demo", "{steel}/demo", "--difficulty", "2"], ["2.0", "0 (easy) to 1", "0.5 is usual"]),
+        (["data", "demo", "{steel}/demo", "--difficulty", "hard"], ["--difficulty", "number"]),
     ],
 )  # fmt: skip
 def test_a_mistake_on_the_command_line_is_one_sentence_with_the_mend(arguments, words, steel, refused, tmp_path):
@@ -263,7 +265,7 @@ def test_without_weights_and_network_the_message_names_both_ways(steel, tmp_path
 
     done = in_a_process(
         "import sys; from steelbench.cli.exit import main; sys.exit(main(sys.argv[1:]))",
-        "run", "--data", steel, "--results", tmp_path / "results", env=environment,
+        "run", "--data", steel, "--backbones", "vgg19", "--results", tmp_path / "results", env=environment,
     )  # fmt: skip
 
     assert done.returncode == 2

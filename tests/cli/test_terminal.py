@@ -39,6 +39,18 @@ def test_a_failed_row_stands_in_the_table_and_its_reason_goes_to_stderr(capsys):
     assert "inception_v3-softmax failed: it died" in told.err
 
 
+def test_untrained_networks_stand_below_all_others_and_are_not_ranked(capsys):
+    lucky = model_row("vgg19", "linear", 0.99, weights="random").model_copy(update={"untrained": True})
+    rows = [lucky, model_row("xception", "linear", 0.9), majority_row(), failed_row()]
+
+    lines = printed(summary(rows), capsys).out.splitlines()
+
+    names = [line.split()[0] for line in lines if line]
+    assert names[:5] == ["model", "xception", "majority", "vgg19", "inception_v3"]
+    (line,) = [line for line in lines if line.startswith("vgg19")]
+    assert "untrained" in line and "best" not in line
+
+
 @pytest.mark.parametrize("naive", [None, 0.993])
 def test_the_naive_split_has_a_column_only_if_it_was_tried(capsys, naive):
     row = model_row("vgg19", "linear", 0.9).model_copy(update={"naive_accuracy": naive})

@@ -8,9 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from steelbench.cli.exit import main
 from steelbench.data import demo
 from steelbench.data.demo import CLASSES, cached_demo, write_demo
+from steelbench.data.demo_textures import surface
 from steelbench.errors import SteelbenchError
+from steelbench.training.baselines.hog import descriptor
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +164,65 @@ def test_numbers_out_of_bounds_are_refused(tmp_path, images, seed):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("difficulty", [-0.01, 1.01, float("nan")])
+def test_a_difficulty_out_of_bounds_is_refused(tmp_path, difficulty):
+    for make in (write_demo, cached_demo):
+        with pytest.raises(SteelbenchError, match=f"difficulty is {difficulty}"):
+            make(tmp_path / "demo", difficulty=difficulty)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_writes_the_difficulty_down_and_has_the_same_default(tmp_path):
+    for name, more in (("usual", []), ("easy", ["--difficulty", "0"])):
+        assert main(["data", "demo", str(tmp_path / name), "--images", "60", *more]) == 0
+
+    told = {name: json.loads((tmp_path / name / "truth.json").read_text())["difficulty"] for name in ("usual", "easy")}
+    assert told == {"usual": demo.DIFFICULTY, "easy": 0.0}
+    assert contents(tmp_path / "usual") == contents(write_demo(tmp_path / "same", images=60))
+    assert contents(tmp_path / "usual")["none/none_1.png"] != contents(tmp_path / "easy")["none/none_1.png"]
+
+
+def drawn(name, difficulty, seed=4):
+    return surface(np.random.default_rng(seed), name, (200, 240), difficulty)
+
+
+def test_at_difficulty_1_the_class_does_not_change_a_pixel():
+    """So the label tells nothing about the picture, whatever method looks at it."""
+    for seed in range(10):
+        first, *others = (drawn(name, 1.0, seed) for name in CLASSES)
+        assert all(np.array_equal(first, other) for other in others)
+    assert not np.array_equal(drawn("scratches", 0.99), drawn("none", 0.99))
+
+
+def nearest_wrong(difficulty):
+    """Share of images whose nearest neighbour, by HOG, shows another class; 12 images of each class."""
+    labels = np.repeat(np.arange(len(CLASSES)), 12)
+    images = [drawn(CLASSES[label], difficulty, 1000 + place) for place, label in enumerate(labels)]
+    gray = [np.clip(image[:, :200], 0, 255).astype(np.uint8) for image in images]
+    found = np.stack([descriptor(np.repeat(image[..., None], 3, axis=2)) for image in gray])
+    distance = np.linalg.norm(found[:, None] - found[None], axis=2) + np.diag(np.full(len(labels), np.inf))
+    return np.mean(labels[distance.argmin(axis=1)] != labels)
+
+
+def test_the_dial_makes_the_classes_harder_to_tell_apart():
+    easy, usual, impossible = (nearest_wrong(difficulty) for difficulty in (0.0, demo.DIFFICULTY, 1.0))
+
+    assert easy < 0.35 < usual - 0.05
+    # Chance is 6/7; 84 draws of it lie above .74 but once in a thousand times.
+    assert usual + 0.1 < impossible and impossible > 0.74
+
+
+@pytest.mark.parametrize("difficulty", [0.0, 1.0])
+def test_at_both_ends_of_the_dial_everything_is_planted_and_no_image_is_flat(tmp_path, difficulty):
+    out = write_demo(tmp_path / "demo", images=60, difficulty=difficulty)
+
+    truth = json.loads((out / "truth.json").read_text())
+    assert {"exact", "near", "overlap"} == {pair["kind"] for pair in truth["pairs"]} and truth["mislabelled"]
+    for path in out.glob("*/*"):
+        tiles = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(float).reshape(8, 25, 8, 25).std(axis=(1, 3))
+        assert tiles.min() > 2
+
+
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     for out in (tmp_path, tmp_path / "mine.txt"):
@@ -174,9 +236,10 @@ def test_the_cache_is_made_once_and_leaves_nothing_else(tmp_path):
         folders = set(pool.map(lambda _: cached_demo(tmp_path, images=60, seed=1), range(3)))
 
     (folder,) = folders
-    assert [path.name for path in tmp_path.iterdir()] == [f"demo-v{demo.VERSION}-60-1"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"demo-v{demo.VERSION}-60-1-0.5"]
     before = folder.stat().st_mtime_ns
     assert cached_demo(tmp_path, images=60, seed=1) == folder
+    assert cached_demo(tmp_path, images=60, seed=1, difficulty=1) != folder
     assert folder.stat().st_mtime_ns == before
 
 

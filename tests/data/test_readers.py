@@ -96,10 +96,10 @@ def test_every_reader_keeps_the_contract(name, tmp_path):
     assert DATASETS[name].layout
 
 
-def test_demo_is_360_images_of_six_classes_and_made_once(own_cache):
+def test_demo_is_360_images_of_seven_classes_and_made_once(own_cache):
     _, dataset = read_dataset("demo")
 
-    assert len(dataset.samples) == 360 and len({sample.label for sample in dataset.samples}) == 6
+    assert len(dataset.samples) == 360 and len({sample.label for sample in dataset.samples}) == 7
     assert dataset.root.parent == own_cache.resolve()
 
 

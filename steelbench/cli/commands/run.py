@@ -8,18 +8,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from steelbench.cli.next_steps import next_steps
 from steelbench.cli.progress import ProgressDisplay
 from steelbench.cli.terminal import say
+from steelbench.data.readers import read_dataset
 from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import METHODS, Experiment, RunOptions, networks_of, parse_assignments, with_fields
 from steelbench.models import keras_hub
 from steelbench.models.backbones import BACKBONES, check_networks
-from steelbench.models.weight_files import search_folders
+from steelbench.models.weight_files import INSTALL_LITE, NotFoundError, resolve, search_folders
 from steelbench.notices import known_codes, notice
 from steelbench.progress import Progress
 from steelbench.records import Notice, Summary, read_record
 
 MAIN_BACKBONES = ("vgg19", "efficientnet_b0", "xception", "inception_v3")
+# The word for those of `MAIN_BACKBONES` whose weights can be had, and `PACKAGED`.
+AUTO = "auto"
+# Its ImageNet weights come from the package index.
+PACKAGED = "efficientnet_lite0"
 # Runs in place of a KerasHub preset that cannot be fetched.
 FALLBACK = "resnet50"
 
@@ -30,7 +36,7 @@ class Request:
 
     Attributes:
         suite: a suite file; None for all pairs of `backbones` and `methods`.
-        backbones: names, separated by commas; None for the suite's, or the main ones.
+        backbones: names, separated by commas; None or `auto` for the suite's, or the main ones.
         methods: names, separated by commas; None for the suite's, or softmax.
         assignments: `METHOD.FIELD=VALUE` texts.
         epochs: for every method that has epochs; None for each method's own.
@@ -43,6 +49,16 @@ class Request:
     assignments: Sequence[str]
     epochs: int | None
     silence: tuple[str, ...] = ()
+
+    @property
+    def auto(self) -> bool:
+        """Return whether the backbones are those whose weights can be had."""
+        return self.suite is None and not self.named_backbones
+
+    @property
+    def named_backbones(self) -> str | None:
+        """Return the names of the backbones; None for those of the suite, or the usual ones."""
+        return None if (self.backbones or "").strip() == AUTO else self.backbones
 
 
 def _names(text: str, kind: str, choices: Any, check: Callable[[str], Any]) -> list[str]:
@@ -98,6 +114,8 @@ def _is_experiment(item: Any) -> bool:
 def make_experiments(request: Request, preset: dict[str, Any], suite: list[Experiment] | None) -> list[Experiment]:
     """Return the experiments that a command asks for, each for seed 0 and fold 0.
 
+    Without names and without a suite these are too many: `with_weights` says which of them can run.
+
     Args:
         request: the options as typed.
         preset: option -> value, for options that were not given.
@@ -106,12 +124,13 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
     Raises:
         SteelbenchError: for unknown names, or if nothing is left to run.
     """
-    backbones = _names(request.backbones, "backbone", BACKBONES, _backbone) if request.backbones is not None else None
+    named = request.named_backbones
+    backbones = _names(named, "backbone", BACKBONES, _backbone) if named is not None else None
     methods = _names(request.methods, "method", METHODS, _method) if request.methods is not None else None
     if suite is None:
         experiments = [
             Experiment(backbone=backbone, method=METHODS[method].settings())
-            for backbone in backbones or MAIN_BACKBONES
+            for backbone in backbones or (*MAIN_BACKBONES, PACKAGED)
             for method in methods or ["softmax"]
         ]
     else:
@@ -133,6 +152,50 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
         )
         for experiment in experiments
     ]
+
+
+def with_weights(experiments: list[Experiment], options: RunOptions, progress: Progress) -> list[Experiment]:
+    """Return the experiments whose networks have weights on this machine, or that can be fetched; name the others.
+
+    Args:
+        experiments: with the backbones of `auto`.
+        options: of the run; with `--weights auto` a network without weights runs untrained, and with `random` or a
+            file the backbones are `MAIN_BACKBONES`.
+        progress: called while weights are fetched.
+
+    Raises:
+        SteelbenchError: if no network has weights, or a file is damaged.
+    """
+    kind = options.weights
+    if kind == "auto":
+        return experiments
+    if kind not in ("imagenet", "noisy-student"):
+        return [experiment for experiment in experiments if experiment.backbone in MAIN_BACKBONES]
+    # Before weights are fetched, which may take minutes.
+    read_dataset(options.data, options.include_none)
+    names = list(dict.fromkeys(experiment.backbone for experiment in experiments))
+    published = [name for name in names if kind == "imagenet" or BACKBONES[name].noisy_student]
+    missing = [name for name in published if not _can_be_had(name, options, progress)]
+    if missing == published:
+        raise SteelbenchError(
+            f"no {kind} weights of {', '.join(published)} are on this machine, and none could be fetched. "
+            f"{INSTALL_LITE} brings those of {PACKAGED}; `steelbench weights list` names the files and folders of the "
+            "others; --weights random leaves the networks untrained."
+        )
+    if missing:
+        say(
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} left out: the weights are not on this "
+            "machine and could not be fetched; steelbench weights list says how to get them."
+        )
+    return [experiment for experiment in experiments if experiment.backbone in set(published) - set(missing)]
+
+
+def _can_be_had(name: str, options: RunOptions, progress: Progress) -> bool:
+    try:
+        resolve(name, options.weights, options.weights_dir, lambda *step: progress("fetch", *step))
+    except NotFoundError:
+        return False
+    return True
 
 
 def replace_missing(
@@ -164,14 +227,21 @@ def replace_missing(
     return chosen, notices
 
 
-def execute(options: RunOptions, experiments: list[Experiment], command: str, silence: tuple[str, ...] = ()) -> int:
-    """Run experiments, write leaderboard and report, print the leaderboard.
+def execute(
+    options: RunOptions,
+    experiments: list[Experiment],
+    command: str,
+    silence: tuple[str, ...] = (),
+    auto: bool = False,
+) -> int:
+    """Run experiments, write leaderboard and report, print the leaderboard, and say what to do next.
 
     Args:
         options: of the run.
         experiments: for seed 0 and fold 0; the run makes the others.
         command: the command line, for the record.
         silence: codes of notices that are left out of the report.
+        auto: whether experiments of networks whose weights cannot be had are left out.
 
     Returns:
         The exit code: 1 if an experiment failed.
@@ -182,6 +252,8 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str, si
 
     hidden = known_codes(silence)
     with ProgressDisplay() as terminal:
+        if auto:
+            experiments = with_weights(experiments, options, terminal)
         experiments, notices = replace_missing(experiments, terminal, options.weights_dir)
         outcome = run(options, experiments, command, terminal)
         if outcome is None:
@@ -195,17 +267,22 @@ def execute(options: RunOptions, experiments: list[Experiment], command: str, si
     from steelbench.cli.tables import print_leaderboard
 
     print_leaderboard(summary)
-    print(options.results / "report.html")
+    # Scripts read the path from the last line of standard output; people read on.
+    print(options.results / "report.html", flush=True)
+    for line in next_steps(options.results, options.data, summary):
+        say(line)
     return 1 if any(row.status == "failed" for row in summary.rows) else 0
 
 
-def foresee(options: RunOptions, experiments: list[Experiment]) -> int:
+def foresee(options: RunOptions, experiments: list[Experiment], auto: bool = False) -> int:
     """Print for each backbone the runs, the images that are cached, the minutes and the memory; returns 0."""
     from steelbench.cli.tables import show
     from steelbench.runs.run import preview
     from steelbench.runs.scheduler import most_alive
 
     with ProgressDisplay() as terminal:
+        if auto:
+            experiments = with_weights(experiments, options, terminal)
         experiments, _ = replace_missing(experiments, terminal, options.weights_dir)
         forecasts, counts = preview(options, experiments, terminal)
     show(

@@ -1,0 +1,46 @@
+"""Say at the end of a run what to look at and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from steelbench.records import Summary
+from steelbench.report.formatting import is_untrained, row_label
+
+# Readers of data that has a split of its own, which cross-validation would break.
+OWN_SPLIT = ("split_folders",)
+
+
+def next_steps(results: Path, data: str, summary: Summary) -> list[str]:
+    """Return three lines: the report, the best model with the command that uses it, and the next command.
+
+    Args:
+        results: the results folder.
+        data: the option `--data`.
+        summary: of the run.
+    """
+    return [f"look at {results / 'report.html'}", _use(results, summary), _next(results, data, summary)]
+
+
+def _use(results: Path, summary: Summary) -> str:
+    # The rows are sorted, best first.
+    usable = [row for row in summary.rows if row.status == "done" and row.model and not is_untrained(row)]
+    if not usable:
+        return "no model is worth using: no network was trained; steelbench weights list says how to get weights"
+    best = usable[0]
+    return f"best model, {row_label(best)}: steelbench predict {_quoted(results / str(best.model))} IMAGES"
+
+
+def _next(results: Path, data: str, summary: Summary) -> str:
+    if data == "demo":
+        return "next, your own images, a folder for each class: steelbench run --data DIR"
+    split = summary.split
+    if split.folds == 1 and summary.dataset.reader not in OWN_SPLIT:
+        wider = results.with_name(f"{results.name}-5x3")
+        return f"next, narrower intervals: the same command with --folds 5 --seeds 3 --results {_quoted(wider)}"
+    return f"next, copies and wrong labels in your images: steelbench audit --data {shlex.quote(data)}"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
