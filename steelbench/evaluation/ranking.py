@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from steelbench.evaluation.predictions import Ints, RowPredictions, group_numbers
+from steelbench.arrays import RowIndices
+from steelbench.evaluation.predictions import RowPredictions, group_numbers
 from steelbench.evaluation.statistics.dependence import Dependence
 from steelbench.evaluation.statistics.power import Discordance, discordance, smallest_difference
 from steelbench.evaluation.statistics.significance import PairTest, compare_with_best, corrected_resampled_t, holm
@@ -91,7 +92,7 @@ def _against_best(
     return compare_with_best(best, correct, group_numbers(answers[best].paths, groups)[image])
 
 
-def _correct(answers: RowPredictions) -> Ints:
+def _correct(answers: RowPredictions) -> RowIndices:
     truth, predicted, _ = answers.flat()
     return truth == predicted
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int_]
+from steelbench.arrays import AnyArray, Floats, RowIndices
 
 # Within NEU's groups HOG's errors correlate by .2, those of networks by .03 to .15. With a prior of .5 on two groups
 # intervals of 95 % cover .985 at a true accuracy of .997; with .2 on four they cover .93 if groups are exact copies.
@@ -36,7 +32,7 @@ class Dependence:
 PRIOR = Dependence(PRIOR_CORRELATION)
 
 
-def learn_dependence(rows: Sequence[Array], groups: Array, prior: Dependence = PRIOR) -> Dependence:
+def learn_dependence(rows: Sequence[AnyArray], groups: AnyArray, prior: Dependence = PRIOR) -> Dependence:
     """Return the dependence that all rows have in common.
 
     A row with two errors cannot tell whether errors share groups; six rows with two errors each can. Sums over rows are
@@ -85,7 +81,7 @@ def shrunk(found: float, seen: int, prior: float) -> float:
     return float(seen * min(max(0.0, found), 1.0) + PRIOR_GROUPS * prior) / (seen + PRIOR_GROUPS)
 
 
-def products_within_groups(values: Floats, index: Ints, sizes: Ints) -> float:
+def products_within_groups(values: Floats, index: RowIndices, sizes: RowIndices) -> float:
     """Return the products of the values of any two images of a group, each divided by the group's size - 1, summed.
 
     Args:
@@ -98,7 +94,7 @@ def products_within_groups(values: Floats, index: Ints, sizes: Ints) -> float:
     return float(np.sum((together - own)[:, sizes > 1] / (sizes[sizes > 1] - 1)))
 
 
-def _groups_with_errors(shares: Floats, index: Ints, sizes: Ints) -> int:
+def _groups_with_errors(shares: Floats, index: RowIndices, sizes: RowIndices) -> int:
     """Return in how many groups of two or more images some row erred, or hit, whichever is rarer.
 
     Rows that err on the same group are one piece of evidence.
@@ -108,7 +104,7 @@ def _groups_with_errors(shares: Floats, index: Ints, sizes: Ints) -> int:
     return min(wrong, right)
 
 
-def _mean_over_seeds(row: Array, num_images: int) -> Floats:
+def _mean_over_seeds(row: AnyArray, num_images: int) -> Floats:
     seeds = np.atleast_2d(row)
     if seeds.ndim != 2 or seeds.size == 0:
         raise ValueError(f"expected [N] or [S, N] with at least one image, got shape {np.shape(row)}")
@@ -117,7 +113,7 @@ def _mean_over_seeds(row: Array, num_images: int) -> Floats:
     return seeds.mean(axis=0)
 
 
-def group_index(groups: Array) -> tuple[Ints, Ints]:
+def group_index(groups: AnyArray) -> tuple[RowIndices, RowIndices]:
     """Return (each image's group as a number 0..G-1, int [N]; images in each group, int [G])."""
     _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     return index, sizes

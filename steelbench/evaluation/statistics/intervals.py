@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-from steelbench.evaluation.statistics.dependence import Array, Dependence, Floats, Ints, group_index
+from steelbench.arrays import AnyArray, Floats, RowIndices
+from steelbench.evaluation.statistics.dependence import Dependence, group_index
 from steelbench.evaluation.statistics.macro_f1 import confusion_counts, macro_f1, macro_f1_variance
 
 # Fewer errors (or hits) than this among the effective images are rounding.
@@ -37,13 +38,13 @@ class RowIntervals:
 
 
 def row_intervals(
-    y_true: Ints,
-    y_pred: Ints,
-    groups: Ints,
+    y_true: RowIndices,
+    y_pred: RowIndices,
+    groups: RowIndices,
     num_classes: int,
     dependence: Dependence,
     *,
-    images: Ints | None = None,
+    images: RowIndices | None = None,
     level: float = 0.95,
 ) -> RowIntervals:
     """Return the intervals of a row's accuracy, macro-F1 and recalls; each value is the mean over seeds.
@@ -64,7 +65,7 @@ def row_intervals(
     correct = (y_pred == y_true).mean(axis=0)
     images = np.arange(len(y_true)) if images is None else images
 
-    def share(own: Array) -> Interval:
+    def share(own: AnyArray) -> Interval:
         weights = np.ones(np.count_nonzero(own))
         size = effective_size(weights, groups[own], dependence, level=level)
         return proportion_interval(float(np.mean(correct[own])), _at_most(size, images[own]), level=level)
@@ -78,12 +79,18 @@ def row_intervals(
     )
 
 
-def _at_most(size: float, images: Ints) -> float:
+def _at_most(size: float, images: RowIndices) -> float:
     return min(size, float(np.unique(images).size))
 
 
 def macro_f1_size(
-    y_true: Ints, y_pred: Ints, groups: Ints, num_classes: int, dependence: Dependence, *, level: float = 0.95
+    y_true: RowIndices,
+    y_pred: RowIndices,
+    groups: RowIndices,
+    num_classes: int,
+    dependence: Dependence,
+    *,
+    level: float = 0.95,
 ) -> tuple[float, float]:
     """Return macro-F1, the mean over seeds, and the number of independent images whose share would vary as much.
 
@@ -106,7 +113,7 @@ def macro_f1_size(
 
 
 def effective_size(
-    weights: Floats, groups: Array, dependence: Dependence, *, level: float = 0.95, variance_ratio: float = 1.0
+    weights: Floats, groups: AnyArray, dependence: Dependence, *, level: float = 0.95, variance_ratio: float = 1.0
 ) -> float:
     """Return how many independent images tell as much about a weighted mean of answers as these do.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from steelbench.evaluation.statistics.dependence import Floats, Ints
+from steelbench.arrays import Floats, RowIndices
 
 
 def macro_f1(confusion: Floats) -> Floats:
@@ -41,7 +41,7 @@ def macro_f1_variance(confusion: Floats) -> Floats:
     return np.sum(confusion * influence**2, axis=(-2, -1))
 
 
-def confusion_counts(y_true: Ints, y_pred: Ints, num_classes: int) -> Floats:
+def confusion_counts(y_true: RowIndices, y_pred: RowIndices, num_classes: int) -> Floats:
     """Return float [S, C, C], the confusion counts of each seed's `y_pred` int [S, N] (rows are true classes)."""
     shape = (len(y_pred), num_classes, num_classes)
     flat = np.ravel_multi_index((np.arange(len(y_pred))[:, None], y_true[None, :], y_pred), shape)

@@ -7,14 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-from steelbench.evaluation.statistics.dependence import (
-    Array,
-    Floats,
-    Ints,
-    group_index,
-    products_within_groups,
-    shrunk,
-)
+from steelbench.arrays import AnyArray, Floats, RowIndices
+from steelbench.evaluation.statistics.dependence import group_index, products_within_groups, shrunk
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class Discordance:
         return self.each_way * float(np.sqrt(self.each_way / total)) if total > 0 else 0.0
 
 
-def discordance(correct_a: Floats, correct_b: Floats, groups: Array, correlation: float) -> Discordance:
+def discordance(correct_a: Floats, correct_b: Floats, groups: AnyArray, correlation: float) -> Discordance:
     """Return how much two models would disagree if they were equally accurate, from their answers to the same images.
 
     Args:
@@ -116,13 +110,13 @@ def _shares(only_first: float, discordant: float) -> tuple[float, float]:
     return share, 1 - share
 
 
-def _likely_counts(n: int, probability: float) -> Ints:
+def _likely_counts(n: int, probability: float) -> RowIndices:
     """Return the counts 1..n that occur at all; beyond nine standard deviations and ten more none does."""
     middle, width = n * probability, 9 * np.sqrt(n * probability * (1 - probability)) + 10
     return np.arange(max(1, int(middle - width)), min(n, int(middle + width)) + 1)
 
 
-def _largest_rejected(disagreements: Ints, level: float) -> Ints:
+def _largest_rejected(disagreements: RowIndices, level: float) -> RowIndices:
     """Return the largest count c of the rarer disagreement with 2 P(X <= c) <= level; -1 where there is none."""
     # Down from just above the normal approximation.
     middle, width = disagreements / 2, special.ndtri(level / 2) * np.sqrt(disagreements) / 2

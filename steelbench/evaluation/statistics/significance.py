@@ -9,7 +9,8 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from steelbench.evaluation.statistics.dependence import Array, Floats, Ints, group_index
+from steelbench.arrays import AnyArray, Floats, RowIndices
+from steelbench.evaluation.statistics.dependence import group_index
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class PairTest:
         return self.p_value <= level and self.difference > 0
 
 
-def compare_with_best(best: str, correct: Mapping[str, Array], groups: Array) -> dict[str, PairTest]:
+def compare_with_best(best: str, correct: Mapping[str, AnyArray], groups: AnyArray) -> dict[str, PairTest]:
     """Test the model `best` against each of the others, with Holm's correction over all of these tests.
 
     A given model that is as good as the best one is shown to be worse with a probability of at most the level, and so
@@ -48,7 +49,7 @@ def compare_with_best(best: str, correct: Mapping[str, Array], groups: Array) ->
     }
 
 
-def compare_pair(correct_a: Array, correct_b: Array, groups: Array) -> PairTest:
+def compare_pair(correct_a: AnyArray, correct_b: AnyArray, groups: AnyArray) -> PairTest:
     """Test whether two models are equally accurate on images like these.
 
     Where every group is a single test: McNemar's exact test. Otherwise an exact sign-flip test: if the models are
@@ -78,7 +79,7 @@ def compare_pair(correct_a: Array, correct_b: Array, groups: Array) -> PairTest:
     return PairTest(float(a.mean() - b.mean()), p_value, "exact sign flips by group")
 
 
-def sign_flip_p_value(differences: Ints) -> float:
+def sign_flip_p_value(differences: RowIndices) -> float:
     """Return the share of all 2^G sign patterns whose sum is at least as far from 0 as the sum seen.
 
     Not by visiting the patterns: the distribution of the sum of the values that keep their sign grows by one
@@ -106,7 +107,7 @@ def sign_flip_p_value(differences: Ints) -> float:
     return min(1.0, float(share[flipped_sums >= seen - 1e-6].sum()))
 
 
-def holm(p_values: Sequence[float] | Array) -> Floats:
+def holm(p_values: Sequence[float] | AnyArray) -> Floats:
     """Return the p-values [J] adjusted by Holm's method, in 0..1 and in the same order.
 
     Not statsmodels' `multipletests`, which collects garbage on every call: a third of a second beside TensorFlow.
@@ -121,7 +122,7 @@ def holm(p_values: Sequence[float] | Array) -> Floats:
     return np.minimum(adjusted, 1.0)
 
 
-def corrected_resampled_t(differences: Sequence[float] | Array, n_train: float, n_test: float) -> PairTest:
+def corrected_resampled_t(differences: Sequence[float] | AnyArray, n_train: float, n_test: float) -> PairTest:
     """Test whether two methods differ, from their differences over folds and seeds.
 
     Training sets of different folds overlap, so the plain paired t-test finds differences where none are. The
@@ -153,7 +154,7 @@ def corrected_resampled_t(differences: Sequence[float] | Array, n_train: float, 
     return PairTest(mean, float(2 * stats.t.sf(abs(t), len(values) - 1)), "corrected resampled t")
 
 
-def _mcnemar(a: Array, b: Array) -> PairTest:
+def _mcnemar(a: AnyArray, b: AnyArray) -> PairTest:
     only_a, only_b = int(np.sum(a & ~b)), int(np.sum(b & ~a))
     table = [[int(np.sum(a & b)), only_a], [only_b, int(np.sum(~a & ~b))]]
     p_value = float(mcnemar(table, exact=True).pvalue) if only_a + only_b else 1.0
