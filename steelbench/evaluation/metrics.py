@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.evaluation.predictions import RowPredictions, group_numbers
+from steelbench.evaluation.predictions import RowPredictions, groups_of_paths
 from steelbench.evaluation.statistics.dependence import Dependence, learn_dependence
 from steelbench.evaluation.statistics.intervals import Interval, proportion_interval, row_intervals
 from steelbench.evaluation.statistics.macro_f1 import balanced_accuracy
@@ -40,7 +40,7 @@ def learn_dependences(
 
 def _learn(rows: Sequence[RowPredictions], groups: Mapping[str, str]) -> Dependence:
     tables = [row.table() for row in rows]
-    shared = group_numbers(rows[0].paths, groups)[tables[0][2]]
+    shared = groups_of_paths(rows[0].paths, groups)[tables[0][2]]
     return learn_dependence([y_pred == y_true for y_true, y_pred, _ in tables], shared)
 
 
@@ -68,7 +68,7 @@ def row_scores(
     accuracy = float(np.mean([np.mean(truth == predicted) for truth, predicted in tested]))
     macro_f1 = float(np.mean([f1_score(*seed, labels=every, average="macro", zero_division=0) for seed in tested]))
     y_true, y_pred, image = answers.table()
-    shared = group_numbers(answers.paths, groups)[image]
+    shared = groups_of_paths(answers.paths, groups)[image]
     found = row_intervals(y_true, y_pred, shared, len(classes), dependence, images=image)
     # With holes the mean over seeds is not the mean over tests.
     sure, sure_f1 = _around(accuracy, found.accuracy), _around(macro_f1, found.macro_f1)

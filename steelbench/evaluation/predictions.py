@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.arrays import RowIndices
+from steelbench.arrays import Groups, Labels, RowIndices
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file
 from steelbench.records import RunRecord
@@ -43,8 +43,8 @@ class RowPredictions:
     """
 
     paths: list[str]
-    y_true: RowIndices
-    y_pred: RowIndices
+    y_true: Labels
+    y_pred: Labels
     runs: list[RunScore]
 
     @property
@@ -52,12 +52,12 @@ class RowPredictions:
         """Return whether every seed tested every image."""
         return bool((self.y_pred != UNTESTED).all())
 
-    def flat(self) -> tuple[RowIndices, RowIndices, RowIndices]:
+    def flat(self) -> tuple[Labels, Labels, RowIndices]:
         """Return every test, seed by seed: true class, answer, the image's place in `paths`; int [T] each."""
         seed, image = np.nonzero(self.y_pred != UNTESTED)
         return self.y_true[image], self.y_pred[seed, image], image
 
-    def table(self) -> tuple[RowIndices, RowIndices, RowIndices]:
+    def table(self) -> tuple[Labels, Labels, RowIndices]:
         """Return the answers as `statistics` takes them: true class [M], answers [S, M], places in `paths` [M].
 
         Without holes M = N. With holes the seeds are laid end to end (S = 1, M = T) and the tests of one image must
@@ -68,7 +68,7 @@ class RowPredictions:
         y_true, y_pred, image = self.flat()
         return y_true, y_pred[None], image
 
-    def by_seed(self) -> list[tuple[RowIndices, RowIndices]]:
+    def by_seed(self) -> list[tuple[Labels, Labels]]:
         """Return true classes and answers of the images that each seed tested."""
         return [(self.y_true[seed != UNTESTED], seed[seed != UNTESTED]) for seed in self.y_pred]
 
@@ -78,7 +78,7 @@ class RowPredictions:
         return tuple(self.paths), (self.y_pred != UNTESTED).tobytes(), runs
 
 
-def read_predictions(path: Path, classes: Sequence[str]) -> tuple[list[str], RowIndices, RowIndices]:
+def read_predictions(path: Path, classes: Sequence[str]) -> tuple[list[str], Labels, Labels]:
     """Read a `predictions.csv`: paths, true and predicted class numbers (int [N] each).
 
     Args:
@@ -127,7 +127,7 @@ def gather(results: Path, records: Sequence[RunRecord]) -> RowPredictions:
     return RowPredictions(paths, y_true, y_pred, runs)
 
 
-def _predictions(results: Path, record: RunRecord) -> tuple[list[str], RowIndices, RowIndices]:
+def _predictions(results: Path, record: RunRecord) -> tuple[list[str], Labels, Labels]:
     path = results / "runs" / record.run_name / "predictions.csv"
     found = read_predictions(path, record.classes)
     if len(found[0]) != record.n_test:
@@ -157,7 +157,7 @@ def read_groups(results: Path) -> dict[str, str]:
         ) from None
 
 
-def group_numbers(paths: Sequence[str], groups: Mapping[str, str]) -> RowIndices:
+def groups_of_paths(paths: Sequence[str], groups: Mapping[str, str]) -> Groups:
     """Return a number for each path, int [N]: equal for files of one group; a file that `groups` lacks is alone."""
     names = [("group", groups[path]) if path in groups else ("file", path) for path in paths]
     number = {name: index for index, name in enumerate(dict.fromkeys(names))}

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from steelbench.arrays import RowIndices
-from steelbench.evaluation.predictions import RowPredictions, group_numbers
+from steelbench.arrays import Mask
+from steelbench.evaluation.predictions import RowPredictions, groups_of_paths
 from steelbench.evaluation.statistics.dependence import Dependence
 from steelbench.evaluation.statistics.power import Discordance, discordance, smallest_difference
 from steelbench.evaluation.statistics.significance import PairTest, compare_with_best, corrected_resampled_t, holm
@@ -89,10 +89,10 @@ def _against_best(
     best = compared[0].name
     image = answers[best].flat()[2]
     correct = {row.name: _correct(answers[row.name]) for row in compared}
-    return compare_with_best(best, correct, group_numbers(answers[best].paths, groups)[image])
+    return compare_with_best(best, correct, groups_of_paths(answers[best].paths, groups)[image])
 
 
-def _correct(answers: RowPredictions) -> RowIndices:
+def _correct(answers: RowPredictions) -> Mask:
     truth, predicted, _ = answers.flat()
     return truth == predicted
 
@@ -113,7 +113,7 @@ def _disagreement(
         accuracy, n_effective = best.accuracy or 0.0, best.n_effective or 1.0
         return Discordance(each_way=accuracy * (1 - accuracy), n_effective=n_effective)
     images, test = np.unique(answers[best.name].flat()[2], return_inverse=True)
-    shared = group_numbers(answers[best.name].paths, groups)[images]
+    shared = groups_of_paths(answers[best.name].paths, groups)[images]
     # The share of an image's tests that each row passed.
     first, second = (np.bincount(test, _correct(answers[name])) / np.bincount(test) for name in (best.name, rival))
     return discordance(first, second, shared, dependences[best.name].images)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.predictions import UNTESTED, gather, group_numbers, read_groups
+from steelbench.evaluation.predictions import UNTESTED, gather, groups_of_paths, read_groups
 from steelbench.records import RunRecord
 
 CLASSES = ["a", "b"]
@@ -77,7 +77,7 @@ def test_files_that_the_groups_do_not_name_are_alone(tmp_path):
     (tmp_path / "audit").mkdir()
     (tmp_path / "audit" / "groups.csv").write_text("file,group\nx,7\ny,3\nz,7\n", encoding="utf-8")
 
-    numbers = group_numbers(["z", "7", "y", "x", "3"], read_groups(tmp_path))
+    numbers = groups_of_paths(["z", "7", "y", "x", "3"], read_groups(tmp_path))
 
     assert numbers[0] == numbers[3]
     assert len(set(numbers.tolist())) == 4
@@ -85,7 +85,7 @@ def test_files_that_the_groups_do_not_name_are_alone(tmp_path):
 
 def test_without_a_file_every_image_is_its_own_group(tmp_path):
     assert read_groups(tmp_path) == {}
-    assert sorted(group_numbers(["b", "a", "c"], {}).tolist()) == [0, 1, 2]
+    assert sorted(groups_of_paths(["b", "a", "c"], {}).tolist()) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("content", [b"path,number\nx,1\n", b"\xff\xfe\0"])
