@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from each import each
 from results_folder import model_row, summary, write_folder
 
 import steelbench
@@ -183,7 +184,7 @@ def defined(module):
     return {node.name for node in tree(module).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@each("name", METHODS)
 def test_methods_name_functions_that_exist(name):
     row = METHODS[name]
     named = [text.partition(":") for text in (row.train, row.train_images) if text]
@@ -193,7 +194,7 @@ def test_methods_name_functions_that_exist(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
+@each("name", METHODS)
 def test_methods_name_functions_that_can_be_imported(name):
     for text in filter(None, (METHODS[name].train, METHODS[name].train_images)):
         module, _, function = text.partition(":")
@@ -201,7 +202,7 @@ def test_methods_name_functions_that_can_be_imported(name):
         assert callable(getattr(importlib.import_module(module), function))
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@each("name", ENGINES)
 def test_engines_name_functions_that_exist(name):
     module, _, function = ENGINES[name].open.partition(":")
 
@@ -209,12 +210,7 @@ def test_engines_name_functions_that_exist(name):
     assert ENGINES[name].batch > 0 and "float32" in ENGINES[name].precisions
 
 
-@pytest.mark.parametrize("name", DATASETS)
-def test_datasets_name_functions(name):
-    assert callable(DATASETS[name].matches) and callable(DATASETS[name].read)
-
-
-@pytest.mark.parametrize("table", [METHODS, BACKBONES, DATASETS, ENGINES], ids=["method", "backbone", "data", "engine"])
+@each("table", [METHODS, BACKBONES, DATASETS, ENGINES], ids=["method", "backbone", "data", "engine"])
 def test_names_in_tables_are_slugs(table):
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in table)
 
@@ -259,7 +255,7 @@ def keras_md5(name):
     return found[0].group(1) if found else None
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@each("name", SOURCES)
 def test_md5_of_imagenet_weights_is_what_keras_says(name):
     stated = keras_md5(name)
 
@@ -268,7 +264,7 @@ def test_md5_of_imagenet_weights_is_what_keras_says(name):
     assert stated is None or re.fullmatch("[0-9a-f]{32}", stated)
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@each("name", SOURCES)
 def test_file_and_address_of_imagenet_weights_are_what_keras_says(name):
     row, text = BACKBONES[name].imagenet, joined(source(name))
     base = re.search(r'BASE_WEIGHTS?_PATH = \(?\s*"([^"]+)"', text)
@@ -292,7 +288,7 @@ def test_file_and_address_of_imagenet_weights_are_what_keras_says(name):
         assert f'"{row.url}{row.name}"' in addresses
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@each("name", SOURCES)
 def test_constructors_exist_in_keras(name):
     exported = (KERAS / "applications" / "__init__.py").read_text(encoding="utf-8")
 
@@ -340,7 +336,7 @@ def test_noisy_student_weights_are_what_their_package_says():
         assert row.name == f"{model}_noisy-student_notop.h5"
 
 
-@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"mobilenet_v2_035"}))
+@each("name", sorted(set(SOURCES) - {"mobilenet_v2_035"}))
 def test_a_weights_file_has_four_bytes_for_each_weight(name):
     row = BACKBONES[name]
 

@@ -5,6 +5,7 @@ import os
 import keras
 import numpy as np
 import pytest
+from each import each
 
 from steelbench.cli.commands.run import FALLBACK, replace_missing
 from steelbench.errors import SteelbenchError
@@ -66,7 +67,7 @@ def missing(tmp_path, monkeypatch):
     monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("name", ["hub:", "hub:../x", "hub:A", "hub:a/b", "hub:" + "a" * 101, "hub:.a"])
+@each("name", ["hub:", "hub:../x", "hub:A", "hub:a/b", "hub:" + "a" * 101, "hub:.a"])
 def test_a_name_that_could_be_a_path_is_refused(name):
     with pytest.raises(SteelbenchError, match="names no preset"):
         check_networks([name])

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from each import each
 
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
@@ -226,8 +227,8 @@ def test_a_copy_computes_what_the_original_does(homogenization):
     assert np.array_equal(rebuild(original)(x), original(x))
 
 
-@pytest.mark.parametrize("wrong", ["last", "last:0", "first:3", "everything", "last:-1"])
-@pytest.mark.parametrize("settings", [Finetune, Supcon])
+@each("wrong", ["last", "last:0", "first:3", "everything", "last:-1"])
+@each("settings", [Finetune, Supcon])
 def test_what_learns_is_checked(settings, wrong):
     with pytest.raises(SteelbenchError, match="expected all, or last:N"):
         settings(trainable=wrong)
