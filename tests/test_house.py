@@ -11,14 +11,18 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from each import each
 from results_folder import model_row, summary, write_folder
 
 import steelbench
-from steelbench.data.readers import DATASETS
+from steelbench.data.inspection import inspect_dataset
+from steelbench.data.readers import DATASETS, read_dataset
 from steelbench.experiment import METHODS
+from steelbench.features.cache import FeatureStore
 from steelbench.features.engines import ENGINES
+from steelbench.files import cache_folder
 from steelbench.models.backbones import BACKBONES
 
 PACKAGE = Path(steelbench.__file__).parent
@@ -150,6 +154,7 @@ START_UP = {
     "page": ("import steelbench.report.results_page as page", {*HEAVY, *STATISTICS, "numpy", "jinja2"}),
     "list": ("assert main(['list']) == main(['cache', 'info']) == 0", HEAVY),
     "report": ("page.build_report(Path(results))", {*HEAVY, "sklearn"}),
+    "audit": ("assert main(['audit', '--data', data, '--out', 'audit']) == 0", HEAVY),
     "no report": ("assert main(['report', data]) == 2", HEAVY),
     "no model": ("assert main(['predict', model, data]) == 2", HEAVY),
     "benchmarks": ("for path in programs: runpy.run_path(path, run_name='only_imported')", HEAVY),
@@ -157,8 +162,20 @@ START_UP = {
 }
 
 
+def fill_cache(data):
+    """Put features of every image into the cache, as a run does: with them an audit checks the labels as well."""
+    images = inspect_dataset(read_dataset(str(data))[1]).images
+    told = {"weights": {"kind": "imagenet", "digest": "0"}, "image_size": 224, "bit_depth": None, "engine": "keras"}
+    store = FeatureStore(cache_folder(), "mobilenet_v2", 6, told)
+    features = np.random.default_rng(0).standard_normal((len(images), 6)).astype(np.float32)
+    with store.locked(), store.writer() as write:
+        write([image.bytes_digest for image in images], features)
+
+
 def test_what_trains_nothing_loads_no_network_library(tiny_images, tmp_path):
     """In a fresh interpreter. TensorFlow takes seconds to load, statistics half a second."""
+    data = tiny_images(images=8)
+    fill_cache(data)
     write_folder(tmp_path / "results", summary([model_row("vgg19", "softmax", 0.9)]))
     (tmp_path / "m.h5").write_text("text", encoding="utf-8")
     (tmp_path / "m.json").write_text("{}", encoding="utf-8")
@@ -168,12 +185,13 @@ def test_what_trains_nothing_loads_no_network_library(tiny_images, tmp_path):
     for name, (step, _) in START_UP.items():
         lines += [step, f"print('LOADED', json.dumps([{name!r}, sorted(sys.modules)]))"]
 
-    arguments = [tiny_images(images=8), tmp_path / "results", tmp_path / "m.h5", *benchmarks]
+    arguments = [data, tmp_path / "results", tmp_path / "m.h5", *benchmarks]
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines), *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path
     )
 
     assert done.returncode == 0, done.stderr
+    assert "of 24 labels" in done.stdout, "the audit checked the labels"
     loaded = [json.loads(line.removeprefix("LOADED")) for line in done.stdout.splitlines() if line.startswith("LOADED")]
     assert [name for name, _ in loaded] == list(START_UP)
     wrong = {name: sorted(START_UP[name][1] & set(modules)) for name, modules in loaded}
