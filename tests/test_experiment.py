@@ -9,10 +9,12 @@ from steelbench.errors import SteelbenchError
 from steelbench.experiment import (
     METHODS,
     Experiment,
+    Finetune,
     Linear,
     RunOptions,
     Settings,
     Softmax,
+    Supcon,
     parse_assignments,
     with_fields,
 )
@@ -71,6 +73,13 @@ def test_a_value_that_does_not_fit_is_named_with_its_bound_and_default(fields, s
 @each("c", [(), (0.0,), (1.0, -1.0), ("x",), ("",), ("inf",), ("nan", 1.0), None])
 def test_regularisation_strengths_are_positive_numbers(c):
     assert refusal(Linear, c=c).startswith("linear.c is ")
+
+
+@each("wrong", ["last", "last:0", "first:3", "everything", "last:-1"])
+@each("settings", [Finetune, Supcon])
+def test_which_layers_learn_is_all_or_the_last(settings, wrong):
+    with pytest.raises(SteelbenchError, match="expected all, or last:N"):
+        settings(trainable=wrong)
 
 
 def test_a_close_name_is_suggested():

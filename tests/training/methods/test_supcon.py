@@ -1,8 +1,11 @@
-"""A contrastive stage and its classifier on features: what is dropped, what is learnt from, and that it can fail."""
+"""A contrastive stage and its classifier: what is dropped, what is learnt from, and that it can fail."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 from feature_sets import QUICK, clusters, split_of, training_set
+from image_sets import SUPCON
 
 from steelbench.errors import SteelbenchError
 from steelbench.training.loop import embedding_stage
@@ -96,3 +99,22 @@ def test_the_contrastive_stage_learns_from_the_views_alone(monkeypatch):
     np.testing.assert_allclose(unit, np.broadcast_to(unit[0], unit.shape), rtol=1e-3)
     assert seen["y"].tolist() == [*labels[split.train], *labels[split.train]]
     assert len(seen["validation"]) == len(split.validation)
+
+
+def test_each_view_of_a_batch_is_another_picture_of_the_same_images(images, monkeypatch):
+    seen = []
+    real = supcon.fit
+
+    def spy(model, x, y, *rest, batches, score):
+        rows = batches.train(0)[0]
+        seen.append((x.take(rows, 0), y[rows]))
+        return real(model, x, y, *rest, batches=batches, score=score)
+
+    monkeypatch.setattr(supcon, "fit", spy)
+    settings = SUPCON.model_copy(update={"views": 2, "epochs": 1})
+    supcon.train_supcon_on_images(dataclasses.replace(images, preset="light"), settings, FitContext())
+
+    [(pixels, labels)] = seen
+    (one, other), (left, right) = np.split(pixels, 2), np.split(labels, 2)
+    assert len(one) == settings.batch_size and left.tolist() == right.tolist()
+    assert all(not np.array_equal(*pair) for pair in zip(one, other, strict=True))
