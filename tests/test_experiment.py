@@ -3,15 +3,18 @@
 import dataclasses
 
 import pytest
+from each import each
 
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import (
     METHODS,
     Experiment,
+    Finetune,
     Linear,
     RunOptions,
     Settings,
     Softmax,
+    Supcon,
     parse_assignments,
     with_fields,
 )
@@ -26,7 +29,7 @@ def refusal(make, *arguments, **fields):
     return message
 
 
-@pytest.mark.parametrize("name", METHODS)
+@each("name", METHODS)
 def test_every_method_has_settings_with_defaults_of_its_own(name):
     settings = METHODS[name].settings()
 
@@ -36,7 +39,7 @@ def test_every_method_has_settings_with_defaults_of_its_own(name):
     assert issubclass(METHODS[name].settings, Settings)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@each("name", METHODS)
 def test_every_method_explains_an_unknown_field(name):
     message = refusal(METHODS[name].settings, nonsense=1)
 
@@ -44,7 +47,7 @@ def test_every_method_explains_an_unknown_field(name):
     assert all(field in message for field in METHODS[name].settings.model_fields)
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "start", "words"),
     [
         ({"dropout": 1.5}, "softmax.dropout is 1.5;", "less than 1. The default is 0.2."),
@@ -67,9 +70,16 @@ def test_a_value_that_does_not_fit_is_named_with_its_bound_and_default(fields, s
     assert message.startswith(start) and words in message
 
 
-@pytest.mark.parametrize("c", [(), (0.0,), (1.0, -1.0), ("x",), ("",), ("inf",), ("nan", 1.0), None])
+@each("c", [(), (0.0,), (1.0, -1.0), ("x",), ("",), ("inf",), ("nan", 1.0), None])
 def test_regularisation_strengths_are_positive_numbers(c):
     assert refusal(Linear, c=c).startswith("linear.c is ")
+
+
+@each("wrong", ["last", "last:0", "first:3", "everything", "last:-1"])
+@each("settings", [Finetune, Supcon])
+def test_which_layers_learn_is_all_or_the_last(settings, wrong):
+    with pytest.raises(SteelbenchError, match="expected all, or last:N"):
+        settings(trainable=wrong)
 
 
 def test_a_close_name_is_suggested():
@@ -85,7 +95,7 @@ def test_settings_are_frozen_and_compare_by_value():
     assert len({settings, Softmax(dropout=0.3), Softmax()}) == 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "words"),
     [
         ({"folds": 0}, "options.folds is 0;"),
@@ -115,7 +125,7 @@ def test_options_are_recorded_as_plain_values():
     assert options.model_dump(mode="json")["results"] == "out/x" and options.bit_depth == 12
 
 
-@pytest.mark.parametrize("variant", ["Size", "a b", "a/b", "a:b", "a-b", "ü", "a\n", "../x"])
+@each("variant", ["Size", "a b", "a/b", "a:b", "a-b", "ü", "a\n", "../x"])
 def test_a_variant_is_a_slug(variant):
     with pytest.raises(SteelbenchError) as caught:
         Experiment(backbone="vgg19", method=Softmax(), variant=variant)
@@ -139,7 +149,7 @@ def test_the_names_of_an_experiment(backbone, variant, name):
     assert one.key == RunKey(backbone=backbone, method="linear", variant=variant, seed=3, fold=4)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@each("name", METHODS)
 def test_an_experiment_knows_its_networks_and_its_method_by_name(name):
     experiment = Experiment(backbone="vgg19+hub:x", method=METHODS[name].settings())
 
@@ -157,7 +167,7 @@ def test_assignments_become_fields_by_method():
     assert parse_assignments([], ["softmax"]) == {}
 
 
-@pytest.mark.parametrize("text", ["softmax.dropout", "dropout=1", "Softmax.dropout=1", "softmax dropout=1", "=", ""])
+@each("text", ["softmax.dropout", "dropout=1", "Softmax.dropout=1", "softmax dropout=1", "=", ""])
 def test_assignments_of_another_form_are_refused_with_an_example(text):
     assert "is not METHOD.FIELD=VALUE, as in --set softmax.dropout=0.3." in refusal(
         parse_assignments, [text], ["softmax"]

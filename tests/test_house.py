@@ -11,13 +11,18 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+from each import each
 from results_folder import model_row, summary, write_folder
 
 import steelbench
-from steelbench.data.readers import DATASETS
+from steelbench.data.inspection import inspect_dataset
+from steelbench.data.readers import DATASETS, read_dataset
 from steelbench.experiment import METHODS
+from steelbench.features.cache import FeatureStore
 from steelbench.features.engines import ENGINES
+from steelbench.files import cache_folder
 from steelbench.models.backbones import BACKBONES
 
 PACKAGE = Path(steelbench.__file__).parent
@@ -149,6 +154,7 @@ START_UP = {
     "page": ("import steelbench.report.results_page as page", {*HEAVY, *STATISTICS, "numpy", "jinja2"}),
     "list": ("assert main(['list']) == main(['cache', 'info']) == 0", HEAVY),
     "report": ("page.build_report(Path(results))", {*HEAVY, "sklearn"}),
+    "audit": ("assert main(['audit', '--data', data, '--out', 'audit']) == 0", HEAVY),
     "no report": ("assert main(['report', data]) == 2", HEAVY),
     "no model": ("assert main(['predict', model, data]) == 2", HEAVY),
     "benchmarks": ("for path in programs: runpy.run_path(path, run_name='only_imported')", HEAVY),
@@ -156,8 +162,20 @@ START_UP = {
 }
 
 
+def fill_cache(data):
+    """Put features of every image into the cache, as a run does: with them an audit checks the labels as well."""
+    images = inspect_dataset(read_dataset(str(data))[1]).images
+    told = {"weights": {"kind": "imagenet", "digest": "0"}, "image_size": 224, "bit_depth": None, "engine": "keras"}
+    store = FeatureStore(cache_folder(), "mobilenet_v2", 6, told)
+    features = np.random.default_rng(0).standard_normal((len(images), 6)).astype(np.float32)
+    with store.locked(), store.writer() as write:
+        write([image.bytes_digest for image in images], features)
+
+
 def test_what_trains_nothing_loads_no_network_library(tiny_images, tmp_path):
     """In a fresh interpreter. TensorFlow takes seconds to load, statistics half a second."""
+    data = tiny_images(images=8)
+    fill_cache(data)
     write_folder(tmp_path / "results", summary([model_row("vgg19", "softmax", 0.9)]))
     (tmp_path / "m.h5").write_text("text", encoding="utf-8")
     (tmp_path / "m.json").write_text("{}", encoding="utf-8")
@@ -167,12 +185,13 @@ def test_what_trains_nothing_loads_no_network_library(tiny_images, tmp_path):
     for name, (step, _) in START_UP.items():
         lines += [step, f"print('LOADED', json.dumps([{name!r}, sorted(sys.modules)]))"]
 
-    arguments = [tiny_images(images=8), tmp_path / "results", tmp_path / "m.h5", *benchmarks]
+    arguments = [data, tmp_path / "results", tmp_path / "m.h5", *benchmarks]
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines), *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path
     )
 
     assert done.returncode == 0, done.stderr
+    assert "of 24 labels" in done.stdout, "the audit checked the labels"
     loaded = [json.loads(line.removeprefix("LOADED")) for line in done.stdout.splitlines() if line.startswith("LOADED")]
     assert [name for name, _ in loaded] == list(START_UP)
     wrong = {name: sorted(START_UP[name][1] & set(modules)) for name, modules in loaded}
@@ -183,7 +202,7 @@ def defined(module):
     return {node.name for node in tree(module).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@each("name", METHODS)
 def test_methods_name_functions_that_exist(name):
     row = METHODS[name]
     named = [text.partition(":") for text in (row.train, row.train_images) if text]
@@ -193,7 +212,7 @@ def test_methods_name_functions_that_exist(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
+@each("name", METHODS)
 def test_methods_name_functions_that_can_be_imported(name):
     for text in filter(None, (METHODS[name].train, METHODS[name].train_images)):
         module, _, function = text.partition(":")
@@ -201,7 +220,7 @@ def test_methods_name_functions_that_can_be_imported(name):
         assert callable(getattr(importlib.import_module(module), function))
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@each("name", ENGINES)
 def test_engines_name_functions_that_exist(name):
     module, _, function = ENGINES[name].open.partition(":")
 
@@ -209,12 +228,7 @@ def test_engines_name_functions_that_exist(name):
     assert ENGINES[name].batch > 0 and "float32" in ENGINES[name].precisions
 
 
-@pytest.mark.parametrize("name", DATASETS)
-def test_datasets_name_functions(name):
-    assert callable(DATASETS[name].matches) and callable(DATASETS[name].read)
-
-
-@pytest.mark.parametrize("table", [METHODS, BACKBONES, DATASETS, ENGINES], ids=["method", "backbone", "data", "engine"])
+@each("table", [METHODS, BACKBONES, DATASETS, ENGINES], ids=["method", "backbone", "data", "engine"])
 def test_names_in_tables_are_slugs(table):
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in table)
 
@@ -259,7 +273,7 @@ def keras_md5(name):
     return found[0].group(1) if found else None
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@each("name", SOURCES)
 def test_md5_of_imagenet_weights_is_what_keras_says(name):
     stated = keras_md5(name)
 
@@ -268,7 +282,7 @@ def test_md5_of_imagenet_weights_is_what_keras_says(name):
     assert stated is None or re.fullmatch("[0-9a-f]{32}", stated)
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@each("name", SOURCES)
 def test_file_and_address_of_imagenet_weights_are_what_keras_says(name):
     row, text = BACKBONES[name].imagenet, joined(source(name))
     base = re.search(r'BASE_WEIGHTS?_PATH = \(?\s*"([^"]+)"', text)
@@ -292,7 +306,7 @@ def test_file_and_address_of_imagenet_weights_are_what_keras_says(name):
         assert f'"{row.url}{row.name}"' in addresses
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@each("name", SOURCES)
 def test_constructors_exist_in_keras(name):
     exported = (KERAS / "applications" / "__init__.py").read_text(encoding="utf-8")
 
@@ -340,7 +354,7 @@ def test_noisy_student_weights_are_what_their_package_says():
         assert row.name == f"{model}_noisy-student_notop.h5"
 
 
-@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"mobilenet_v2_035"}))
+@each("name", sorted(set(SOURCES) - {"mobilenet_v2_035"}))
 def test_a_weights_file_has_four_bytes_for_each_weight(name):
     row = BACKBONES[name]
 

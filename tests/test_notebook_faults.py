@@ -13,6 +13,7 @@ from pkgutil import resolve_name
 import keras
 import numpy as np
 import pytest
+from image_sets import changed, copied, small_encoder, stripes, weights_of
 
 from steelbench.cli.exit import main
 from steelbench.data.splits import Split
@@ -26,7 +27,6 @@ from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods import supcon
 from steelbench.training.methods.image_training import ImageTrainingSet
 
-SIDE = 32
 # 42 training images: 30, 6, 6 of three classes.
 LABELS = np.array([0] * 30 + [1] * 6 + [2] * 6 + [0, 1, 2] * 6)
 SPLIT = Split(np.arange(42), np.arange(42, 54), np.arange(54, 60))
@@ -55,35 +55,13 @@ def clusters():
 
 @pytest.fixture
 def pixels():
-    """Stripes whose direction is the class, uint8 [60, 32, 32, 3]."""
-    y, x = np.mgrid[:SIDE, :SIDE]
-    waves = np.stack([np.sin(x / 2), np.sin(y / 2), np.sin((x + y) / 4)])[LABELS]
-    noise = 20 * np.random.default_rng(0).standard_normal(waves.shape)
-    return np.clip(127 + 90 * waves + noise, 0, 255).astype(np.uint8)[..., None].repeat(3, axis=-1)
+    return stripes(LABELS)
 
 
 @pytest.fixture
 def encoder():
     """A small frozen network whose normalisation would notice if it were run as in training."""
-    keras.utils.set_random_seed(0)
-    images = keras.Input((None, None, 3))
-    x = keras.layers.Resizing(SIDE, SIDE, name="resizing")(images)
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(x)
-    for number, filters in enumerate((8, 8, 8)):
-        x = keras.layers.Conv2D(filters, 3, strides=2, use_bias=False, padding="same", name=f"conv_{number}")(x)
-        x = keras.layers.BatchNormalization(name=f"norm_{number}")(x)
-        x = keras.layers.ReLU()(x)
-    network = keras.Model(images, keras.layers.GlobalAveragePooling2D(name="embedding")(x))
-    network.trainable = False
-    return network
-
-
-def weights_of(model):
-    return {(layer.name, i): w.copy() for layer in model.layers for i, w in enumerate(layer.get_weights())}
-
-
-def changed(before, after):
-    return {name for (name, i), value in before.items() if not np.array_equal(value, after[name, i])}
+    return small_encoder()
 
 
 @pytest.fixture
@@ -92,8 +70,7 @@ def images(encoder, pixels, monkeypatch):
     copies = []
 
     def copy(self, trainable):
-        made = keras.models.clone_model(self.encoder)
-        made.set_weights(self.encoder.get_weights())
+        made = copied(self.encoder)
         choose_learning(made, trainable, pretrained=True)
         copies.append(made)
         return made
@@ -118,13 +95,13 @@ def test_a_method_on_features_leaves_the_frozen_encoder_bit_for_bit(method, enco
     row, before = METHODS[method], weights_of(encoder)
     few = {name: 2 for name in ("epochs", "classifier_epochs") if name in row.settings.model_fields}
     run = open_engine("keras", encoder, "float32", batch=20)
-    features = np.concatenate(list(run(pixels.astype(np.float32).reshape(3, 20, SIDE, SIDE, 3))))
+    features = np.concatenate(list(run(pixels.astype(np.float32).reshape(3, 20, 32, 32, 3))))
 
     trained = resolve_name(row.train)(training_set(features), row.settings(**few), FitContext())
     model = saved_model.stitch(encoder, trained.head, method)
     model(pixels.astype(np.float32))
 
-    assert trained.encoder is None and any(name.startswith("norm") for name, _ in before)
+    assert trained.encoder is None and any(name.endswith("_bn") for name, _ in before)
     assert not changed(before, weights_of(model))
 
 
@@ -132,17 +109,18 @@ def test_the_second_stage_leaves_an_encoder_that_learned_bit_for_bit(images, mon
     after_first = []
     real = supcon.train_softmax
 
-    def spy(*given):
-        after_first.append(weights_of(images.copies[0]))
-        return real(*given)
+    def spy(data, *given):
+        after_first.append((weights_of(images.copies[0]), data.features.copy()))
+        return real(data, *given)
 
     monkeypatch.setattr(supcon, "train_softmax", spy)
     settings = settings_of(trainable="last:4", classifier_epochs=3, classifier_learning_rate=0.1)
     trained = supcon.train_supcon_on_images(images, settings, FitContext())
 
-    [between], after = after_first, weights_of(trained.encoder)
+    [(between, features)], after = after_first, weights_of(trained.encoder)
     assert changed(weights_of(images.encoder), between) == {"conv_1", "conv_2"}
-    assert not changed(between, after)
+    assert not changed(between, after) and np.array_equal(features, trained.features)
+    assert list(trained.fits) == ["contrastive", "classifier"]
 
 
 @pytest.mark.parametrize("trainable", ["adapter", "last:4"])

@@ -80,7 +80,8 @@ def loaded_alone(model, pixels, folder):
     return np.load(folder / "out.npz")
 
 
-@pytest.mark.parametrize("engine", ["openvino", pytest.param("keras", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["openvino", "keras"])
 def test_a_preset_from_a_folder_runs_to_a_model_that_plain_keras_loads(engine, steel, folder, tmp_path):
     pytest.importorskip(engine)
     results = tmp_path / "results"

@@ -5,6 +5,7 @@ import runpy
 import cv2
 import numpy as np
 import pytest
+from each import each
 
 from steelbench.audit import image_statistics
 from steelbench.audit.image_statistics import (
@@ -78,7 +79,7 @@ def test_homogenised_classes_are_equally_bright():
     assert dark.mean_after == bright.mean_after == pytest.approx(110)
 
 
-@pytest.mark.parametrize("quality", [10, 35, 50, 75, 90, 95, 100])
+@each("quality", [10, 35, 50, 75, 90, 95, 100])
 def test_jpeg_quality_is_what_the_file_was_written_with(quality):
     pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
     data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

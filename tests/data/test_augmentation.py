@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import cv2
 import numpy as np
 import pytest
+from each import each
 
 from steelbench.data.augmentation import AUGMENTATIONS, Augmentation, augment, identity, view
 from steelbench.errors import SteelbenchError
@@ -35,7 +36,7 @@ def where(height=160, width=200):
 
 
 @pytest.mark.parametrize("preset", AUGMENTATIONS)
-@pytest.mark.parametrize(
+@each(
     "images",
     [
         NOISY,
@@ -122,17 +123,18 @@ def test_a_view_is_the_same_in_another_process():
     assert done.stdout.strip() == hashlib.sha256(view("heavy", pixels, 2, "key").tobytes()).hexdigest(), done.stderr
 
 
-@pytest.mark.parametrize("name", [*AMOUNTS, "smallest_crop", "chance"])
+@each("name", [*AMOUNTS, "smallest_crop", "chance"])
 def test_identity_of_a_preset_changes_with_its_row(monkeypatch, name):
     row = AUGMENTATIONS["heavy"]
     before = {preset: identity(preset) for preset in AUGMENTATIONS}
     assert before == {preset: identity(preset) for preset in AUGMENTATIONS}
     assert len(set(before.values())) == 3
 
-    monkeypatch.setitem(AUGMENTATIONS, "heavy", replace(row, **{name: getattr(row, name) / 2}))
+    with monkeypatch.context() as patch:
+        patch.setitem(AUGMENTATIONS, "heavy", replace(row, **{name: getattr(row, name) / 2}))
 
-    assert identity("heavy") not in before.values()
-    assert identity("light") == before["light"]
+        assert identity("heavy") not in before.values()
+        assert identity("light") == before["light"]
 
 
 @pytest.mark.parametrize("preset", AUGMENTATIONS)
@@ -144,7 +146,7 @@ def test_gray_images_stay_gray(preset):
         np.testing.assert_allclose(got[..., 1:], got[..., :2], atol=1e-3)
 
 
-@pytest.mark.parametrize("name", AMOUNTS)
+@each("name", AMOUNTS)
 def test_each_step_alone_changes_the_image(only, name):
     amount = getattr(AUGMENTATIONS["heavy"], name)
     images = RNG.uniform(60, 190, (1, 120, 128, 3)).astype(np.float32)

@@ -9,6 +9,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from each import each
 from PIL import Image, ImageOps
 
 from steelbench.data.images import (
@@ -64,8 +65,8 @@ def reason(data, **options):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("kind", LOSSLESS)
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+@each("kind", LOSSLESS)
+@each("mode", ["1", "L", "P", "RGB"])
 def test_lossless_formats_decode_as_pillow_says(kind, mode):
     image = Image.fromarray(noise(19, 23, 3)).convert(mode)
 
@@ -75,7 +76,7 @@ def test_lossless_formats_decode_as_pillow_says(kind, mode):
     np.testing.assert_array_equal(found.pixels, image.convert("RGB"))
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB"])
+@each("mode", ["L", "RGB"])
 def test_jpeg_decodes_as_pillow_says(mode):
     data = encoded(Image.fromarray(smooth()).convert(mode), "JPEG", quality=90)
 
@@ -87,7 +88,7 @@ def test_jpeg_decodes_as_pillow_says(mode):
 WITH_ALPHA = [(kind, mode) for kind in LOSSLESS for mode in ("LA", "RGBA") if (kind, mode) != ("BMP", "LA")]
 
 
-@pytest.mark.parametrize(("kind", "mode"), WITH_ALPHA)
+@each(("kind", "mode"), WITH_ALPHA)
 def test_alpha_is_dropped_and_never_blended(kind, mode):
     pixels = noise(11, 9, 4)
     colour = pixels[..., :3] if mode == "RGBA" else np.repeat(pixels[..., :1], 3, axis=2)
@@ -129,8 +130,8 @@ def test_big_endian_tiff_with_alpha_is_not_blended():
     np.testing.assert_array_equal(decode(data).pixels, pixels[..., :3])
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@each("suffix", [".png", ".tif"])
+@each("channels", [1, 3, 4])
 def test_16_bit_values_are_divided_by_257(suffix, channels):
     values = noise(64, 64, channels, dtype=np.uint16)
     values[0, 0] = 65535
@@ -159,7 +160,7 @@ def test_gray_with_alpha_of_16_bits():
     np.testing.assert_array_equal(pixels[..., 1], np.rint(values[..., 0] / 257))
 
 
-@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@each("bits", [8, 10, 12, 14])
 def test_bit_depth_maps_its_largest_value_to_255(bits):
     top = 2**bits - 1
     data = cv2.imencode(".png", np.linspace(0, top, 64).astype(np.uint16).reshape(8, 8))[1].tobytes()
@@ -183,8 +184,8 @@ def test_bit_depth_leaves_8_bit_images_alone():
     np.testing.assert_array_equal(decode(data, bit_depth=12).pixels[..., 2], values)
 
 
-@pytest.mark.parametrize("turn", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+@each("turn", range(1, 9))
+@each("kind", ["JPEG", "PNG", "TIFF"])
 def test_the_exif_turn_is_applied(kind, turn):
     pixels = np.zeros((16, 40, 3), np.uint8)
     pixels[:8, :24] = 200  # one corner is enough to tell all eight turns apart
@@ -213,17 +214,21 @@ def images_to_cut():
     colour = smooth()
     for suffix in SUFFIXES:
         for name, pixels in (("gray", colour[..., 0]), ("colour", colour)):
-            yield pytest.param(cv2.imencode(suffix, pixels)[1].tobytes(), id=f"{name}{suffix}")
+            yield f"{name}{suffix}", cv2.imencode(suffix, pixels)[1].tobytes()
     progressive = cv2.imencode(".jpg", colour, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
-    yield pytest.param(progressive, id="progressive.jpg")
-    yield pytest.param(cv2.imencode(".png", noise(30, 30, 3, dtype=np.uint16))[1].tobytes(), id="16bit.png")
+    yield "progressive.jpg", progressive
+    yield "16bit.png", cv2.imencode(".png", noise(30, 30, 3, dtype=np.uint16))[1].tobytes()
     exif, thumbnail = Image.Exif(), encoded(Image.fromarray(colour[:8, :8]), "JPEG")
     exif[0x10E] = thumbnail.decode("latin-1")
-    yield pytest.param(encoded(Image.fromarray(colour), "JPEG", exif=exif), id="with-preview.jpg")
+    yield "with-preview.jpg", encoded(Image.fromarray(colour), "JPEG", exif=exif)
 
 
-@pytest.mark.parametrize("data", list(images_to_cut()))
-def test_a_truncated_file_is_unreadable_or_loses_nothing(data):
+TO_CUT = dict(images_to_cut())
+
+
+@each("name", TO_CUT)
+def test_a_truncated_file_is_unreadable_or_loses_nothing(name):
+    data = TO_CUT[name]
     whole = decode(data).pixels
     for cut in [*np.linspace(1, len(data) * 0.98, 25).astype(int), len(data) - 2, len(data) - 1]:
         try:
@@ -235,7 +240,7 @@ def test_a_truncated_file_is_unreadable_or_loses_nothing(data):
             np.testing.assert_array_equal(found, whole)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@each("suffix", SUFFIXES)
 def test_flipped_bytes_never_raise_anything_else(suffix):
     data = bytearray(cv2.imencode(suffix, smooth(24))[1].tobytes())
     rng = np.random.default_rng(1)
@@ -254,7 +259,7 @@ def test_an_image_that_is_large_by_its_header_is_refused_before_it_is_allocated(
     assert str(MAX_PIXELS) in reason(png(10_001, 10_000, 16, 6))
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16, np.int32])
+@each("kind", [np.float32, np.float64, np.int16, np.int32])
 def test_other_numbers_than_unsigned_integers_are_refused(kind):
     values = np.random.default_rng(0).uniform(0, 99, (6, 6, 3)).astype(kind)
     if kind in (np.float32, np.float64):
@@ -266,7 +271,7 @@ def test_other_numbers_than_unsigned_integers_are_refused(kind):
 NO_IMAGES = [b"", b"\n", b"path,label\na.png,rust\n", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", bytes(5000)]
 
 
-@pytest.mark.parametrize("data", NO_IMAGES)
+@each("data", NO_IMAGES)
 def test_what_is_no_image_is_refused(data):
     assert "image" in reason(data) or "truncated" in reason(data)
 
@@ -302,7 +307,7 @@ def test_read_bytes_and_read_image_agree_with_the_file(tmp_path):
     np.testing.assert_array_equal(read_image(path), noise(5, 6, 3))
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "expected"),
     [("a.PNG", True), ("a.JpEg", True), ("a.tif", True), (".a.png", False), (".png", False), ("a.txt", False)],
 )
@@ -354,8 +359,8 @@ def resized_by_loops(pixels, size):
     return out
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (64, 64), (200, 200), (37, 53), (96, 30), (5, 1), (1, 1), (33, 128)])
-@pytest.mark.parametrize("size", [32, 45])
+@each("shape", [(32, 32), (64, 64), (200, 200), (37, 53), (96, 30), (5, 1), (1, 1), (33, 128)])
+@each("size", [32, 45])
 def test_resize_is_bilinear_with_half_pixel_centres(shape, size):
     pixels = noise(*shape, 3)
 
@@ -366,7 +371,7 @@ def test_resize_is_bilinear_with_half_pixel_centres(shape, size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [(200, 200), (37, 53), (448, 448)])
+@each("shape", [(200, 200), (37, 53), (448, 448)])
 def test_resize_is_what_keras_does(shape):
     import keras
 

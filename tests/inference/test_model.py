@@ -10,6 +10,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from each import each
 
 import steelbench
 from steelbench.cli.exit import main
@@ -69,8 +70,8 @@ def test_probabilities_are_those_of_the_formula_for_images_of_different_sizes_in
     assert found.dtype == np.float32 and model.classes == CLASSES
 
 
-@pytest.mark.parametrize("form", [np.stack, list, tuple], ids=["array", "list", "tuple"])
-@pytest.mark.parametrize("kind", ["uint8", "float32", "float64", "int64"])
+@each("form", [np.stack, list, tuple], ids=["array", "list", "tuple"])
+@each("kind", ["uint8", "float32", "float64", "int64"])
 def test_every_form_of_raw_pixels_gives_the_same_answer(model, form, kind):
     images = [pixels(channel=channel) for channel in (0, 1, 2)]
 
@@ -122,7 +123,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+@each("name", WRONG)
 def test_what_the_model_was_not_made_for_is_refused_with_the_mend(model, name):
     images, word = WRONG[name]
 

@@ -374,6 +374,15 @@ def test_an_encoder_built_again_has_its_weights_and_the_present_precision(policy
     assert far(np.asarray(encoder(pixels, training=False)), got) <= tolerance
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("homogenization", ["none", "global", "image"])
+def test_an_encoder_built_again_computes_what_the_original_does(homogenization):
+    original = build_encoder("mobilenet_v2_035", 32, homogenization, 90.0)
+    x = images().astype(np.float32)
+
+    assert np.array_equal(rebuild(original)(x), original(x))
+
+
 def test_digest_changes_with_any_weight():
     encoder = small_encoder()
     before = digest(encoder)

@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from each import each
 
 from steelbench.errors import SteelbenchError
 from steelbench.models.homogenize import MODES, homogenize, mean_brightness
@@ -39,8 +40,8 @@ def by_hand(mode, images, mean):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("images", [pictures(), pictures(2, 7, 5, 0, 60), pictures(1, 64, 64, 200)])
-@pytest.mark.parametrize("mean", [30.2, 93.4, 201.7])
+@each("images", [pictures(), pictures(2, 7, 5, 0, 60), pictures(1, 64, 64, 200)])
+@each("mean", [30.2, 93.4, 201.7])
 def test_layers_give_what_numpy_gives(mode, images, mean):
     np.testing.assert_allclose(done(mode, images, mean), by_hand(mode, images, mean), atol=2e-3)
 

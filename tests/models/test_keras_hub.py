@@ -1,10 +1,15 @@
 """KerasHub presets: played by a package of that name, and the real one where it is installed."""
 
+import contextlib
+import io
 import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
+from each import each
 
 from steelbench.cli.commands.run import FALLBACK, replace_missing
 from steelbench.errors import SteelbenchError
@@ -61,12 +66,31 @@ def played(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def here(played, monkeypatch):
+    """The converting process as a function of this one, which has loaded TensorFlow already."""
+
+    def run(command, **_):
+        told, reason = io.StringIO(), ""
+        try:
+            with contextlib.redirect_stdout(told):
+                code = keras_hub._main(command[-1])
+        except Exception as error:
+            code, reason = 1, f"{type(error).__name__}: {error}"
+        return subprocess.CompletedProcess(command, code, told.getvalue(), reason)
+
+    monkeypatch.setattr("steelbench.models.keras_hub.subprocess.run", run)
+    monkeypatch.delitem(sys.modules, "keras_hub", raising=False)
+    yield
+    sys.modules.pop("keras_hub", None)
+
+
+@pytest.fixture
 def missing(tmp_path, monkeypatch):
     monkeypatch.setattr("steelbench.models.keras_hub.find_spec", lambda name: None)
     monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("name", ["hub:", "hub:../x", "hub:A", "hub:a/b", "hub:" + "a" * 101, "hub:.a"])
+@each("name", ["hub:", "hub:../x", "hub:A", "hub:a/b", "hub:" + "a" * 101, "hub:.a"])
 def test_a_name_that_could_be_a_path_is_refused(name):
     with pytest.raises(SteelbenchError, match="names no preset"):
         check_networks([name])
@@ -90,7 +114,7 @@ def test_a_preset_becomes_an_encoder_of_plain_keras_layers(played, tmp_path):
     np.testing.assert_array_equal(np.asarray(again(pixels)), np.asarray(encoder(pixels)))
 
 
-def test_a_preset_that_was_fetched_is_not_fetched_again(played, monkeypatch):
+def test_a_preset_that_was_fetched_is_not_fetched_again(here, monkeypatch):
     keras_hub.fetch("hub:tiny")
 
     def refuse(*_, **__):
@@ -100,7 +124,7 @@ def test_a_preset_that_was_fetched_is_not_fetched_again(played, monkeypatch):
     assert keras_hub.fetch("hub:tiny") == ""
 
 
-def test_random_weights_of_a_preset_are_fresh(played):
+def test_random_weights_of_a_preset_are_fresh(here):
     keras_hub.fetch("hub:tiny")
 
     def kernel(seed):
@@ -118,13 +142,13 @@ def test_random_weights_of_a_preset_are_fresh(played):
         ("hub:nowhere", "knows no preset 'nowhere'"),
     ],
 )
-def test_what_is_no_usable_preset_is_the_users_mistake(played, name, words):
+def test_what_is_no_usable_preset_is_the_users_mistake(here, name, words):
     with pytest.raises(SteelbenchError, match=words):
         keras_hub.fetch(name)
     assert not keras_hub.network_file(name).exists()
 
 
-def test_without_a_network_the_reason_is_told(played):
+def test_without_a_network_the_reason_is_told(here):
     assert "the line is dead" in keras_hub.fetch("hub:offline")
 
 
@@ -154,14 +178,14 @@ def test_a_stand_in_that_is_asked_for_anyway_runs_once(missing):
 
 @pytest.mark.slow
 def test_a_backbone_of_the_real_package_is_converted(tmp_path, monkeypatch):
-    keras_hub = pytest.importorskip("keras_hub", reason="the extra [hub] is not installed")
+    package = pytest.importorskip("keras_hub", reason="the extra [hub] is not installed")
     monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path))
-    backbone = keras_hub.models.ResNetBackbone(
+    backbone = package.models.ResNetBackbone(
         input_conv_filters=[64], input_conv_kernel_sizes=[7], stackwise_num_filters=[64, 16],
         stackwise_num_blocks=[2, 2], stackwise_num_strides=[1, 2], block_type="basic_block",
     )  # fmt: skip
     backbone.save_to_preset(tmp_path / "preset")
-    converter = keras_hub.layers.ResNetImageConverter(image_size=(64, 64), scale=1 / 127.5, offset=-1.0)
+    converter = package.layers.ResNetImageConverter(image_size=(64, 64), scale=1 / 127.5, offset=-1.0)
     converter.save_to_preset(tmp_path / "preset")
 
     found = keras_hub.convert(str(tmp_path / "preset"), keras_hub.network_file("hub:small"))

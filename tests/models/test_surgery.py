@@ -1,4 +1,4 @@
-"""Encoders joined: the features of each, one behind the other, in one flat file that plain Keras opens."""
+"""Encoders joined into one flat file that plain Keras opens, and cut where the part that learns begins."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from steelbench.models import saved_model
 from steelbench.models.backbones import BACKBONES
 from steelbench.models.encoder import build_encoder
 from steelbench.models.head import Dense, Head, Unit
-from steelbench.models.surgery import join, network_name
+from steelbench.models.surgery import choose_learning, join, network_name, split_at_trainable
 
 RNG = np.random.default_rng(5)
 
@@ -110,3 +110,32 @@ def test_every_backbone_can_be_joined_saved_and_loaded(name, tmp_path):
     np.testing.assert_allclose(
         np.asarray(saved_model.load(tmp_path / "joined.h5")(pixels)), expected, rtol=1e-4, atol=1e-5
     )
+
+
+def branching_encoder():
+    """Two branches that meet: no single tensor passes between them."""
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Resizing(8, 8, name="resizing")(images)
+    x = keras.layers.Conv2D(4, 3, padding="same", name="first")(x)
+    x = keras.layers.ReLU(name="after_first")(x)
+    side = keras.layers.Conv2D(4, 1, name="side")(x)
+    main = keras.layers.Conv2D(4, 3, padding="same", name="main")(x)
+    x = keras.layers.Add(name="meet")([side, main])
+    x = keras.layers.Conv2D(4, 1, name="last")(x)
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D(name="embedding")(x))
+
+
+@pytest.mark.parametrize(("trainable", "at"), [("last:1", "meet"), ("last:2", "after_first"), ("last:3", "after_first"),
+                                               ("last:4", "resizing"), ("all", "resizing")])  # fmt: skip
+def test_the_split_is_where_one_tensor_passes(trainable, at):
+    encoder = branching_encoder()
+    choose_learning(encoder, trainable, pretrained=True)
+    frozen, learning = split_at_trainable(encoder)
+    x = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+
+    if at == "resizing":
+        assert frozen is None
+    else:
+        assert frozen.layers[-1].name == at
+        assert not frozen.trainable_weights
+    np.testing.assert_allclose(learning(frozen(x) if frozen else x), encoder(x), rtol=1e-5)

@@ -19,9 +19,8 @@ def steel(tiny_images):
     return tiny_images(images=8)
 
 
-@pytest.fixture
-def played(monkeypatch):
-    """Workers that finish every task at once, half of the answers right; the run names that they were asked for."""
+def play(patch):
+    """Let workers finish every task at once, half of the answers right; the run names that they are asked for."""
     asked = []
 
     def run_jobs(jobs, results, on_event):
@@ -31,8 +30,13 @@ def played(monkeypatch):
                 finish(job, task, results)
         return {}
 
-    monkeypatch.setattr("steelbench.runs.run.run_jobs", run_jobs)
+    patch.setattr("steelbench.runs.run.run_jobs", run_jobs)
     return asked
+
+
+@pytest.fixture
+def played(monkeypatch):
+    return play(monkeypatch)
 
 
 def finish(job, task, results):
@@ -76,13 +80,21 @@ def contents(folder):
     }
 
 
+@pytest.fixture(scope="module")
+def two_seeds(steel, tmp_path_factory):
+    """A results folder with one backbone and two seeds; for copying only."""
+    results = tmp_path_factory.mktemp("two_seeds") / "results"
+    with pytest.MonkeyPatch.context() as patch:
+        asked = play(patch)
+        assert run(steel, results, "--seeds", "2", "--epochs", "5") == 0
+    assert asked == ["vgg19-softmax-s0-f0", "vgg19-softmax-s1-f0"]
+    return results
+
+
 @pytest.fixture
-def finished(steel, tmp_path, played):
-    """A results folder with one backbone, two seeds; then `played` is empty again."""
-    assert run(steel, tmp_path / "results", "--seeds", "2", "--epochs", "5") == 0
-    assert played == ["vgg19-softmax-s0-f0", "vgg19-softmax-s1-f0"]
-    played.clear()
-    return tmp_path / "results"
+def finished(two_seeds, tmp_path, played):
+    """A results folder with one backbone and two seeds, of the test's own; `played` is empty."""
+    return shutil.copytree(two_seeds, tmp_path / "results")
 
 
 def refusal(capsys):

@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from each import each
 
 from steelbench.audit.duplicates.orientations import COMPOSE, INVERSE, TURNS, turn_image, turn_points
 from steelbench.audit.duplicates.search import find_pairs
@@ -172,7 +173,7 @@ def test_the_order_of_the_images_does_not_matter():
     assert search(images) == search(images, order=-1) != []
 
 
-@pytest.mark.parametrize("turn", range(8))
+@each("turn", range(8))
 def test_a_turned_point_is_where_the_turned_image_shows_it(turn):
     image = np.arange(35).reshape(5, 7)
     places = np.argwhere(image >= 0)

@@ -3,14 +3,14 @@
 import doctest
 import inspect
 
-import pytest
+from each import each
 
 from steelbench.models import losses
 
 FUNCTIONS = [name for name in losses.__all__ if inspect.isfunction(getattr(losses, name))]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@each("name", FUNCTIONS)
 def test_the_example_of_a_loss_runs_and_prints_what_it_says(name):
     function = getattr(losses, name)
     tests = doctest.DocTestFinder(recurse=False).find(function, name, globs={name: function})

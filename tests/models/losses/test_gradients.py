@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import tensorflow as tf
+from each import each
 
 from steelbench.models import losses
 
@@ -77,7 +78,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("name", OF_EMBEDDINGS)
-@pytest.mark.parametrize("shape", SHAPES)
+@each("shape", SHAPES)
 def test_values_and_gradients_are_finite(name, shape):
     values, gradient = value_and_gradient(OF_EMBEDDINGS[name], *SHAPES[shape])
 
@@ -86,7 +87,7 @@ def test_values_and_gradients_are_finite(name, shape):
 
 
 @pytest.mark.parametrize("name", [name for name in OF_EMBEDDINGS if name != "npairs"])
-@pytest.mark.parametrize("shape", ["no positive", "batch of one"])
+@each("shape", ["no positive", "batch of one"])
 def test_anchors_without_a_positive_cost_nothing_and_pull_nothing(name, shape):
     values, gradient = value_and_gradient(OF_EMBEDDINGS[name], *SHAPES[shape])
 
@@ -101,7 +102,7 @@ def test_a_batch_of_one_class_has_no_triplets(name):
 
 
 @pytest.mark.parametrize("loss", ARCFACE)
-@pytest.mark.parametrize("cosine", [1.0, -1.0, 1 - 6e-8, 1.0000002, 0.0])
+@each("cosine", [1.0, -1.0, 1 - 6e-8, 1.0000002, 0.0])
 def test_gradient_of_arcface_is_finite_at_both_ends(loss, cosine):
     # A rival so near that the softmax is not exactly 1: only then does the gradient of the sine count.
     values, gradient = value_and_gradient(loss, [0], np.float32([[cosine, 0.9]]))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from each import each
 
 from steelbench.models import losses
 
@@ -36,14 +37,14 @@ def others_alike(labels):
     return np.sum(labels[:, None] == labels[None, :], axis=1) - 1
 
 
-@pytest.mark.parametrize("batch", BATCHES)
+@each("batch", BATCHES)
 def test_npairs_is_that_of_tensorflow_addons(batch):
     case, labels, embeddings = of(TFA, batch)
 
     close(np.mean(losses.npairs(labels, embeddings, temperature=case["temperature"])), case["npairs"])
 
 
-@pytest.mark.parametrize("batch", BATCHES)
+@each("batch", BATCHES)
 def test_semihard_is_that_of_tensorflow_addons(batch):
     case, labels, embeddings = of(TFA, batch)
 
@@ -52,7 +53,7 @@ def test_semihard_is_that_of_tensorflow_addons(batch):
     close(np.average(values, weights=others_alike(labels)), case["semihard"])
 
 
-@pytest.mark.parametrize("batch", BATCHES)
+@each("batch", BATCHES)
 @pytest.mark.parametrize("soft", [False, True])
 def test_batch_hard_is_that_of_tensorflow_addons(batch, soft):
     case, labels, embeddings = of(TFA, batch)
@@ -71,7 +72,7 @@ def test_contrastive_is_that_of_tensorflow_addons():
     close(losses.contrastive(case["same"], np.float32(case["distances"]), margin=case["margin"]), case["contrastive"])
 
 
-@pytest.mark.parametrize("batch", BATCHES)
+@each("batch", BATCHES)
 def test_supcon_is_that_of_pytorch_metric_learning(batch):
     case, labels, embeddings = of(PML, batch)
 
@@ -81,7 +82,7 @@ def test_supcon_is_that_of_pytorch_metric_learning(batch):
     close(values[values > 0].mean(), case["supcon"]["reduced"])
 
 
-@pytest.mark.parametrize("batch", BATCHES)
+@each("batch", BATCHES)
 def test_batch_all_is_that_of_pytorch_metric_learning(batch):
     case, labels, embeddings = of(PML, batch)
     theirs = case["batch_all"]
@@ -94,7 +95,7 @@ def test_batch_all_is_that_of_pytorch_metric_learning(batch):
     close(np.sum(values * triplets) / theirs["costly"], theirs["reduced"])
 
 
-@pytest.mark.parametrize("batch", BATCHES)
+@each("batch", BATCHES)
 @pytest.mark.parametrize("soft", [False, True])
 def test_batch_hard_is_that_of_pytorch_metric_learning(batch, soft):
     case, labels, embeddings = of(PML, batch)

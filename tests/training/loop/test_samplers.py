@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from each import each
 
 from steelbench.errors import SteelbenchError
 from steelbench.training.loop.samplers import balanced_batches, pair_batches, pk_batches, validation_batches
@@ -105,7 +106,7 @@ def test_pk_of_more_classes_than_there_are_is_refused():
         pk_batches(labels_of([5, 5, 5]), classes_per_batch=4, images_per_class=2, seed=0, epoch=0)
 
 
-@pytest.mark.parametrize("size", [7, 8, 16, 20, 64, 200])
+@each("size", [7, 8, 16, 20, 64, 200])
 def test_balanced_batch_holds_every_class_equally_often(size):
     labels = labels_of(UNBALANCED)
 
@@ -119,7 +120,7 @@ def test_balanced_batch_holds_every_class_equally_often(size):
     assert max(total.values()) - min(total.values()) <= 1
 
 
-@pytest.mark.parametrize("size", [7, 8, 16, 20, 64, 200])
+@each("size", [7, 8, 16, 20, 64, 200])
 def test_balanced_epoch_shows_every_image(size):
     labels = labels_of(UNBALANCED)
 
@@ -270,7 +271,7 @@ def test_a_refusal_of_pairs_names_the_part_of_the_images():
         pair_batches(np.arange(3), batch_size=4, seed=0, epoch=0, part="validation")
 
 
-@pytest.mark.parametrize(("count", "size"), [(1, 16), (15, 16), (16, 16), (17, 16), (100, 16), (5, 1)])
+@each(("count", "size"), [(1, 16), (15, 16), (16, 16), (17, 16), (100, 16), (5, 1)])
 def test_validation_batches_hold_every_image_once_and_none_is_tiny(count, size):
     batches = validation_batches(count, batch_size=size, seed=0)
 

@@ -28,14 +28,14 @@ from steelbench.training.methods.softmax import train_softmax
 
 NAME = "mobilenet_v2_035"
 SMALL = {
-    "softmax": {"epochs": 10, "hidden": 16, "learning_rate": 0.01},
-    "triplet": {"epochs": 10, "embedding": 8, "learning_rate": 0.01},
-    "arcface": {"epochs": 40, "embedding": 8, "learning_rate": 0.03},
+    "softmax": {"epochs": 5, "hidden": 16, "learning_rate": 0.02},
+    "triplet": {"epochs": 4, "embedding": 8, "learning_rate": 0.01},
+    "arcface": {"epochs": 8, "embedding": 8, "learning_rate": 0.05, "warmup_epochs": 1},
     "supcon": {
-        "epochs": 10, "learning_rate": 0.01, "adapter": 32, "hidden": 32, "classifier_epochs": 30,
-        "classifier_learning_rate": 0.01, "dropout": 0.2,
+        **{"epochs": 3, "learning_rate": 0.02, "adapter": 32, "hidden": 32, "dropout": 0.2},
+        **{"classifier_epochs": 8, "classifier_learning_rate": 0.02},
     },
-}  # fmt: skip
+}
 SPLIT = Split(np.arange(4), np.arange(4, 6), np.arange(6, 8))
 
 
@@ -196,7 +196,7 @@ def test_many_images_without_labels_help_where_few_have_one():
 
 @pytest.mark.parametrize("method", [name for name, row in METHODS.items() if row.train])
 def test_every_method_on_frozen_features_trains_twice(method, tmp_path):
-    data, more = clusters(labelled=48)
+    data, more = clusters(labelled=48, apart=3)
     row = METHODS[method]
     settings, context = row.settings(**SMALL.get(method, {})), FitContext(seed=1, state=tmp_path)
 
