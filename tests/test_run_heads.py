@@ -2,11 +2,15 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+import steelbench
 from steelbench.cli.exit import main
+from steelbench.data.images import read_image
+from steelbench.records import RunRecord, read_record
 
 pytestmark = pytest.mark.slow
 
@@ -39,8 +43,6 @@ def many(steel, tmp_path_factory):
 def test_each_of_many_heads_is_what_it_would_be_alone(steel, many, tmp_path):
     alone = tmp_path / "alone"
     # The same seeds and folds, so the same calibration images; but only the last run is still to do.
-    import shutil
-
     shutil.copytree(many, alone)
     last = f"{NAME}-softmax-s1-f2"
     shutil.rmtree(alone / "runs" / last)
@@ -59,9 +61,6 @@ def test_only_the_offered_model_is_whole_and_any_other_can_be_stitched(steel, ma
 
     path = many / "models" / f"{name}.h5"
     assert capsys.readouterr().out.strip() == str(path)
-    import steelbench
-    from steelbench.data.images import read_image
-
     model = steelbench.load_model(path)
     with (many / "runs" / name / "predictions.csv").open(newline="", encoding="utf-8") as file:
         paths = [row["path"] for row in csv.DictReader(file)]
@@ -115,8 +114,10 @@ def test_what_bfloat16_claims_stands_beside_the_saved_model(steel, tmp_path, cap
     with (tmp_path / "r" / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
         row = next(row for row in csv.DictReader(file) if row["backbone"] == NAME)
     assert row["precision"] == "bfloat16"
-    assert float(row["verified_difference"]) > 0
-    assert int(row["verified_classes_changed"]) >= 0
+    [path] = (tmp_path / "r" / "runs").glob(f"{NAME}-*/result.json")
+    verified = read_record(path, RunRecord).verification
+    assert float(row["verified_difference"]) == pytest.approx(verified.max_difference, rel=0.02) and verified.max_difference > 0
+    assert int(row["verified_classes_changed"]) == verified.classes_changed
     summary = json.loads((tmp_path / "r" / "results.json").read_text(encoding="utf-8"))
     assert any("cosine" in notice["text"] for notice in summary["warnings"])
     assert "cosine" in capsys.readouterr().err

@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,9 @@ from steelbench.features.cache import FeatureStore
 pytestmark = pytest.mark.slow
 
 DIM, IMAGES, KILLS = 64, 400, 30
-# A network that needs no TensorFlow: the features are a digest of the pixels, a few milliseconds a batch.
+# A network that needs no TensorFlow: the features are the pixels. Each batch waits for a byte, until input is closed.
 CODE = f"""
-import hashlib, sys, time
+import hashlib, sys
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
@@ -26,12 +25,13 @@ from steelbench.features import cache
 from steelbench.features.extraction import extract
 from steelbench.features.spec import ImageRef
 
-cache.SHARD_SECONDS = 0.02
+cache.SHARD_SECONDS = 0
 encoder = SimpleNamespace(get_layer=lambda name: SimpleNamespace(height=16))
 
 def compute(batches):
     for batch in batches:
-        time.sleep(0.01)
+        sys.stdin.buffer.read(1)
+        print("batch", flush=True)
         yield np.stack([np.resize(image.ravel(), {DIM}) for image in batch])
 
 files = sorted(Path(sys.argv[1]).iterdir())
@@ -54,11 +54,26 @@ def pictures(tmp_path_factory):
 
 
 def start(pictures, cache):
-    process = subprocess.Popen(
-        [sys.executable, "-c", CODE, str(pictures), str(cache)], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", CODE, str(pictures), str(cache)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     return process
+
+
+def computed(process):
+    """Let it go on to its end; the number of images that it computed."""
+    process.stdin.close()
+    return int(process.stdout.read().split()[-1])
+
+
+def kill_in_batch(process, number):
+    """Kill it while it stores the features of one of its batches; 0: while it opens the store."""
+    process.stdin.write("." * number)
+    process.stdin.flush()
+    for _ in range(number):
+        if process.stdout.readline() != "batch\n":
+            break
+    process.send_signal(signal.SIGKILL)
 
 
 def features(pictures, cache):
@@ -71,7 +86,7 @@ def features(pictures, cache):
 def test_killed_at_random_moments_it_never_leaves_a_wrong_feature(pictures, tmp_path):
     clean, killed = tmp_path / "clean", tmp_path / "killed"
     with start(pictures, clean) as process:
-        assert process.communicate()[0].strip() == str(IMAGES)
+        assert computed(process) == IMAGES
     expected = features(pictures, clean)
     assert len(expected) == IMAGES
 
@@ -79,8 +94,7 @@ def test_killed_at_random_moments_it_never_leaves_a_wrong_feature(pictures, tmp_
     grown = [0]
     for _ in range(KILLS):
         with start(pictures, killed) as process:
-            time.sleep(moments.uniform(0, 0.12))
-            process.send_signal(signal.SIGKILL)
+            kill_in_batch(process, moments.randrange(6))
         found = features(pictures, killed)
         assert all(np.array_equal(value, expected[digest]) for digest, value in found.items())
         grown.append(len(found))
@@ -88,7 +102,7 @@ def test_killed_at_random_moments_it_never_leaves_a_wrong_feature(pictures, tmp_
     assert grown == sorted(grown), "something that was there is gone"
     assert grown[-1] > 0
     with start(pictures, killed) as process:
-        assert int(process.communicate()[0]) == IMAGES - grown[-1]
+        assert computed(process) == IMAGES - grown[-1]
     after = features(pictures, killed)
     assert after.keys() == expected.keys()
     assert all(np.array_equal(value, expected[digest]) for digest, value in after.items())
@@ -96,7 +110,9 @@ def test_killed_at_random_moments_it_never_leaves_a_wrong_feature(pictures, tmp_
 
 def test_two_at_once_compute_each_image_once(pictures, tmp_path):
     with start(pictures, tmp_path) as one, start(pictures, tmp_path) as two:
-        counts = [int(process.communicate()[0]) for process in (one, two)]
+        # One of them holds the store, the other waits for it.
+        one.stdin.close(), two.stdin.close()
+        counts = [computed(process) for process in (one, two)]
 
     assert sum(counts) == IMAGES
     assert len(features(pictures, tmp_path)) == IMAGES
