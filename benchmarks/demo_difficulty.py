@@ -3,7 +3,7 @@
 Run:      python benchmarks/demo_difficulty.py [--seeds N] [--images N] [--weights-dir DIR] [--out FILE.md]
 Takes:    4 minutes of processor time (11 minutes on 2 cores that other programs used, too)
 Expect:   efficientnet_lite0 + linear 99 % at difficulty 0, 89 % at 0.5, 12 % at 1; HOG 87, 50 and 14 %; chance is 14 %.
-          20 data sets of difficulty 1: no method's mean is above chance, and single intervals are as often as they should.
+          20 data sets of difficulty 1: no method's mean is above chance; single intervals are, as often as they should.
 Source:   none; at difficulty 1 a picture is drawn without its label, so that the truth is known.
 
 The first table is three `steelbench run` with 5 folds on the usual 360 images. The second one is made of N data sets of
