@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: bench test fast lint parity clean
 
-# The four main backbones on the embedded demo data; the report is results/demo/report.html.
+# The four main backbones and efficientnet_lite0 on the embedded demo data; the report is results/demo/report.html.
 bench: .venv/bench
 	$(BIN)/python benchmarks/compare_backbones.py --data demo --results results/demo
 

@@ -1,8 +1,9 @@
 """Measure how the demo's difficulty moves the accuracy, and whether anything beats chance where nothing can.
 
 Run:      python benchmarks/demo_difficulty.py [--seeds N] [--images N] [--weights-dir DIR] [--out FILE.md]
-Takes:    TAKES
-Expect:   EXPECT
+Takes:    4 minutes of processor time (11 minutes on 2 cores that other programs used, too)
+Expect:   efficientnet_lite0 + linear 99 % at difficulty 0, 89 % at 0.5, 12 % at 1; HOG 87, 50 and 14 %; chance is 14 %.
+          20 data sets of difficulty 1: no method's mean is above chance; single intervals are, as often as they should.
 Source:   none; at difficulty 1 a picture is drawn without its label, so that the truth is known.
 
 The first table is three `steelbench run` with 5 folds on the usual 360 images. The second one is made of N data sets of
@@ -161,8 +162,11 @@ def open_backbone(weights_dir: Path | None) -> Extract:
 
 
 def null_lines(scores: Sequence[Score]) -> Iterator[tuple[str, ...]]:
-    """Yield the cells of each method: mean accuracy over the data sets, its interval, chance, intervals above it."""
-    from scipy.stats import t
+    """Yield the cells of each method: mean accuracy over the data sets, its interval, chance, intervals above it.
+
+    The last cell is the probability of at least so many intervals above chance, if each is by 1 in 40.
+    """
+    from scipy.stats import binom, t
 
     for method in dict.fromkeys(score.method for score in scores):
         own = [score for score in scores if score.method == method]
@@ -175,6 +179,7 @@ def null_lines(scores: Sequence[Score]) -> Iterator[tuple[str, ...]]:
             f"{values.mean() - half:.1%} to {values.mean() + half:.1%}",
             f"{chance:.1%}",
             f"{above} of {len(own)}",
+            f"{binom.sf(above - 1, len(own), 0.025):.2f}",
         )
 
 
@@ -200,7 +205,7 @@ def main() -> None:
         null += null_scores(seed, options.images, extract)
     tables = [
         (("difficulty", "method", "accuracy", "95 % interval", "chance"), dial),
-        (("method", "mean accuracy", "95 % interval", "chance", "above chance"), list(null_lines(null))),
+        (("method", "mean accuracy", "95 % interval", "chance", "above chance", "p"), list(null_lines(null))),
     ]
     for columns, rows in tables:
         show(columns, rows, right=("accuracy", "mean accuracy", "chance"))
