@@ -241,7 +241,7 @@ def test_the_naive_split_stands_beside_the_grouped_one_and_says_how_much_of_it_l
     text = text_of(tmp_path, record)
 
     assert '<td class="n naive">98.7 %</td>' in text and '<td class="n naive">–</td>' in text
-    assert "38.2\u00a0% of its test images share pixels with a training image" in text
+    assert "38.2\u00a0% of its test images share pixels, or a group, with a training image" in text
 
 
 def test_without_a_naive_split_nothing_is_said_of_it(results):
