@@ -2,7 +2,7 @@
 
 Run:      python benchmarks/interval_coverage.py [--sets N] [--power-sets N] [--out FILE.md]
           python benchmarks/interval_coverage.py --leaderboards OLD.csv NEW.csv
-Takes:    12 minutes on one slow core (2000 and 800 sets; the standard error of a coverage is then .005 or less, of a
+Takes:    15 minutes on one slow core (2000 and 800 sets; the standard error of a coverage is then .005 or less, of a
           power .014)
 Expect:   the tables of docs/statistics.md
 Source:   none; the method is that of Brown, Cai and DasGupta 2001 and Korn and Graubard 1998: draw many

@@ -22,7 +22,7 @@ def learn_dependences(
     """Return by row how alike its answers to images of one group are, learned from all rows with the same tests.
 
     A baseline learns from its own errors only. It has enough of them, and they are of another kind: HOG's errors on NEU
-    share groups three times as often as the networks' errors, those of the majority class always.
+    share groups three times as often as the networks' errors, those of the majority class nearly always.
 
     Args:
         answers: of every finished row, by name.
