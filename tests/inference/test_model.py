@@ -123,7 +123,7 @@ WRONG = {
 }
 
 
-@each("name", WRONG)
+@pytest.mark.parametrize("name", WRONG)
 def test_what_the_model_was_not_made_for_is_refused_with_the_mend(model, name):
     images, word = WRONG[name]
 
