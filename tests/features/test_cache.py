@@ -238,7 +238,7 @@ def die_in_the_middle(root):
         os._exit(9)
 
 
-def test_a_process_that_died_locks_nobody_out(tmp_path):
+def test_a_process_that_died_holds_no_lock(tmp_path):
     process = multiprocessing.get_context("spawn").Process(target=die_in_the_middle, args=(tmp_path,))
     process.start()
     process.join(60)

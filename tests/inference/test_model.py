@@ -124,7 +124,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_the_model_was_not_made_for_is_refused_with_the_mend(model, name):
+def test_what_the_model_was_not_made_for_is_refused_with_what_to_do(model, name):
     images, word = WRONG[name]
 
     with pytest.raises(SteelbenchError) as error:
