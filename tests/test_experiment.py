@@ -47,7 +47,7 @@ def test_every_method_explains_an_unknown_field(name):
     assert all(field in message for field in METHODS[name].settings.model_fields)
 
 
-@each(
+@pytest.mark.parametrize(
     ("fields", "start", "words"),
     [
         ({"dropout": 1.5}, "softmax.dropout is 1.5;", "less than 1. The default is 0.2."),

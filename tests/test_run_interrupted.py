@@ -132,7 +132,7 @@ def has_begun_to_load_tensorflow(number):
     return False
 
 
-def test_ctrl_c_while_the_worker_still_starts_leaves_nobody_behind(steel, tmp_path):
+def test_ctrl_c_while_the_worker_still_starts_leaves_no_process(steel, tmp_path):
     results = tmp_path / "results"
     process = start(steel, results)
     wait_until(lambda: any(has_begun_to_load_tensorflow(number) for number in workers(results)), process)

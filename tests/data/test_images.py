@@ -88,7 +88,7 @@ def test_jpeg_decodes_as_pillow_says(mode):
 WITH_ALPHA = [(kind, mode) for kind in LOSSLESS for mode in ("LA", "RGBA") if (kind, mode) != ("BMP", "LA")]
 
 
-@each(("kind", "mode"), WITH_ALPHA)
+@pytest.mark.parametrize(("kind", "mode"), WITH_ALPHA)
 def test_alpha_is_dropped_and_never_blended(kind, mode):
     pixels = noise(11, 9, 4)
     colour = pixels[..., :3] if mode == "RGBA" else np.repeat(pixels[..., :1], 3, axis=2)
@@ -130,8 +130,8 @@ def test_big_endian_tiff_with_alpha_is_not_blended():
     np.testing.assert_array_equal(decode(data).pixels, pixels[..., :3])
 
 
-@each("suffix", [".png", ".tif"])
-@each("channels", [1, 3, 4])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 def test_16_bit_values_are_divided_by_257(suffix, channels):
     values = noise(64, 64, channels, dtype=np.uint16)
     values[0, 0] = 65535
@@ -184,8 +184,8 @@ def test_bit_depth_leaves_8_bit_images_alone():
     np.testing.assert_array_equal(decode(data, bit_depth=12).pixels[..., 2], values)
 
 
-@each("turn", range(1, 9))
-@each("kind", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
 def test_the_exif_turn_is_applied(kind, turn):
     pixels = np.zeros((16, 40, 3), np.uint8)
     pixels[:8, :24] = 200  # one corner is enough to tell all eight turns apart
@@ -226,7 +226,7 @@ def images_to_cut():
 TO_CUT = dict(images_to_cut())
 
 
-@each("name", TO_CUT)
+@pytest.mark.parametrize("name", TO_CUT)
 def test_a_truncated_file_is_unreadable_or_loses_nothing(name):
     data = TO_CUT[name]
     whole = decode(data).pixels
@@ -240,7 +240,7 @@ def test_a_truncated_file_is_unreadable_or_loses_nothing(name):
             np.testing.assert_array_equal(found, whole)
 
 
-@each("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_flipped_bytes_never_raise_anything_else(suffix):
     data = bytearray(cv2.imencode(suffix, smooth(24))[1].tobytes())
     rng = np.random.default_rng(1)

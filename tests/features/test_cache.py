@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from at_once import run_at_once
 
 from steelbench.features import cache
 from steelbench.features.cache import FeatureStore, clear, spaces
@@ -208,10 +209,8 @@ def test_a_shard_is_whole_or_absent(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def compute_missing(root, numbers, log, ready, go):
+def compute_missing(root, numbers, log):
     """As an extraction does: under the lock, whatever is not there yet."""
-    ready.release()
-    go.wait(60)
     found = space(root)
     with found.locked(), found.writer() as write:
         for number in numbers:
@@ -224,21 +223,11 @@ def compute_missing(root, numbers, log, ready, go):
 
 
 def test_two_processes_compute_each_image_once(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    ready, go, log = context.Semaphore(0), context.Event(), tmp_path / "log"
-    overlapping = list(range(20)), list(range(10, 30))
-    processes = [
-        context.Process(target=compute_missing, args=(tmp_path, numbers, log, ready, go)) for numbers in overlapping
-    ]
-    for process in processes:
-        process.start()
-    for _ in processes:
-        assert ready.acquire(timeout=60)
-    go.set()
-    for process in processes:
-        process.join(60)
+    log = tmp_path / "log"
 
-    assert [process.exitcode for process in processes] == [0, 0]
+    codes = run_at_once(compute_missing, (tmp_path, range(20), log), (tmp_path, range(10, 30), log))
+
+    assert codes == [0, 0]
     assert sorted(map(int, log.read_text().split())) == list(range(30))
 
 
@@ -249,7 +238,7 @@ def die_in_the_middle(root):
         os._exit(9)
 
 
-def test_a_process_that_died_locks_nobody_out(tmp_path):
+def test_a_process_that_died_holds_no_lock(tmp_path):
     process = multiprocessing.get_context("spawn").Process(target=die_in_the_middle, args=(tmp_path,))
     process.start()
     process.join(60)

@@ -1,13 +1,13 @@
 """Extraction: every distinct image is seen by the network exactly once, whatever its name and its neighbours."""
 
 import hashlib
-import multiprocessing
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from at_once import run_at_once
 
 from steelbench.data.images import UnreadableImageError
 from steelbench.features.cache import FeatureStore
@@ -192,33 +192,21 @@ class Logging(Counting):
             yield batch.mean(axis=(1, 2))
 
 
-def extract_when_told(sources, cache, log, out, ready, go):
-    ready.release()
-    go.wait(60)
+def extract_logged(sources, cache, log, out):
     store = FeatureStore(cache, "tiny", 3, {})
     extract(sources, store, root=Path(), encoder=ENCODER, compute=Logging(log), batch=BATCH)
     np.save(out, store.gather([item.digest for item in sources]))
 
 
 def test_two_runs_at_once_share_the_work(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    ready, go, log = context.Semaphore(0), context.Event(), tmp_path / "log"
-    sources = pictures(tmp_path / "data", range(30))
-    processes = [
-        context.Process(
-            target=extract_when_told, args=(part, tmp_path / "cache", log, tmp_path / f"{i}.npy", ready, go)
-        )
-        for i, part in enumerate((sources[:20], sources[10:]))
-    ]
-    for process in processes:
-        process.start()
-    for _ in processes:
-        assert ready.acquire(timeout=60)
-    go.set()
-    for process in processes:
-        process.join(60)
+    log, sources = tmp_path / "log", pictures(tmp_path / "data", range(30))
 
-    assert [process.exitcode for process in processes] == [0, 0]
+    calls = [
+        (part, tmp_path / "cache", log, tmp_path / f"{i}.npy") for i, part in enumerate((sources[:20], sources[10:]))
+    ]
+    codes = run_at_once(extract_logged, *calls)
+
+    assert codes == [0, 0]
     assert sum(map(int, log.read_text().split())) == 30
     first, second = np.load(tmp_path / "0.npy"), np.load(tmp_path / "1.npy")
     np.testing.assert_array_equal(first[10:], second[:10])

@@ -123,8 +123,8 @@ WRONG = {
 }
 
 
-@each("name", WRONG)
-def test_what_the_model_was_not_made_for_is_refused_with_the_mend(model, name):
+@pytest.mark.parametrize("name", WRONG)
+def test_what_the_model_was_not_made_for_is_refused_with_what_to_do(model, name):
     images, word = WRONG[name]
 
     with pytest.raises(SteelbenchError) as error:

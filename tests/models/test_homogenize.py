@@ -127,7 +127,7 @@ def test_mean_brightness_counts_images_and_not_pixels():
     assert mean_brightness(iter([colour])) == pytest.approx(90)
 
 
-def test_mean_brightness_of_nothing_is_our_own_mistake():
+def test_mean_brightness_of_no_image_is_a_value_error():
     with pytest.raises(ValueError, match="no image"):
         mean_brightness([])
 

@@ -179,7 +179,7 @@ def test_unknown_backbone_is_told_with_the_closest():
         resolve("vgg-19", "imagenet")
 
 
-def test_random_asks_nobody(tiny, monkeypatch):
+def test_random_weights_ask_no_host(tiny, monkeypatch):
     asked = unreachable(monkeypatch)
 
     assert resolve("tiny", "random") == Origin("random")

@@ -185,7 +185,7 @@ def test_the_same_data_in_another_place_are_the_same_data(steel, finished, playe
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", "[" * 100_000, '{"seeds": 2}'])
-def test_a_damaged_config_is_refused_not_believed(steel, finished, played, capsys, text):
+def test_a_damaged_config_is_refused(steel, finished, played, capsys, text):
     (finished / "config.json").write_text(text)
 
     assert run(steel, finished, "--seeds", "2", "--epochs", "5") == 2

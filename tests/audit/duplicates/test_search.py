@@ -5,9 +5,8 @@ import json
 import cv2
 import numpy as np
 import pytest
-from each import each
+from surfaces import surface
 
-from steelbench.audit.duplicates.orientations import COMPOSE, INVERSE, TURNS, turn_image, turn_points
 from steelbench.audit.duplicates.search import find_pairs
 from steelbench.data.demo import write_demo
 from steelbench.data.groups import Pair, group_files
@@ -18,12 +17,8 @@ from steelbench.data.samples import Sample
 
 
 def texture(seed, height=160, width=160):
-    """Grain over blotches, as rolled steel has it; RGB uint8."""
-    rng = np.random.default_rng(seed)
-    fine = cv2.GaussianBlur(rng.standard_normal((height, width)), (0, 0), 0.9)
-    coarse = cv2.GaussianBlur(rng.standard_normal((height, width)), (0, 0), 6)
-    gray = 120 + 9 * fine / fine.std() + 12 * coarse / coarse.std()
-    return np.repeat(np.clip(gray, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    """A surface as RGB uint8."""
+    return np.repeat(surface(seed, height, width)[..., None], 3, axis=2)
 
 
 def jpeg(pixels, quality):
@@ -171,18 +166,6 @@ def test_the_order_of_the_images_does_not_matter():
     images = {"a": frame[:150, :150], "b": frame[40:190, 40:190], **background(5)}
 
     assert search(images) == search(images, order=-1) != []
-
-
-@each("turn", range(8))
-def test_a_turned_point_is_where_the_turned_image_shows_it(turn):
-    image = np.arange(35).reshape(5, 7)
-    places = np.argwhere(image >= 0)
-
-    y, x = turn_points(places, turn, np.array(image.shape)).T
-
-    assert (turn_image(image, turn)[y, x] == image[places[:, 0], places[:, 1]]).all()
-    assert (turn_image(turn_image(image, turn), INVERSE[turn]) == image).all()
-    assert all((TURNS[COMPOSE[turn][k]] == TURNS[turn] @ TURNS[k]).all() for k in range(8))
 
 
 def found_in(folder):

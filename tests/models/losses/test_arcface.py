@@ -1,4 +1,4 @@
-"""Contrastive loss of pairs, and ArcFace: loops, closed forms, angles beyond pi - margin."""
+"""ArcFace against loops written from the paper, closed forms, and angles beyond pi - margin."""
 
 import keras
 import numpy as np
@@ -7,28 +7,6 @@ import pytest
 from steelbench.models import losses
 
 RNG = np.random.default_rng(0)
-
-
-def test_contrastive_equals_the_paper_written_as_a_loop():
-    same, distances = RNG.integers(0, 2, 40), RNG.uniform(0, 2, 40).astype(np.float32)
-
-    values = losses.contrastive(same, distances, margin=1.2)
-
-    # Twice equation 4 of Hadsell et al., whose Y is 0 for a pair of one class.
-    halves = [(1 - y) * 0.5 * d**2 + y * 0.5 * max(0, 1.2 - d) ** 2 for y, d in zip(1 - same, distances, strict=True)]
-    np.testing.assert_allclose(values, 2 * np.array(halves), rtol=1e-5, atol=1e-7)
-
-
-def test_contrastive_of_a_negative_pair_beyond_the_margin_is_nothing():
-    assert np.array_equal(losses.contrastive([1, 0, 0], [3.0, 1.5, 0.5]), [9.0, 0.0, 0.25])
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-def test_contrastive_takes_columns_of_any_float(dtype):
-    values = losses.contrastive(np.float32([[1], [0]]), keras.ops.cast([[0.5], [0.25]], dtype))
-
-    assert values.shape == (2,) and values.dtype == "float32"
-    np.testing.assert_allclose(values, [0.25, 0.5625])
 
 
 def naive_arcface(labels, cosines, scale, margin):

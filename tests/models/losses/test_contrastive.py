@@ -1,4 +1,4 @@
-"""Contrastive losses against loops written from the papers and against closed forms."""
+"""Contrastive losses of batches and of pairs against loops written from the papers and against closed forms."""
 
 import inspect
 
@@ -155,13 +155,24 @@ def test_half_precision_is_computed_in_float32(loss, dtype):
     np.testing.assert_allclose(values, NAIVE[loss](labels, rounded, 0.05), rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize(("labels", "count"), [([0, 0, 1, 2, 2, 2], 5), ([0, 1, 2], 0), ([7, 7], 2), ([3], 0)], ids=str)
-def test_anchors_with_a_positive_are_found(labels, count):
-    assert int(np.sum(losses.has_positive(np.int32(labels)))) == count
-    assert int(np.sum(losses.has_positive(np.float32(labels)[:, None]))) == count
+def test_contrastive_equals_the_paper_written_as_a_loop():
+    rng = np.random.default_rng(0)
+    same, distances = rng.integers(0, 2, 40), rng.uniform(0, 2, 40).astype(np.float32)
+
+    values = losses.contrastive(same, distances, margin=1.2)
+
+    # Twice equation 4 of Hadsell et al., whose Y is 0 for a pair of one class.
+    halves = [(1 - y) * 0.5 * d**2 + y * 0.5 * max(0, 1.2 - d) ** 2 for y, d in zip(1 - same, distances, strict=True)]
+    np.testing.assert_allclose(values, 2 * np.array(halves), rtol=1e-5, atol=1e-7)
 
 
-def test_which_anchors_have_a_positive_and_which_a_triplet():
-    assert list(losses.has_positive(np.int32([0, 1, 0, 2]))) == [True, False, True, False]
-    assert list(losses.has_triplet(np.int32([0, 1, 0, 2]))) == [True, False, True, False]
-    assert list(losses.has_triplet(np.int32([4, 4, 4]))) == [False, False, False]
+def test_contrastive_of_a_negative_pair_beyond_the_margin_is_nothing():
+    assert np.array_equal(losses.contrastive([1, 0, 0], [3.0, 1.5, 0.5]), [9.0, 0.0, 0.25])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_contrastive_takes_columns_of_any_float(dtype):
+    values = losses.contrastive(np.float32([[1], [0]]), keras.ops.cast([[0.5], [0.25]], dtype))
+
+    assert values.shape == (2,) and values.dtype == "float32"
+    np.testing.assert_allclose(values, [0.25, 0.5625])

@@ -78,7 +78,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("name", OF_EMBEDDINGS)
-@each("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_values_and_gradients_are_finite(name, shape):
     values, gradient = value_and_gradient(OF_EMBEDDINGS[name], *SHAPES[shape])
 

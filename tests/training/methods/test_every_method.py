@@ -88,7 +88,7 @@ def test_class_that_no_training_image_has_is_never_sure(method, classes, absent)
 
 
 @pytest.mark.parametrize("method", CLASSIFIERS)
-def test_nearly_constant_feature_harms_nobody(method):
+def test_a_nearly_constant_feature_changes_no_answer(method):
     features, labels = clusters(spread=0.5)
     features[:, 0] = 1.0
     features[split_of(120).train[0], 0] = 1.0 + 1e-5

@@ -9,6 +9,7 @@ from pkgutil import resolve_name
 import cv2
 import numpy as np
 import pytest
+from surfaces import surface
 
 from steelbench.cli.exit import main
 from steelbench.data.splits import Split
@@ -216,14 +217,6 @@ def test_who_shares_a_group_with_a_test_or_validation_image_is_left_out():
 
     assert found.tolist() == [all(ties[row] != group for row in range(30, 60)) for group in groups]
     assert 0 < found.sum() < 50
-
-
-def surface(seed, height=160, width=160):
-    """Grain over blotches, as rolled steel has it; gray uint8."""
-    rng = np.random.default_rng(seed)
-    fine = cv2.GaussianBlur(rng.standard_normal((height, width)), (0, 0), 0.9)
-    coarse = cv2.GaussianBlur(rng.standard_normal((height, width)), (0, 0), 6)
-    return np.clip(120 + 9 * fine / fine.std() + 12 * coarse / coarse.std(), 0, 255).astype(np.uint8)
 
 
 def write(path, pixels):
