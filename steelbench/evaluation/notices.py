@@ -33,11 +33,11 @@ def result_notices(rows: Sequence[Row], split: SplitSummary) -> Iterator[Notice]
         yield notice("SB301", names=", ".join(untrained))
     done = [row for row in rows if row.status == "done" and row.method != "majority"]
     for row in done:
-        # An untrained network that learns nothing is no news.
+        # An untrained network that learns nothing is no news, and its features may lie as close as they like.
         if row.weights != "random":
             yield from _against_majority(row, majority)
+            yield from _about_features(row)
         yield from _about_training(row, split.validation)
-        yield from _about_features(row)
     if done:
         yield from _about_test_set(done[0], split)
 
