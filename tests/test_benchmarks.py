@@ -2,6 +2,7 @@
 
 import ast
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import steelbench
-from steelbench.cli.commands.run import load_suite
+from steelbench.cli.commands.run import MAIN_BACKBONES, PACKAGED, load_suite
 from steelbench.experiment import RunOptions
 
 PACKAGE = Path(steelbench.__file__).parent
@@ -117,3 +118,25 @@ def test_there_is_a_suite_for_every_recipe():
         "arcface_retrieval", "compare_backbones", "finetune_resnet50", "input_size", "siamese_few_shot",
         "supcon_vs_crossentropy",
     } <= set(map(by_name, SUITES))  # fmt: skip
+
+
+def test_the_first_suite_has_a_network_whose_weights_come_with_an_installation():
+    experiments, preset = load_suite(FOLDER / "compare_backbones.py")
+
+    names = {(experiment.backbone, experiment.method_name) for experiment in experiments}
+    assert {backbone for backbone, _ in names} == {*MAIN_BACKBONES, PACKAGED}
+    assert len(names) == len(experiments) == 10
+    assert preset["weights"] == "auto"
+
+
+def test_where_labels_say_nothing_no_method_without_a_network_is_above_chance():
+    """The splits, heads and intervals of the leaderboard on data sets of difficulty 1."""
+    program = runpy.run_path(str(FOLDER / "demo_difficulty.py"))
+
+    scores = [score for seed in range(3) for score in program["null_scores"](seed, 60, None)]
+
+    assert [score.method for score in scores] == ["majority", "hog"] * 3
+    assert all(score.low <= score.chance <= score.high for score in scores)
+    assert all(0.14 < score.chance < 0.16 for score in scores)
+    lines = list(program["null_lines"](scores))
+    assert [line[0] for line in lines] == ["majority", "hog"] and {line[-2:] for line in lines} == {("0 of 3", "1.00")}
