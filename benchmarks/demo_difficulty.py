@@ -33,7 +33,7 @@ from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.readers import read_dataset
 from steelbench.data.split_plan import SplitPlan, plan_splits
 from steelbench.data.splits import Split
-from steelbench.evaluation.metrics import row_scores
+from steelbench.evaluation.metrics import learn_dependences, row_scores
 from steelbench.evaluation.predictions import RowPredictions
 from steelbench.experiment import Linear, RunOptions
 from steelbench.files import write_text
@@ -137,7 +137,8 @@ def score(method: str, inspection: Inspection, plan: SplitPlan, answer: Answer) 
     paths = [image.sample.path for image in inspection.images]
     groups = dict(zip(paths, map(str, plan.group_of.tolist()), strict=True))
     answers = RowPredictions(paths, inspection.labels, predicted[None], [])
-    found = row_scores(answers, inspection.classes, groups)
+    dependence = learn_dependences({"row": answers}, groups, [])["row"]
+        found = row_scores(answers, inspection.classes, groups, dependence)
     chance = max(inspection.counts.values()) / len(paths)
     return Score(method, found["accuracy"], found["accuracy_low"], found["accuracy_high"], chance)
 

