@@ -138,7 +138,7 @@ def score(method: str, inspection: Inspection, plan: SplitPlan, answer: Answer) 
     groups = dict(zip(paths, map(str, plan.group_of.tolist()), strict=True))
     answers = RowPredictions(paths, inspection.labels, predicted[None], [])
     dependence = learn_dependences({"row": answers}, groups, [])["row"]
-        found = row_scores(answers, inspection.classes, groups, dependence)
+    found = row_scores(answers, inspection.classes, groups, dependence)
     chance = max(inspection.counts.values()) / len(paths)
     return Score(method, found["accuracy"], found["accuracy_low"], found["accuracy_high"], chance)
 
