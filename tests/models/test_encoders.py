@@ -267,7 +267,10 @@ def test_files_of_the_table_have_names_of_their_own():
     assert len(names) == len(set(names))
     for file in files:
         assert isinstance(file, WeightsFile)
-        assert file.url.startswith("https://") and file.url.endswith("/")
+        if file.package:
+            assert file.url == f"package {file.package.replace('_', '-')}"
+        else:
+            assert file.url.startswith("https://") and file.url.endswith("/")
         assert file.md5 is None or len(file.md5) == 32
         assert (file.sha256 is None) == (file.package is None) and len(file.sha256 or "0" * 64) == 64
 
