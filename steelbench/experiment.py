@@ -29,6 +29,7 @@ from steelbench.records import RunKey
 __all__ = [
     "METHODS",
     "Arcface",
+    "DataOptions",
     "EpochSettings",
     "Experiment",
     "Finetune",
@@ -115,11 +116,27 @@ class Experiment:
         return self.key.run_name
 
 
-class RunOptions(Settings):
-    """The options of one `steelbench run`, which `config.json` records."""
+class DataOptions(Settings):
+    """How a data folder is read: the options of every command that takes `--data`."""
 
     kind: ClassVar[str] = "options"
     data: str
+    layout: str | None = None
+    object: str | None = Field(None, description="the one of several objects below the folder")
+    boxes: Literal["crop", "image"] | None = None
+    margin: float = Field(0.1, ge=0, le=2, description="around a box that is cropped, as a share of its sides")
+    min_box: int = Field(16, ge=1, le=2048, description="smallest side of a cropped box before the margin, pixels")
+    square: bool = Field(False, description="crops are widened to squares")
+    include_none: bool = False
+    keep_masks: bool = False
+    join_labels: bool = False
+    drop_small: int | None = Field(None, ge=2, le=1_000_000)
+    bit_depth: int | None = Field(None, ge=8, le=16)
+
+
+class RunOptions(DataOptions):
+    """The options of one `steelbench run`, which `config.json` records."""
+
     results: Path = Path("results/run")
     weights: str = "imagenet"
     weights_dir: Path | None = None
@@ -132,8 +149,6 @@ class RunOptions(Settings):
     augment: Literal["none", "light", "heavy"] = "none"
     homogenize: Literal["none", "global", "image"] = "none"
     verify: Literal["sample", "full"] = "sample"
-    include_none: bool = False
-    bit_depth: int | None = Field(None, ge=8, le=16)
     track: Literal["off", "tensorboard"] = "off"
     unlabelled: Path | None = None
     confidence: float = Field(CONFIDENCE, ge=0.5, le=1, description="least probability of a pseudo-label")

@@ -19,6 +19,7 @@ from steelbench.data.images import read_image
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.leakage import expected_random_leakage
 from steelbench.data.readers import read_dataset
+from steelbench.experiment import DataOptions
 from steelbench.files import cache_folder, write_json
 
 VERSION = 1  # of the search for pairs; another one makes kept pairs void
@@ -26,24 +27,22 @@ SPLITS = {"80/20": 0.2, "70/30": 0.3}
 
 
 def audit_data(
-    data: str,
-    *,
-    include_none: bool = False,
-    bit_depth: int | None = None,
+    options: DataOptions | str,
     progress: Progress = no_progress,
 ) -> AuditResult:
     """Read `--data` and audit it; `write_audit` writes the tables, `steelbench.report.audit_page` the page.
 
     Args:
-        data: a folder, a CSV file or `demo`.
-        include_none: as `steelbench run --include-none`.
-        bit_depth: as `steelbench run --bit-depth`.
+        options: `data` and how it is read; a text stands for `data` with the usual options.
         progress: called with a stage's name, the number of images or pairs done and their total.
 
     Raises:
         SteelbenchError: if the data cannot be read.
     """
-    name, dataset = read_dataset(data, include_none)
+    if isinstance(options, str):
+        options = DataOptions(data=options)
+    bit_depth = options.bit_depth
+    name, dataset = read_dataset(options)
     total = len(dataset.samples)
     inspection = inspect_dataset(dataset, bit_depth, lambda done: progress("reading", done, total))
     return audit_inspected(name, dataset.root, inspection, dataset.left_out, bit_depth=bit_depth, progress=progress)

@@ -10,9 +10,28 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from steelbench.cli.options import BACKBONES, DATA, MODEL, RESULTS, SILENCE, WEIGHTS_DIR, run_option
+from steelbench.cli.options import (
+    BACKBONES,
+    DATA,
+    MODEL,
+    RESULTS,
+    SILENCE,
+    WEIGHTS_DIR,
+    BitDepth,
+    Boxes,
+    DropSmall,
+    IncludeNone,
+    JoinLabels,
+    KeepMasks,
+    Layout,
+    Margin,
+    MinBox,
+    Object,
+    Square,
+    run_option,
+)
 from steelbench.cli.terminal import say
-from steelbench.experiment import RunOptions
+from steelbench.experiment import DataOptions, RunOptions
 
 COMPARE, LOOK, USE, KEEP = "Compare", "Look at the data", "Use a model", "Housekeeping"
 
@@ -98,8 +117,17 @@ def run(
     ] = None,
     homogenize: Annotated[str | None, run_option("homogenize", "Even out the brightness", "NAME")] = None,
     verify: Annotated[str | None, run_option("verify", "Test images to check the saved model on", "NAME")] = None,
-    include_none: Annotated[bool, run_option("include_none", "Severstal: take images without a defect, too")] = False,
-    bit_depth: Annotated[int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "16")] = None,
+    layout: Layout = None,
+    object: Object = None,
+    boxes: Boxes = None,
+    margin: Margin = None,
+    min_box: MinBox = None,
+    square: Square = False,
+    include_none: IncludeNone = False,
+    keep_masks: KeepMasks = False,
+    join_labels: JoinLabels = False,
+    drop_small: DropSmall = None,
+    bit_depth: BitDepth = None,
     track: Annotated[str | None, run_option("track", "Log curves while training", "NAME")] = None,
     unlabelled: Annotated[Path | None, run_option("unlabelled", "Images without labels to learn from", "DIR")] = None,
     confidence: Annotated[float | None, run_option("confidence", "Least probability of their labels", "P")] = None,
@@ -116,10 +144,9 @@ def run(
     preset = preset if data == "demo" else {}
     if preset:
         say(f"demo preset of {suite}: {', '.join(f'{key}={value}' for key, value in preset.items())}")
-    # An option that was not given is None, a flag False.
     given |= {"results": results or Path("results") / (Path(data).resolve().stem or "run")}
-    chosen = preset | {name: value for name, value in given.items() if value is not None and value is not False}
-    options = RunOptions(**{name: value for name, value in chosen.items() if name in RunOptions.model_fields})
+    known = {name: value for name, value in preset.items() if name in RunOptions.model_fields}
+    options = RunOptions(**(known | _given(given, RunOptions)))
     request = Request(
         suite=suite,
         backbones=backbones,
@@ -132,6 +159,15 @@ def run(
     if dry_run:
         return foresee(options, todo, request.auto)
     return execute(options, todo, _command_line(), request.silence, request.auto)
+
+
+def _given(arguments: dict[str, Any], kind: type[DataOptions]) -> dict[str, Any]:
+    """Return the arguments of a command that are fields and were given: one that was not is None, a flag False."""
+    return {
+        name: value
+        for name, value in arguments.items()
+        if name in kind.model_fields and value is not None and value is not False
+    }
 
 
 def _command_line() -> str:
@@ -166,16 +202,26 @@ def audit(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for the findings; default results/<data>-audit.")
     ] = None,
-    include_none: Annotated[bool, run_option("include_none", "Severstal: take images without a defect, too")] = False,
-    bit_depth: Annotated[int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "16")] = None,
+    layout: Layout = None,
+    object: Object = None,
+    boxes: Boxes = None,
+    margin: Margin = None,
+    min_box: MinBox = None,
+    square: Square = False,
+    include_none: IncludeNone = False,
+    keep_masks: KeepMasks = False,
+    join_labels: JoinLabels = False,
+    drop_small: DropSmall = None,
+    bit_depth: BitDepth = None,
 ) -> None:
     """Find images that share pixels, wrong labels and shortcuts.
 
     Writes audit.json, pairs.csv, groups.csv and audit.html.
     """
+    given = locals()
     from steelbench.cli.commands.audit import run_audit
 
-    run_audit(data, out or Path("results") / f"{Path(data).resolve().stem}-audit", include_none, bit_depth)
+    run_audit(DataOptions(**_given(given, DataOptions)), out or Path("results") / f"{Path(data).resolve().stem}-audit")
 
 
 @app.command(rich_help_panel=USE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
@@ -30,8 +30,9 @@ def run_option(field: str, help: str, metavar: str | None = None, default: str =
     """
     info = RunOptions.model_fields[field]
     name = f"--{field.replace('_', '-')}"
-    if get_origin(info.annotation) is Literal:
-        return typer.Option(name, metavar=metavar, help=f"{help}: {_listed(get_args(info.annotation), info.default)}.")
+    choices = _choices(info.annotation)
+    if choices:
+        return typer.Option(name, metavar=metavar, help=f"{help}: {_listed(choices, info.default)}.")
     limits = _limits(info.metadata)
     if not default and not isinstance(info.default, bool) and isinstance(info.default, int | float | str):
         default = str(info.default)
@@ -45,7 +46,13 @@ def run_option(field: str, help: str, metavar: str | None = None, default: str =
     )
 
 
-def _listed(choices: Sequence[str], default: str) -> str:
+def _choices(annotation: Any) -> Sequence[str]:
+    """Return the words that a field takes, () if it takes others; `None` is none of them."""
+    kinds = (annotation, *get_args(annotation))
+    return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+
+
+def _listed(choices: Sequence[str], default: str | None) -> str:
     named = [f"{name} (default)" if name == default else name for name in choices]
     return f"{', '.join(named[:-1])} or {named[-1]}"
 
@@ -65,3 +72,17 @@ def _refuse_outside(low: float, high: float) -> Callable[[Any], Any]:
         return value
 
     return check
+
+
+# How a data folder is read, the same for `run`, `audit` and `data check`.
+Layout = Annotated[str | None, run_option("layout", "How the folder is laid out, where two layouts fit", "NAME")]
+Object = Annotated[str | None, run_option("object", "One of several objects below the folder", "NAME")]
+Boxes = Annotated[str | None, run_option("boxes", "What boxes are for: samples of their own, or the label", "NAME")]
+Margin = Annotated[float | None, run_option("margin", "Around a cropped box, as a share of its sides", "SHARE")]
+MinBox = Annotated[int | None, run_option("min_box", "Smallest side of a box that is cropped, in pixels", "N")]
+Square = Annotated[bool, run_option("square", "Widen crops to squares")]
+IncludeNone = Annotated[bool, run_option("include_none", "Take images without a defect, too, as the class none")]
+KeepMasks = Annotated[bool, run_option("keep_masks", "Take pictures that look like masks, too")]
+JoinLabels = Annotated[bool, run_option("join_labels", "Join classes whose names differ by case or spaces only")]
+DropSmall = Annotated[int | None, run_option("drop_small", "Leave out classes of fewer images or groups", "N")]
+BitDepth = Annotated[int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "16")]

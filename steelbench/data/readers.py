@@ -12,6 +12,7 @@ from pathlib import Path
 from steelbench.data.images import is_image
 from steelbench.data.samples import Dataset, Sample, clean_text, count_loose, image_files, make_sample, visible_folders
 from steelbench.errors import SteelbenchError
+from steelbench.experiment import DataOptions
 from steelbench.files import cache_folder
 
 NEU_CLASSES = {
@@ -32,21 +33,20 @@ class Reader:
 
     Attributes:
         matches: whether a path has the layout.
-        read: the data set of a resolved path; the flag is `--include-none`.
+        read: the data set of a resolved path.
         layout: description for messages and `steelbench list datasets`.
     """
 
     matches: Callable[[Path], bool]
-    read: Callable[[Path, bool], Dataset]
+    read: Callable[[Path, DataOptions], Dataset]
     layout: str
 
 
-def read_dataset(data: str, include_none: bool = False) -> tuple[str, Dataset]:
+def read_dataset(options: DataOptions | str) -> tuple[str, Dataset]:
     """Read `demo`, a CSV or a folder.
 
     Args:
-        data: as given to `--data`.
-        include_none: Severstal's images without a defect become the class `none`.
+        options: `data` and how it is read; a text stands for `data` with the usual options.
 
     Returns:
         The reader's name and the data set, samples sorted by path.
@@ -54,6 +54,9 @@ def read_dataset(data: str, include_none: bool = False) -> tuple[str, Dataset]:
     Raises:
         SteelbenchError: if `data` does not exist, or no reader knows its layout.
     """
+    if isinstance(options, str):
+        options = DataOptions(data=options)
+    data = options.data
     if data == "demo":
         # Imported here: OpenCV obeys the limits that `images` sets only if that is imported first.
         from steelbench.data.demo import cached_demo
@@ -65,7 +68,7 @@ def read_dataset(data: str, include_none: bool = False) -> tuple[str, Dataset]:
         )
     for name, reader in DATASETS.items():
         if (name == "demo") == (data == "demo") and reader.matches(path):
-            found = reader.read(path.resolve(), include_none)
+            found = reader.read(path.resolve(), options)
             left_out = {reason: count for reason, count in found.left_out.items() if count}
             ordered = tuple(sorted(found.samples, key=lambda sample: sample.path))
             return name, Dataset(found.root, ordered, left_out, found.empty)
@@ -82,14 +85,14 @@ def _existing(data: str) -> Path | None:
         return None
 
 
-def _class_folders(root: Path, _include_none: bool) -> Dataset:
+def _class_folders(root: Path, _options: DataOptions) -> Dataset:
     samples = [make_sample(root, path, folder.name) for folder in visible_folders(root) for path in image_files(folder)]
     filled = {sample.path.split("/")[0] for sample in samples}
     empty = tuple(folder.name for folder in visible_folders(root) if folder.name not in filled)
     return Dataset(root, tuple(samples), {"in no class folder": count_loose(root)}, empty)
 
 
-def _split_folders(root: Path, _include_none: bool) -> Dataset:
+def _split_folders(root: Path, _options: DataOptions) -> Dataset:
     parts = [
         (part, SPLIT_NAMES[part.name.lower()]) for part in visible_folders(root) if part.name.lower() in SPLIT_NAMES
     ]
@@ -115,7 +118,7 @@ def _has_split_folders(root: Path) -> bool:
     return len(parts) > 1 and any(SPLIT_NAMES[part.name.lower()] == "train" and visible_folders(part) for part in parts)
 
 
-def _neu_names(root: Path, _include_none: bool) -> Dataset:
+def _neu_names(root: Path, _options: DataOptions) -> Dataset:
     images = [path for path in sorted(root.iterdir()) if is_image(path) and not path.is_dir()]
     named = [path for path in images if NEU_NAME.fullmatch(path.stem)]
     samples = [make_sample(root, path, NEU_CLASSES[path.stem.split("_")[0]]) for path in named]
@@ -143,7 +146,7 @@ def _csv_rows(path: Path, columns: set[str]) -> list[tuple[int, dict[str, str]]]
         raise SteelbenchError(f"{path} is no CSV file in UTF-8 ({error}); save it as one and run again.") from None
 
 
-def _csv(path: Path, _include_none: bool) -> Dataset:
+def _csv(path: Path, _options: DataOptions) -> Dataset:
     root, samples, seen = path.parent, [], Counter[str]()
     for number, row in _csv_rows(path, {"path", "label"}):
         name, label, split = row["path"], row["label"], row.get("split", "").lower()
@@ -169,7 +172,7 @@ def _target(root: Path, name: str) -> Path | None:
         return None
 
 
-def _severstal(root: Path, include_none: bool) -> Dataset:
+def _severstal(root: Path, options: DataOptions) -> Dataset:
     labels: dict[str, set[str]] = {}
     for _, row in _csv_rows(root / "train.csv", {"ImageId", "ClassId"}):
         if row["ClassId"] and row.get("EncodedPixels", "1"):
@@ -180,7 +183,7 @@ def _severstal(root: Path, include_none: bool) -> Dataset:
         classes = labels.pop(path.name, set())
         if len(classes) > 1:
             left_out["several classes in one image"] += 1
-        elif classes or include_none:
+        elif classes or options.include_none:
             samples.append(make_sample(root, path, f"defect_{classes.pop()}" if classes else "none"))
         else:
             left_out["no defect marked (--include-none uses them)"] += 1

@@ -99,7 +99,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
             "pip install 'steelbench[tensorboard]', or leave --track out."
         )
     everything = expand(experiments, options.seeds, options.folds)
-    reader, dataset = read_dataset(options.data, options.include_none)
+    reader, dataset = read_dataset(options)
     _refuse_place(options.results.resolve(), reader, dataset.root)
     found = _read_unlabelled(options, dataset, progress)
     total = len(dataset.samples)

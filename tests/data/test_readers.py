@@ -11,6 +11,7 @@ import pytest
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import DATASETS, NEU_CLASSES, read_dataset
 from steelbench.errors import SteelbenchError
+from steelbench.experiment import DataOptions
 
 
 def put(root, *names):
@@ -36,7 +37,7 @@ def labels(dataset):
 
 def refusal(data, **options):
     with pytest.raises(SteelbenchError) as caught:
-        read_dataset(str(data), **options)
+        read_dataset(DataOptions(data=str(data), **options))
     return str(caught.value)
 
 
@@ -410,7 +411,7 @@ def test_severstal_uses_images_with_one_class(tmp_path):
 def test_severstal_images_without_a_defect_are_a_class_if_asked_for(tmp_path, empty):
     data = severstal(tmp_path, "one.jpg,1,1 2", "two.jpg,2,1 1", "three.jpg,2,1 1", empty)
 
-    found = labels(read_dataset(data, include_none=True)[1])
+    found = labels(read_dataset(DataOptions(data=data, include_none=True))[1])
 
     assert found == {
         "train_images/one.jpg": "defect_1",

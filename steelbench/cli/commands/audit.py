@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from steelbench.cli.progress import ProgressDisplay
+from steelbench.experiment import DataOptions
 
 # Text on the terminal for each stage of the audit.
 STAGES = {
@@ -16,14 +17,12 @@ STAGES = {
 }
 
 
-def run_audit(data: str, out: Path, include_none: bool, bit_depth: int | None) -> None:
+def run_audit(options: DataOptions, out: Path) -> None:
     """Audit a data set, write the findings and their page into `out`, print the main findings.
 
     Args:
-        data: a folder, a CSV file or `demo`.
+        options: the data and how it is read.
         out: folder for `audit.json`, `pairs.csv`, `groups.csv`, `audit.html`.
-        include_none: whether Severstal's images without a defect are a class.
-        bit_depth: used bits of 16-bit files; None means all 16.
     """
     from steelbench.audit.audit import audit_data
     from steelbench.audit.findings import write_audit
@@ -33,15 +32,13 @@ def run_audit(data: str, out: Path, include_none: bool, bit_depth: int | None) -
 
     with ProgressDisplay() as terminal:
         found = audit_data(
-            data,
-            include_none=include_none,
-            bit_depth=bit_depth,
+            options,
             progress=lambda stage, done, total: terminal(STAGES[stage], "", done, total),
         )
         terminal("judging labels", "", 0, 0)
         found = check_labels(found)
         write_audit(out, found)
-        pairs, files = draw_pairs(found.root, found.pairs, bit_depth), shown_files(found)
-        write_audit_page(out, found, pairs, draw_files(found.root, files, bit_depth))
+        pairs, files = draw_pairs(found.root, found.pairs, options.bit_depth), shown_files(found)
+        write_audit_page(out, found, pairs, draw_files(found.root, files, options.bit_depth))
     print(*summary_sentences(found), label_sentence(found), sep="\n")
     print(out / "audit.html")

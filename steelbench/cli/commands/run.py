@@ -172,7 +172,7 @@ def with_weights(experiments: list[Experiment], options: RunOptions, progress: P
     if kind not in ("imagenet", "noisy-student"):
         return [experiment for experiment in experiments if experiment.backbone in MAIN_BACKBONES]
     # Before weights are fetched, which may take minutes.
-    read_dataset(options.data, options.include_none)
+    read_dataset(options)
     names = list(dict.fromkeys(experiment.backbone for experiment in experiments))
     published = [name for name in names if kind == "imagenet" or BACKBONES[name].noisy_student]
     missing = [name for name in published if not _can_be_had(name, options, progress)]
