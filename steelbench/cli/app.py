@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from steelbench.cli.cache_app import cache_app
+from steelbench.cli.data_app import data_app
 from steelbench.cli.options import (
-    BACKBONES,
     DATA,
     MODEL,
+    PLAIN,
     RESULTS,
     SILENCE,
     WEIGHTS_DIR,
@@ -31,6 +33,7 @@ from steelbench.cli.options import (
     run_option,
 )
 from steelbench.cli.terminal import say
+from steelbench.cli.weights_app import weights_app
 from steelbench.experiment import DataOptions, RunOptions
 
 COMPARE, LOOK, USE, KEEP = "Compare", "Look at the data", "Use a model", "Housekeeping"
@@ -54,9 +57,7 @@ class CommandGroups(TyperGroup):
                 )
 
 
-PLAIN: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
 app = typer.Typer(cls=CommandGroups, add_completion=False, pretty_exceptions_enable=False, **PLAIN)
-data_app, weights_app, cache_app = typer.Typer(**PLAIN), typer.Typer(**PLAIN), typer.Typer(**PLAIN)
 app.add_typer(data_app, name="data", rich_help_panel=LOOK, help="Write the demo images to disk.")
 app.add_typer(weights_app, name="weights", rich_help_panel=KEEP, help="List, download, verify pretrained weights.")
 app.add_typer(cache_app, name="cache", rich_help_panel=KEEP, help="Show or clear the cached features.")
@@ -283,72 +284,3 @@ def stitch(
     from steelbench.cli.commands.stitch import stitch_run
 
     print(stitch_run(results, run_name))
-
-
-@weights_app.command("list")
-def weights_list(
-    backbones: Annotated[str | None, BACKBONES] = None, weights_dir: Annotated[Path | None, WEIGHTS_DIR] = None
-) -> None:
-    """List the files: names, sizes, md5, where they come from and where to put them."""
-    from steelbench.cli.commands.weights import list_files
-
-    list_files(backbones, weights_dir)
-
-
-@weights_app.command("download")
-def weights_download(
-    backbones: Annotated[str | None, BACKBONES] = None,
-    weights_dir: Annotated[Path | None, WEIGHTS_DIR] = None,
-    kind: Annotated[str, typer.Option(metavar="NAME", help="imagenet or noisy-student.")] = "imagenet",
-) -> None:
-    """Fetch the files that are missing."""
-    from steelbench.cli.commands.weights import download_files
-
-    download_files(backbones, weights_dir, kind)
-
-
-@weights_app.command("verify")
-def weights_verify(
-    backbones: Annotated[str | None, BACKBONES] = None, weights_dir: Annotated[Path | None, WEIGHTS_DIR] = None
-) -> int:
-    """Check the files that are here against their md5 and architecture."""
-    from steelbench.cli.commands.weights import verify_files
-
-    return verify_files(backbones, weights_dir)
-
-
-@cache_app.command("info")
-def cache_info() -> None:
-    """Show the cache's folder and the size of each backbone's features."""
-    from steelbench.cli.commands.cache import info
-
-    info()
-
-
-@cache_app.command("clear")
-def cache_clear(
-    backbone: Annotated[str | None, typer.Option(metavar="NAME", help="Only this backbone's features.")] = None,
-    older_than: Annotated[
-        float, typer.Option(metavar="DAYS", min=0, help="Only features that are older than so many days.")
-    ] = 0.0,
-) -> None:
-    """Delete cached features; they are computed again when needed."""
-    from steelbench.cli.commands.cache import clear_cache
-
-    clear_cache(backbone, older_than)
-
-
-@data_app.command("demo")
-def data_demo(
-    out: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="A new folder.")],
-    images: Annotated[int, typer.Option(metavar="N", help="Number of images, planted copies included.")] = 360,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another seed draws other images.")] = 0,
-    difficulty: Annotated[
-        float,
-        typer.Option(metavar="0..1", help="At 0 the classes are plain to see, at 1 nothing tells them apart."),
-    ] = 0.5,
-) -> None:
-    """Write the demo images: seven procedural steel textures, and the truth about them in truth.json."""
-    from steelbench.data.demo import write_demo
-
-    print(write_demo(out, images, seed, difficulty))

@@ -9,6 +9,8 @@ import typer
 
 from steelbench.experiment import RunOptions
 
+# Of every group of commands.
+PLAIN: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
 DATA = typer.Option("--data", metavar="DIR|CSV|demo", help="Folder of images, CSV file, or the word demo.")
 RESULTS = typer.Argument(metavar="RESULTS_DIR", help="Folder that `steelbench run --results` wrote.")
 MODEL = typer.Argument(metavar="MODEL", help="A model's .h5, its card beside it.")

@@ -17,7 +17,8 @@ from steelbench.audit.audit import VERSION as AUDIT_VERSION
 from steelbench.audit.audit import audit_inspected
 from steelbench.audit.findings import AuditResult
 from steelbench.data.inspection import Inspection, inspect_dataset
-from steelbench.data.readers import Dataset, read_dataset
+from steelbench.data.readers import read_dataset
+from steelbench.data.samples import Dataset
 from steelbench.data.split_plan import SplitPlan, plan_splits, refuse_early
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from steelbench.data.inspection import Inspected, inspect_dataset
-from steelbench.data.readers import Dataset, Sample, read_dataset
+from steelbench.data.readers import read_dataset
+from steelbench.data.samples import Dataset, Sample
 from steelbench.errors import SteelbenchError
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from steelbench.data.inspection import inspect_dataset
-from steelbench.data.readers import DATASETS, NEU_CLASSES, read_dataset
+from steelbench.data.layouts.neu_names import NEU_CLASSES
+from steelbench.data.readers import DATASETS, read_dataset
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
 
