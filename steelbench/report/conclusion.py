@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from steelbench.records import Comparison, Row, Summary
 from steelbench.report.formatting import (
+    backbone_label,
     count,
     interval,
     is_majority,
@@ -67,6 +68,12 @@ def _verdict(best: Row, rivals: Sequence[Row], comparison: Comparison) -> str:
         worst = p_value(max(row.p_value or 0.0 for row in compared))
         return f"Best: {label}, {score}; {others} shown to be worse ({worst}){_retrained(compared, comparison)}{could}."
     beaten = _beaten_baselines(compared)
+    if len(tied) <= 3 and {(row.backbone, row.variant) for row in tied} == {(best.backbone, best.variant)}:
+        networks = {row.backbone for row in compared} - {best.backbone, "none"}
+        name = f"Best network: {backbone_label(best)}," if networks else f"{backbone_label(best)}:"
+        heads = f"{join([method_label(row) for row in tied])} on it {'is' if len(tied) == 1 else 'are'} not shown to be"
+        every = ", every other network is" if networks else ""
+        return f"{name} {score}, with {method_label(best)}; {heads} worse{every}{beaten}{could}."
     return f"No winner: {label}, {score}, is not shown to be better than {_named(tied, compared)}{beaten}{could}."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from steelbench.report import formatting
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -29,6 +31,13 @@ def data_uri(kind: str, data: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
+def code_spans(text: str) -> Markup:
+    """Return escaped text in which `what stands between backticks` is code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 @cache
 def _environment() -> Environment:
     # Imported here, because Jinja takes a quarter of a second and `steelbench --help` does not need it.
@@ -43,6 +52,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "code_spans": code_spans,
         "backbone": formatting.backbone_label,
         "flatten": formatting.flatten,
         "interval": formatting.interval,

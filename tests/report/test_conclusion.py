@@ -66,6 +66,20 @@ def test_tied_rows_are_named_or_counted_and_a_baseline_among_them_is_named(other
     assert f"is not shown to be better than {named}; " in text and "Best" not in text
 
 
+def test_heads_of_one_network_that_tie_do_not_hide_that_the_network_is_best():
+    head = BEST.model_copy(update={"method": "softmax", "accuracy": 0.99})
+
+    alone = conclusion(judged(summary([BEST, head, hog_row(), majority_row()]), tied=2))
+    others = conclusion(judged(summary([BEST, head, FAR, hog_row(), majority_row()]), tied=2))
+
+    assert alone.startswith(
+        "mobilenet_v2: 99.4 % [97.9, 99.8] on 360 test images, with linear; softmax on it is not shown to be worse; "
+        "HOG + linear SVM is shown to be worse; "
+    )
+    assert others.startswith("Best network: mobilenet_v2, 99.4 %")
+    assert "softmax on it is not shown to be worse, every other network is; HOG" in others
+
+
 def test_a_test_set_that_can_show_nothing_is_said_to_be_too_small():
     text = conclusion(judged(summary([BEST, FAR]), tied=2, smallest_difference=1.0))
 
