@@ -16,8 +16,9 @@ from steelbench.evaluation.outcome import RunOutcome
 from steelbench.evaluation.predictions import RowPredictions, gather, read_groups
 from steelbench.evaluation.ranking import judge
 from steelbench.evaluation.statistics.dependence import Dependence
+from steelbench.evaluation.trust import describe_trust
 from steelbench.files import whole_file, write_json
-from steelbench.records import Comparison, Row, RowDetail, RunKey, RunRecord, Summary, read_record
+from steelbench.records import Comparison, Row, RowDetail, RunKey, RunRecord, Summary, Trust, read_record
 
 COLUMNS = (
     "backbone", "method", "variant", "weights", "status", "reason", "accuracy", "accuracy_low", "accuracy_high",
@@ -77,7 +78,11 @@ def _read_rows(
     apart = [name for name, records in finished.items() if records[0].backbone == "none" or _is_untrained(records[0])]
     dependences = learn_dependences(answers, groups, apart)
     rows = [
-        _finished_row(records, row_scores(answers[name], records[0].classes, groups, dependences[name]))
+        _finished_row(
+            records,
+            row_scores(answers[name], records[0].classes, groups, dependences[name]),
+            None if name in apart else describe_trust(results, records, records[0].classes, groups),
+        )
         if name in finished
         else _unfinished_row(records, failed.get(name, []), expected)
         for name, records in runs.items()
@@ -117,7 +122,7 @@ def _unfinished_row(records: list[RunRecord], failed: list[Failure], expected: i
     return Row(**_what_ran(records), status="failed", reason=reason)
 
 
-def _finished_row(records: list[RunRecord], scores: dict[str, Any]) -> Row:
+def _finished_row(records: list[RunRecord], scores: dict[str, Any], trust: Trust | None) -> Row:
     return Row(
         **_what_ran(records),
         **scores,
@@ -125,6 +130,7 @@ def _finished_row(records: list[RunRecord], scores: dict[str, Any]) -> Row:
         validation_accuracy=_mean(records, "validation"),
         train_accuracy=_mean(records, "train"),
         naive_accuracy=naive_accuracy(records),
+        trust=trust,
     )
 
 

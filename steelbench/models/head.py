@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -108,6 +108,20 @@ class Head:
         for layer in layers:
             x = layer(x)
         return x
+
+    def tempered(self, temperature: float) -> Self:
+        """Return the head whose logits are divided by a temperature; itself if its last layer is no softmax.
+
+        Args:
+            temperature: above 0; 1 changes nothing.
+        """
+        last = self.layers[-1]
+        if not isinstance(last, Dense) or last.activation != "softmax":
+            return self
+        cooled = Dense(
+            (last.kernel / temperature).astype(np.float32), (last.bias / temperature).astype(np.float32), "softmax"
+        )
+        return replace(self, layers=(*self.layers[:-1], cooled))
 
     @property
     def params(self) -> int:

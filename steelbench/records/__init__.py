@@ -19,10 +19,13 @@ from steelbench.records.summary import (
     Comparison,
     DatasetSummary,
     Notice,
+    PromiseRecord,
+    ReliabilityBin,
     Row,
     RowDetail,
     SplitSummary,
     Summary,
+    Trust,
 )
 
 __all__ = [
@@ -34,8 +37,10 @@ __all__ = [
     "EngineCheckRecord",
     "FeatureHealth",
     "Notice",
+    "PromiseRecord",
     "PseudoLabelRecord",
     "Record",
+    "ReliabilityBin",
     "Row",
     "RowDetail",
     "RunKey",
@@ -45,6 +50,7 @@ __all__ = [
     "SplitSummary",
     "StageRecord",
     "Summary",
+    "Trust",
     "Verification",
     "WeightsRecord",
     "read_record",

@@ -99,6 +99,9 @@ class RunNotes(SparseRecord):
     engine_check: EngineCheckRecord | dict[str, EngineCheckRecord] | None = Field(
         None, description="of an ensemble by its parts' names"
     )
+    calibration_temperature: float | None = Field(
+        None, gt=0, description="of temperature scaling on validation images; folded into the saved model"
+    )
     scored_by: str | None = Field(None, description="why Keras scored the test images in the engine's place")
     embedding: EmbeddingScores | None = None
     pseudo_labels: PseudoLabelRecord | None = None

@@ -22,6 +22,39 @@ class ClassScore(Record):
     recall_high: Share | None = None
 
 
+class ReliabilityBin(Record):
+    """Test answers of like confidence: how many, their mean confidence, and the share of them that is right."""
+
+    count: int
+    confidence: Share
+    accuracy: Share
+
+
+class PromiseRecord(Record):
+    """A share of escapes among all images that may be promised with 95 %, and what it takes."""
+
+    escapes: Share
+    threshold: Share | None = Field(None, description="least confidence of an answer that no person looks at")
+    referred: Share | None = Field(None, description="images sent to a person")
+    images_needed: int = Field(description="independent images without an escape that would show it")
+
+
+class Trust(Record):
+    """What the confidence of a row's models is worth on its test images, all seeds and folds together."""
+
+    temperature: Finite | None = Field(None, description="of the scaling on validation images; mean over runs")
+    calibration_error: Share = Field(description="expected calibration error, ten bins")
+    calibration_error_raw: Share = Field(description="the same before temperature scaling")
+    bins: list[ReliabilityBin]
+    raw_bins: list[ReliabilityBin]
+    thresholds: list[Share] = Field(description="ascending")
+    referred: list[Share] = Field(description="share of images sent to a person, at each threshold")
+    escaped: list[Share] = Field(description="share of all images answered wrongly and looked at by nobody")
+    escaped_by_class: list[list[Share]] = Field(description="the same among the images of each class")
+    class_shares: list[Share] = Field(description="share of each class among the images")
+    promises: list[PromiseRecord]
+
+
 class RowDetail(Record):
     """What else the run records of a row say; weights and notes are those of seed 0, fold 0."""
 
@@ -66,6 +99,7 @@ class Row(Record):
     per_class: list[ClassScore] = Field(default_factory=list)
     confusion: list[list[int]] = Field([], description="[true class][predicted class], summed over seeds and folds")
     verification: Verification | None = None
+    trust: Trust | None = None
     detail: RowDetail = RowDetail()
 
 

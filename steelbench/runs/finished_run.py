@@ -15,10 +15,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import steelbench
-from steelbench.arrays import Features
+from steelbench.arrays import Features, Labels
 from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.calibration import fit_temperature
 from steelbench.evaluation.embeddings.embedding_file import write_embeddings
 from steelbench.evaluation.embeddings.retrieval import Embedded, evaluate_embeddings
 from steelbench.evaluation.metrics import Metrics
@@ -110,18 +111,19 @@ def finish_run(
         SteelbenchError: if the saved model differs from what was scored.
     """
     # The only place where test images are scored: validation has chosen everything by now.
-    probabilities = trained.head(features)
-    trained.head.save(folder / "head.npz")
+    head, temperature = _calibrated(trained.head, features[split.validation], job.data.labels[split.validation])
+    probabilities = head(features)
+    head.save(folder / "head.npz")
     stages = _write_histories(folder, trained)
-    notes = dict(trained.notes)
+    notes = {**trained.notes, "calibration_temperature": temperature}
     if encoder.check is not None:
         notes["engine_check"] = encoder.check
     saved = None
     if task.offered:
-        saved = _save_model(job, task, encoder, trained.head, split, probabilities, step)
+        saved = _save_model(job, task, encoder, head, split, probabilities, step)
         probabilities, seconds = saved.probabilities, {**seconds, **saved.seconds}
         notes |= saved.notes
-        notes["embedding"] = _write_embeddings(folder, trained.head.embed(features), job, split)
+        notes["embedding"] = _write_embeddings(folder, head.embed(features), job, split)
     record = describe_run(
         task.key,
         job.data,
@@ -136,7 +138,7 @@ def finish_run(
         weights=encoder.weights,
         engine=encoder.engine,
         precision=job.precision,
-        params=encoder.model.count_params() + trained.head.params,
+        params=encoder.model.count_params() + head.params,
         stages=stages,
         notes=notes,
         seconds=seconds,
@@ -146,6 +148,19 @@ def finish_run(
         saved_model.write_card(saved.path, _card(record, job))
     write_run(folder, record, job.data, split, probabilities)
     _move_to_runs(folder, Path(job.results) / "runs" / task.key.run_name)
+
+
+def _calibrated(head: Head, features: Features, labels: Labels) -> tuple[Head, float | None]:
+    """Return the head with its temperature, fitted on validation images; None where its last layer has none.
+
+    Args:
+        head: as it was trained.
+        features: float32 [V, D], of validation images.
+        labels: int [V].
+    """
+    temperature = fit_temperature(head(features), labels)
+    tempered = head.tempered(temperature)
+    return tempered, None if tempered is head else temperature
 
 
 def _write_histories(folder: Path, trained: TrainedHead) -> list[StageRecord]:

@@ -1,0 +1,125 @@
+"""What a row's confidence is worth: reliability before and after calibration, referrals against escapes, promises."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelbench.arrays import Labels
+from steelbench.errors import SteelbenchError
+from steelbench.evaluation.calibration import calibration_error, reliability, temper
+from steelbench.evaluation.decision import THRESHOLDS, promises, referral_curve
+from steelbench.evaluation.predictions import groups_of_paths
+from steelbench.records import PromiseRecord, ReliabilityBin, RunRecord, Trust
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers to the test images of one or more runs.
+
+    Attributes:
+        paths: N; an image that several seeds tested comes several times.
+        labels: int [N], true class numbers.
+        probabilities: float64 [N, C], as `predictions.csv` has them.
+        raw: float64 [N, C], before calibration.
+    """
+
+    paths: list[str]
+    labels: Labels
+    probabilities: NDArray[np.float64]
+    raw: NDArray[np.float64]
+
+
+def describe_trust(
+    results: Path, records: Sequence[RunRecord], classes: Sequence[str], groups: Mapping[str, str]
+) -> Trust:
+    """Describe what the confidence of a row's models is worth, from all of its test images.
+
+    Args:
+        results: the results folder.
+        records: of every run of the row.
+        classes: C names.
+        groups: by path; images of one group share pixels.
+
+    Raises:
+        SteelbenchError: if a `predictions.csv` is missing or damaged.
+    """
+    answers = _gather(results, sorted(records, key=lambda record: (record.seed, record.fold)), classes)
+    confidence, correct = _confidence(answers.probabilities, answers.labels)
+    raw_bins = reliability(*_confidence(answers.raw, answers.labels))
+    bins = reliability(confidence, correct)
+    referred, escaped = referral_curve(confidence, correct, THRESHOLDS)
+    of_class = [answers.labels == label for label in range(len(classes))]
+    by_class = [
+        referral_curve(confidence[own], correct[own], THRESHOLDS)[1].tolist() if own.any() else [] for own in of_class
+    ]
+    temperatures = [record.notes.calibration_temperature for record in records]
+    known = [value for value in temperatures if value is not None]
+    return Trust(
+        temperature=float(np.exp(np.mean(np.log(known)))) if known else None,
+        calibration_error=calibration_error(bins),
+        calibration_error_raw=calibration_error(raw_bins),
+        bins=[ReliabilityBin(**asdict(own)) for own in bins],
+        raw_bins=[ReliabilityBin(**asdict(own)) for own in raw_bins],
+        thresholds=THRESHOLDS.tolist(),
+        referred=referred.tolist(),
+        escaped=escaped.tolist(),
+        escaped_by_class=by_class,
+        class_shares=[float(own.mean()) for own in of_class],
+        promises=[
+            PromiseRecord(**asdict(own))
+            for own in promises(confidence, correct, groups_of_paths(answers.paths, groups))
+        ],
+    )
+
+
+def _confidence(probabilities: NDArray[np.float64], labels: Labels) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+
+
+def _gather(results: Path, records: Sequence[RunRecord], classes: Sequence[str]) -> Answers:
+    paths: list[str] = []
+    parts = []
+    for record in records:
+        names, labels, shares = read_probabilities(
+            results / "runs" / record.run_name / "predictions.csv", record.classes
+        )
+        paths += names
+        temperature = record.notes.calibration_temperature
+        parts.append((labels, shares, temper(shares, 1 / temperature) if temperature else shares))
+    labels, shares, raw = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Answers(paths, labels, shares.reshape(-1, len(classes)), raw.reshape(-1, len(classes)))
+
+
+def read_probabilities(path: Path, classes: Sequence[str]) -> tuple[list[str], Labels, NDArray[np.float64]]:
+    """Read paths, true class numbers int [N], and probabilities float64 [N, C] of a `predictions.csv`.
+
+    Args:
+        path: of the file.
+        classes: their names; the place of a name is its number.
+
+    Raises:
+        SteelbenchError: if it is missing, lacks a class, or holds what is no probability.
+    """
+    number = {name: index for index, name in enumerate(classes)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+        header, lines = rows[0], rows[1:]
+        columns = [header.index(f"p_{name}") for name in classes]
+        path_at, label_at = header.index("path"), header.index("label")
+        labels = np.array([number[line[label_at]] for line in lines], np.int64)
+        shares = np.array([[float(line[column]) for column in columns] for line in lines], np.float64)
+        # The votes of knn sum up to a little more than 1 in float32.
+        if not np.all((shares >= 0) & (shares <= 1 + 1e-5)):
+            raise ValueError("a probability outside 0..1")
+        return [line[path_at] for line in lines], labels, np.minimum(shares, 1.0).reshape(-1, len(classes))
+    except (OSError, KeyError, IndexError, ValueError, csv.Error) as error:
+        raise SteelbenchError(
+            f"{path} is missing or damaged ({error}); run the same command with --force to make it anew."
+        ) from None
