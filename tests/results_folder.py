@@ -7,8 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
+from steelbench.evaluation.calibration import reliability
+from steelbench.evaluation.decision import THRESHOLDS, referral_curve
 from steelbench.files import write_json
-from steelbench.records import ClassScore, Comparison, Notice, Row, RunRecord, StageRecord, Summary, Verification
+from steelbench.records import (
+    ClassScore,
+    Comparison,
+    Notice,
+    PromiseRecord,
+    ReliabilityBin,
+    Row,
+    RunRecord,
+    StageRecord,
+    Summary,
+    Trust,
+    Verification,
+)
 
 CLASSES = ["crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches"]
 BACKBONES = {"efficientnet_b0": 0.994, "mobilenet_v2": 0.989, "vgg19": 0.978, "xception": 0.955}
@@ -224,3 +238,34 @@ def write_folder(folder: Path, record: Summary, classes=CLASSES, *, stages=("hea
 
 def read_rows(folder):
     return json.loads((folder / "results.json").read_text(encoding="utf-8"))["rows"]
+
+
+def trust(classes=CLASSES, seed=0, images=400):
+    """A row's `Trust` from simulated answers: confidence and whether they were right."""
+    random = np.random.default_rng(seed)
+    confidence, labels = random.uniform(0.3, 1, images), random.integers(0, len(classes), images)
+    correct = random.random(images) < confidence
+    referred, escaped = referral_curve(confidence, correct, THRESHOLDS)
+    by_class = [
+        referral_curve(confidence[own], correct[own], THRESHOLDS)[1]
+        for own in labels == np.arange(len(classes))[:, None]
+    ]
+    bins = [ReliabilityBin(**vars(own)) for own in reliability(confidence, correct)]
+    return Trust(
+        temperature=1.7,
+        calibration_error=0.0123,
+        calibration_error_raw=0.0456,
+        bins=bins,
+        raw_bins=bins,
+        thresholds=THRESHOLDS.tolist(),
+        referred=referred.tolist(),
+        escaped=escaped.tolist(),
+        escaped_by_class=[own.tolist() for own in by_class],
+        class_shares=[float(np.mean(labels == label)) for label in range(len(classes))],
+        promises=[
+            PromiseRecord(escapes=0.001, threshold=None, referred=None, images_needed=2995),
+            PromiseRecord(escapes=0.005, threshold=None, referred=None, images_needed=598),
+            PromiseRecord(escapes=0.01, threshold=0.98, referred=0.234, images_needed=299),
+            PromiseRecord(escapes=0.02, threshold=0.0, referred=0.0, images_needed=149),
+        ],
+    )

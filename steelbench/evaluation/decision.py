@@ -14,9 +14,10 @@ from steelbench.arrays import Groups
 
 CONFIDENCE = 0.95
 PROMISES = (0.001, 0.005, 0.01, 0.02)
-# Fixed before any image is seen, dense where confidence crowds: 1 - 10^-x; the highest sends every image to a person.
-THRESHOLDS: NDArray[np.float64] = np.unique(
-    np.round(np.concatenate([np.linspace(0.0, 0.9, 19), 1 - np.logspace(-1, -6, 26)]), 7)
+# Fixed before any image is seen, in round numbers, dense where confidence crowds: .05 apart to .9, then .92 to .99,
+# .992 to .999, and so on.
+THRESHOLDS: NDArray[np.float64] = np.round(
+    np.concatenate([np.linspace(0.0, 0.9, 19), *(1 - np.array([8, 6, 5, 4, 3, 2, 1]) * 0.1**k for k in range(2, 7))]), 7
 )
 
 

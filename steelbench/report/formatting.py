@@ -94,6 +94,11 @@ def _points(share: float) -> str:
     return f"{min(100 * share, 99.99):.2f}" if text == "100.0" and share < 1 else text
 
 
+def threshold(value: float) -> str:
+    """Return a least confidence without rounding it to another one of the grid: `0.65`, `0.9841511`."""
+    return f"{value:.7g}"
+
+
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield each leaf of a nested dict as (`outer.inner`, text); a dash for None and ""."""
     for key, inner in value.items():

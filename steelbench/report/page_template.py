@@ -65,6 +65,7 @@ def _environment() -> Environment:
         "percent": formatting.percent,
         "png": lambda path: data_uri("png", path.read_bytes()),
         "points": formatting.points,
+        "threshold": formatting.threshold,
         "pystring": json.dumps,
     }
     environment.tests["majority"] = formatting.is_majority

@@ -77,6 +77,8 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "naive": any(row.naive_accuracy is not None for row in models),
         "naive_leaking": summary.split.naive_leaking,
         "embedding_scores": _embedding_scores(models),
+        "trusted": [(row, row.trust) for row in models if row.trust],
+        "decide_data": _decide_data(models, list(summary.dataset.classes)),
         "published": published_for(list(summary.dataset.classes)),
         "variants": any(row.variant for row in summary.rows),
         "pictures": pictures,
@@ -101,6 +103,28 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
 def _embedding_scores(models: list[Row]) -> list[tuple[Row, EmbeddingScores]]:
     """Return each row's embedding scores; rows on one backbone that learned none share those of its features."""
     return [(row, row.detail.notes.embedding) for row in models if row.detail.notes and row.detail.notes.embedding]
+
+
+def _decide_data(models: list[Row], classes: list[str]) -> dict[str, Any]:
+    """Return what the page's script needs to show referrals and escapes at any threshold."""
+    rows = []
+    for row in models:
+        trust = row.trust
+        if trust is None:
+            continue
+        promised = next((own.threshold for own in reversed(trust.promises[:3]) if own.threshold is not None), None)
+        rows.append(
+            {
+                "label": formatting.row_label(row),
+                "thresholds": trust.thresholds,
+                "referred": trust.referred,
+                "escaped": trust.escaped,
+                "by_class": trust.escaped_by_class,
+                "class_shares": trust.class_shares,
+                "start": trust.thresholds.index(promised) if promised in trust.thresholds else 0,
+            }
+        )
+    return {"classes": [score.name for score in models[0].per_class] if models else classes, "rows": rows}
 
 
 def _without_curves(records: Records) -> list[str]:

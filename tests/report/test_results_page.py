@@ -13,6 +13,7 @@ from results_folder import (
     majority_row,
     model_row,
     summary,
+    trust,
     typical,
     write_folder,
 )
@@ -31,7 +32,7 @@ HOSTILE = [
     "n" * 90,
     "_a\nb",
 ]
-VOID = {"meta", "link", "img", "br", "rect", "line", "circle", "path"}
+VOID = {"input", "meta", "link", "img", "br", "rect", "line", "circle", "path"}
 
 
 class Page(HTMLParser):
@@ -405,3 +406,20 @@ def test_a_missing_or_broken_summary_is_the_users_error(tmp_path, content):
     with pytest.raises(SteelbenchError, match=r"results\.json"):
         build_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_promised_thresholds_stand_on_the_page_and_a_row_without_them_is_left_out(tmp_path):
+    rows = [model_row("vgg19", "softmax", 0.95), model_row("xception", "softmax", 0.94)]
+    rows[0] = rows[0].model_copy(update={"trust": trust()})
+
+    text, _ = render(tmp_path, summary([*rows, majority_row()]))
+
+    section = text[text.index('id="confidence"') : text.index('id="decide"')]
+    assert "0.98, <strong>23.4 %</strong>" in section and "nobody needs to look" in section
+    assert "4.6 %" in section and "1.2 %" in section and "1.70" in section
+    assert section.count('<th scope="row">') == 1
+    assert {"reliability", "referrals"} <= {path.stem for path in (tmp_path / "figures").iterdir()}
+
+
+def test_records_without_confidence_have_no_such_section(results):
+    assert 'id="confidence"' not in (results / "report.html").read_text(encoding="utf-8")

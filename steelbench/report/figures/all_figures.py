@@ -11,13 +11,16 @@ from matplotlib.figure import Figure
 
 from steelbench.records import Row
 from steelbench.report.conclusion import standings
-from steelbench.report.figures import comparison, curves, embeddings, style
+from steelbench.report.figures import comparison, confidence, curves, embeddings, style
 from steelbench.report.figures.confusion import confusion
 from steelbench.report.formatting import NOTHING, join, method_and_variant, percent, row_label
 from steelbench.report.load import History, Records
 
 # Only these may be deleted: other commands put their own pictures into the folder.
-OURS = ("accuracy.png", "classes.png", "seconds.png", "curves-*.png", "confusion-*.png", "embeddings-*.png")
+OURS = (
+    *("accuracy.png", "classes.png", "seconds.png", "reliability.png", "referrals.png"),
+    *("curves-*.png", "confusion-*.png", "embeddings-*.png"),
+)
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
             f"Accuracy with intervals: {alt}",
             comparison.accuracy(models, records.majority, _backbone_colours(records), marks),
         )
+    yield from _confidence(models, _line_colours(records))
     yield from _curves(records)
     if records.embedded:
         names = list(dict.fromkeys(score.name for row in models for score in row.per_class))
@@ -128,6 +132,14 @@ def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
     spent = comparison.seconds(models)
     if spent:
         yield "seconds", "Seconds by step", "Seconds of each row by step, stacked bars", spent
+
+
+def _confidence(models: list[Row], colours: dict[str, str]) -> Iterator[tuple[str, str, str, Figure]]:
+    shown = join([row_label(row) for row in models if row.trust][: confidence.SHOWN] or [NOTHING])
+    if reliable := confidence.reliability(models, colours):
+        yield "reliability", "Is confidence what it says?", f"Accuracy against confidence of {shown}", reliable
+    if referred := confidence.referrals(models, colours):
+        yield "referrals", "Escapes against looks", f"Escapes against images sent to a person, of {shown}", referred
 
 
 def _curves(records: Records) -> Iterator[tuple[str, str, str, Figure]]:

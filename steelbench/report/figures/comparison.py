@@ -44,6 +44,7 @@ def accuracy(
         axes[1].set_title(f"Enlarged: {start:.0f} to 100 %")
         axes[1].set_xlim(start, 100 + (100 - start) / 60)
         axes[1].set_yticks(range(len(models)), [])
+        _arrows(axes[1], models, start, colours)
     if majority is not None and majority.accuracy is not None:
         for axis in axes:
             if axis.get_xlim()[0] <= 100 * majority.accuracy:
@@ -54,6 +55,13 @@ def accuracy(
     return figure
 
 
+def _arrows(axis: Axes, models: list[Row], start: float, colours: Mapping[str, str]) -> None:
+    """Mark the rows that lie below the enlarged axis."""
+    for place, row in enumerate(models):
+        if 100 * (row.accuracy or 0.0) < start:
+            axis.plot(start, place, marker="<", color=colours[row.backbone], markersize=8, clip_on=False)
+
+
 def _whiskers(axis: Axes, models: list[Row], colours: Mapping[str, str]) -> None:
     for place, row in enumerate(models):
         middle = 100 * (row.accuracy or 0.0)
@@ -62,7 +70,7 @@ def _whiskers(axis: Axes, models: list[Row], colours: Mapping[str, str]) -> None
             axis.plot(bounds, [place, place], color=colours[row.backbone], linewidth=2, solid_capstyle="butt")
         # Hollow where the row is shown to be worse than the best.
         face = "white" if row.tied is False else colours[row.backbone]
-        axis.plot(middle, place, "o", color=colours[row.backbone], markerfacecolor=face, markersize=7, clip_on=False)
+        axis.plot(middle, place, "o", color=colours[row.backbone], markerfacecolor=face, markersize=7)
     grid_across_bars(axis)
 
 
