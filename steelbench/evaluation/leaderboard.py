@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from steelbench.evaluation.errors import ERRORS_FILE, find_errors, write_errors
 from steelbench.evaluation.metrics import learn_dependences, naive_accuracy, row_scores
 from steelbench.evaluation.notices import result_notices
 from steelbench.evaluation.outcome import RunOutcome
@@ -46,7 +47,8 @@ def assemble(results: Path, outcome: RunOutcome) -> Summary:
         SteelbenchError: if a record, a `predictions.csv` or `groups.csv` is damaged.
     """
     groups, split, failed = read_groups(results), outcome.split, _by_row(outcome.failures)
-    rows, answers, dependences = _read_rows(results, split.seeds * split.folds, groups, failed)
+    runs = _read_runs(results)
+    rows, answers, dependences = _read_rows(results, runs, split.seeds * split.folds, groups, failed)
     named = {row.name for row in rows}
     rows += [_lost_row(lost, outcome.weights) for name, lost in failed.items() if name not in named]
     rows.sort(key=lambda row: (row.status == "failed", -(row.accuracy or 0.0), -(row.macro_f1 or 0.0), row.name))
@@ -61,17 +63,28 @@ def assemble(results: Path, outcome: RunOutcome) -> Summary:
     )
     write_json(results / "results.json", summary)
     _write_csv(results / "leaderboard.csv", rows)
+    compared = [row.name for row in rows if row.name in answers and row.trust is not None]
+    write_errors(results / ERRORS_FILE, find_errors(results, {name: runs[name] for name in compared}))
     return summary
 
 
-def _read_rows(
-    results: Path, expected: int, groups: dict[str, str], failed: dict[str, list[Failure]]
-) -> tuple[list[Row], dict[str, RowPredictions], dict[str, Dependence]]:
-    """Return a row for each name of which a run was written; answers of the finished ones, and their dependences."""
+def _read_runs(results: Path) -> dict[str, list[RunRecord]]:
+    """Return the records of every run that was written, by the name of its row."""
     runs: dict[str, list[RunRecord]] = defaultdict(list)
     for path in sorted((results / "runs").glob("*/result.json")):
         record = read_record(path, RunRecord)
         runs[record.name].append(record)
+    return runs
+
+
+def _read_rows(
+    results: Path,
+    runs: Mapping[str, list[RunRecord]],
+    expected: int,
+    groups: dict[str, str],
+    failed: dict[str, list[Failure]],
+) -> tuple[list[Row], dict[str, RowPredictions], dict[str, Dependence]]:
+    """Return a row for each name of which a run was written; answers of the finished ones, and their dependences."""
     finished = {name: own for name, own in runs.items() if name not in failed and len(own) >= expected}
     answers = {name: gather(results, records) for name, records in finished.items()}
     # Untrained networks err as baselines do: often, and for other reasons than the rest.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from steelbench.records import DatasetSummary, Notice, RunKey, SplitSummary
 
@@ -18,6 +19,8 @@ class RunOutcome:
         failures: the reason of every run that failed.
         notices: of data, splits, weights and training.
         weights: kind of weights by backbone, for rows of which every run failed.
+        root: the data folder.
+        labels: class of each image, by its path.
         silenced: codes of notices that terminal and report leave out.
     """
 
@@ -26,4 +29,6 @@ class RunOutcome:
     failures: dict[RunKey, str] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
     weights: dict[str, str] = field(default_factory=dict)
+    root: Path = Path()
+    labels: Mapping[str, str] = field(default_factory=dict)
     silenced: Sequence[str] = ()

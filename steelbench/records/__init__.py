@@ -25,6 +25,7 @@ from steelbench.records.summary import (
     RowDetail,
     SplitSummary,
     Summary,
+    ThumbnailIndex,
     Trust,
 )
 
@@ -50,6 +51,7 @@ __all__ = [
     "SplitSummary",
     "StageRecord",
     "Summary",
+    "ThumbnailIndex",
     "Trust",
     "Verification",
     "WeightsRecord",

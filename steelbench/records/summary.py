@@ -161,6 +161,13 @@ class Comparison(SparseRecord):
     left_out: list[str] = Field([], description="finished rows that were tested on other images")
 
 
+class ThumbnailIndex(Record):
+    """The thumbnails of a results folder: RESULTS/thumbnails/index.json."""
+
+    files: dict[str, str] = Field(description="name of the JPEG by the path of the image")
+    examples: dict[str, list[str]] = Field({}, description="paths of some images of each class")
+
+
 class Summary(Record):
     """Everything that the report needs beside the histories: `results.json`."""
 

@@ -20,8 +20,10 @@ from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.calibration import fit_temperature
+from steelbench.evaluation.embeddings.embedded import unit_rows
 from steelbench.evaluation.embeddings.embedding_file import write_embeddings
 from steelbench.evaluation.embeddings.retrieval import Embedded, evaluate_embeddings
+from steelbench.evaluation.errors import NEIGHBOURS, NEIGHBOURS_FILE, write_neighbours
 from steelbench.evaluation.metrics import Metrics
 from steelbench.methods import METHODS
 from steelbench.models import saved_model
@@ -124,6 +126,7 @@ def finish_run(
         probabilities, seconds = saved.probabilities, {**seconds, **saved.seconds}
         notes |= saved.notes
         notes["embedding"] = _write_embeddings(folder, head.embed(features), job, split)
+    _write_neighbours(folder, head.embed(features), probabilities, job, split)
     record = describe_run(
         task.key,
         job.data,
@@ -231,6 +234,19 @@ def _write_embeddings(folder: Path, vectors: Features, job: Job, split: Split) -
     mapped = any(METHODS[task.key.method].learns_embedding for task in job.tasks)
     write_embeddings(folder, test, with_projection=mapped)
     return evaluate_embeddings(test, train)
+
+
+def _write_neighbours(folder: Path, vectors: Features, probabilities: Features, job: Job, split: Split) -> None:
+    """Write the training images nearest to each wrongly named test image, by the cosine of their embeddings."""
+    wrong = split.test[probabilities[split.test].argmax(axis=1) != job.data.labels[split.test]]
+    images, train = job.data.images, unit_rows(vectors[split.train])
+    cosines = unit_rows(vectors[wrong]) @ train.T
+    nearest = split.train[np.argsort(-cosines, axis=1, kind="stable")[:, :NEIGHBOURS]]
+    write_neighbours(
+        folder / NEIGHBOURS_FILE,
+        [images[row].path for row in wrong],
+        [[images[row].path for row in rows] for rows in nearest],
+    )
 
 
 def _card(record: RunRecord, job: Job) -> dict[str, Any]:

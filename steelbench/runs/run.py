@@ -122,6 +122,8 @@ def _run(inputs: RunInputs, audited: AuditedSplits, todo: Sequence[Experiment], 
         failures=failures,
         notices=notices,
         weights=inputs.weights,
+        root=inputs.dataset.root,
+        labels={image.sample.path: image.sample.label for image in inspection.images},
     )
 
 

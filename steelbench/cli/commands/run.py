@@ -6,7 +6,7 @@ import dataclasses
 import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steelbench.cli.next_steps import next_steps
 from steelbench.cli.progress import ProgressDisplay
@@ -20,6 +20,9 @@ from steelbench.models.weight_files import INSTALL_LITE, NotFoundError, resolve,
 from steelbench.notices import known_codes, notice
 from steelbench.progress import Progress
 from steelbench.records import Notice, Summary, read_record
+
+if TYPE_CHECKING:
+    from steelbench.evaluation.outcome import RunOutcome
 
 MAIN_BACKBONES = ("vgg19", "efficientnet_b0", "xception", "inception_v3")
 # The word for those of `MAIN_BACKBONES` whose weights can be had, and `PACKAGED`.
@@ -263,6 +266,7 @@ def execute(
             terminal("report", "", 0, 0)
             outcome = dataclasses.replace(outcome, notices=[*notices, *outcome.notices], silenced=hidden)
             summary = assemble(options.results, outcome)
+            draw_thumbnails(options, outcome)
             build_report(options.results)
     from steelbench.cli.tables import print_leaderboard
 
@@ -272,6 +276,17 @@ def execute(
     for line in next_steps(options.results, options.data, summary):
         say(line)
     return 1 if any(row.status == "failed" for row in summary.rows) else 0
+
+
+def draw_thumbnails(options: RunOptions, outcome: RunOutcome) -> None:
+    """Draw the images that the report shows: wrong answers, their neighbours, examples of each class."""
+    from steelbench.evaluation.errors import ERRORS_FILE, read_errors
+    from steelbench.runs.thumbnails import choose_pictures, class_examples, write_thumbnails
+
+    examples = class_examples(list(outcome.labels), list(outcome.labels.values()))
+    errors = read_errors(options.results / ERRORS_FILE) or []
+    wanted = choose_pictures(errors, [path for own in examples.values() for path in own])
+    write_thumbnails(options.results, outcome.root, options.bit_depth, wanted, examples)
 
 
 def foresee(options: RunOptions, experiments: list[Experiment], auto: bool = False) -> int:
