@@ -110,16 +110,17 @@ def inspect_dataset(
     if not dataset.samples:
         raise SteelbenchError(
             f"{dataset.root} holds no labelled images; expected files ending in .bmp .jpg .png .tif or .webp "
-            f"in one folder for each class.{_left_out(dataset)}"
+            f"in one folder for each class.{_told(dataset.left_out)}"
         )
     images, skipped = inspect_samples(dataset.root, dataset.samples, bit_depth, progress)
     refuse_unreadable(skipped, len(dataset.samples))
     counts = Counter({sample.label: 0 for sample in dataset.samples} | dict.fromkeys(dataset.empty, 0))
     counts.update(image.sample.label for image in images)
     small = small_classes(counts, drop_small)
-    found = _inspection(images, tuple(skipped), bit_depth)
-    refuse_classes(dataset, {name: count for name, count in counts.items() if name not in small})
-    return without_classes(found, small, small_reason(drop_small), bit_depth)
+    everything = _inspection(images, tuple(skipped), bit_depth)
+    found = without_classes(everything, small, small_reason(drop_small), bit_depth)
+    refuse_classes(dataset, found, {name: count for name, count in counts.items() if name not in small})
+    return found
 
 
 def without_classes(found: Inspection, names: Collection[str], reason: str, bit_depth: int | None) -> Inspection:
@@ -199,45 +200,44 @@ def refuse_unreadable(skipped: Sequence[Skipped], total: int, where: str = "") -
         )
 
 
-def refuse_classes(dataset: Dataset, counts: Mapping[str, int]) -> None:
+def refuse_classes(dataset: Dataset, found: Inspection, counts: Mapping[str, int]) -> None:
     """Refuse a class of fewer than 3 images, and a set of one class.
 
     Args:
         dataset: what a reader found.
+        found: what the inspection made of it.
         counts: readable images of each class, 0 for one that has none.
 
     Raises:
         SteelbenchError: with the options that may mend it.
     """
+    left_out = left_out_counts(dataset, found)
     for name in sorted(counts):
         if counts[name] < MIN_PER_CLASS:
             raise SteelbenchError(
                 f"class '{name}' has {counts[name]} readable image{'' if counts[name] == 1 else 's'}; at least "
                 f"{MIN_PER_CLASS} are needed (training, validation, test). Add images, or leave out such classes with "
-                f"--drop-small {MIN_PER_CLASS}.{_hints(dataset, counts, name)}"
+                f"--drop-small {MIN_PER_CLASS}.{_hints(left_out, counts, name)}"
             )
     if not counts:
-        raise SteelbenchError(
-            f"{dataset.root} holds no class that is large enough for --drop-small; give it a smaller number."
-        )
+        raise SteelbenchError(f"{dataset.root} holds no class that is large enough.{_told(left_out)}")
     if len(counts) < 2:
         raise SteelbenchError(
             f"{dataset.root} holds one class only ('{next(iter(counts))}'); at least two are needed to compare. "
-            f"Expected one folder for each class.{_hints(dataset, counts, next(iter(counts)))}"
+            f"Expected one folder for each class.{_told(left_out)}"
         )
 
 
-def _hints(dataset: Dataset, counts: Mapping[str, int], name: str) -> str:
+def _hints(left_out: Mapping[str, int], counts: Mapping[str, int], name: str) -> str:
     """Return sentences on what else may be the cause of a class that is too small."""
-    alike = next(
-        ([f"'{other}'" for other in labels if other != name] for labels in spellings(counts) if name in labels), []
-    )
-    hints = f" --join-labels joins it with {', '.join(alike[:3])}." if alike else ""
-    return hints + (_left_out(dataset) if MASK in dataset.left_out else "")
+    alike = next((labels for labels in spellings(counts) if name in labels), [])
+    others = ", ".join([f"'{label}'" for label in alike if label != name][:SHOWN_NAMES])
+    joined = f" --join-labels joins it with {others}." if others else ""
+    return joined + (_told({MASK: left_out[MASK]}) if MASK in left_out else "")
 
 
-def _left_out(dataset: Dataset) -> str:
-    counts = sorted(dataset.left_out.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_NAMES]
+def _told(left_out: Mapping[str, int]) -> str:
+    counts = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_NAMES]
     return f" Left out: {'; '.join(f'{count} {reason}' for reason, count in counts)}." if counts else ""
 
 

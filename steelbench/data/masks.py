@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from steelbench.data.crops import split_address
 from steelbench.data.images import UnreadableImageError, decode, read_bytes
 from steelbench.data.parallel import ordered_map
-from steelbench.data.samples import Sample
+from steelbench.data.samples import Sample, split_suffix
 
 REASON = "looks like a mask (--keep-masks keeps it)"
 FOLDERS = frozenset(
@@ -142,7 +142,7 @@ def _with_partner(label_of: dict[str, str], look: _Look) -> set[str]:
     """Return masks that lie beside the picture of the same name."""
     stems: dict[str, list[str]] = {}
     for path in sorted(label_of):
-        stems.setdefault(path.removesuffix(PurePosixPath(path).suffix), []).append(path)
+        stems.setdefault(split_suffix(path)[0], []).append(path)
     candidates = []
     for stem, paths in stems.items():
         ending = ENDING.fullmatch(stem)
@@ -239,4 +239,4 @@ def _spread(items: Sequence[Item], count: int) -> list[Item]:
 
 
 def _suffix(path: str) -> str:
-    return PurePosixPath(path).suffix.lower()
+    return split_suffix(path)[1]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from steelbench.data.images import is_image
-from steelbench.data.samples import Dataset, LeftOut, is_passed_over
+from steelbench.data.samples import Dataset, LeftOut, is_passed_over, split_suffix
 
 # Extensions that have a count of their own; a folder may hold as many kinds of files as files.
 MAX_KINDS = 20
@@ -35,11 +35,10 @@ def other_files(dataset: Dataset) -> list[LeftOut]:
         if path not in used and path not in dataset.annotations and not is_image(dataset.root / path)
     ]
     kinds = [_extension(path) for path in found]
-    named = {kind for kind, _ in sorted(Counter(kinds).items(), key=lambda item: (-item[1], item[0]))[:MAX_KINDS]}
+    counts = Counter(kind for kind in kinds if kind != OTHERS)
+    named = sorted(counts, key=lambda kind: (-counts[kind], kind))[:MAX_KINDS]
     return sorted(
-        LeftOut(
-            _printable(path), f"no image ({kind or 'no extension'})" if kind in named and kind != OTHERS else OTHERS
-        )
+        LeftOut(_printable(path), f"no image ({kind or 'no extension'})" if kind in named else OTHERS)
         for path, kind in zip(found, kinds, strict=True)
     )
 
@@ -54,7 +53,7 @@ def _files(root: Path, top: str) -> Iterator[str]:
 
 
 def _extension(path: str) -> str:
-    suffix = PurePosixPath(path).suffix.lower()
+    suffix = split_suffix(path)[1]
     return suffix if len(suffix) <= MAX_EXTENSION and suffix.isascii() and suffix.isprintable() else OTHERS
 
 

@@ -183,7 +183,7 @@ def _drop_few_groups(options: RunOptions, dataset: Dataset, inspection: Inspecti
     pairs, _, _ = audited_pairs(dataset.root, inspection, options.bit_depth, compared)
     small = small_classes(count_groups(inspection, pairs), options.drop_small)
     found = without_classes(inspection, small, small_reason(options.drop_small, "groups"), options.bit_depth)
-    refuse_classes(dataset, found.counts)
+    refuse_classes(dataset, found, found.counts)
     return found
 
 

@@ -34,7 +34,9 @@ def write_deep(root, top, bits16=True):
     for name in "ab":
         (root / name).mkdir(parents=True)
         for k in range(3):
-            values = np.full((4, 4), top - k - (600 if bits16 else 10) * (name == "b"), np.uint16 if bits16 else np.uint8)
+            values = np.full(
+                (4, 4), top - k - (600 if bits16 else 10) * (name == "b"), np.uint16 if bits16 else np.uint8
+            )
             values[0, 0] = top
             (root / name / f"{k}.png").write_bytes(cv2.imencode(".png", values)[1].tobytes())
     return root
