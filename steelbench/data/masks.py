@@ -26,8 +26,8 @@ FOLDERS = frozenset(
 # `kos01/Part0_label.bmp`, `10000_GT.png`, `000_mask.png`: the picture of the same name lies beside it.
 ENDING = re.compile(r"(.+)[_\-. ](?:mask|masks|label|labels|gt|groundtruth|ground_truth|seg|segmentation)", re.I)
 LOSSLESS = frozenset({".bmp", ".gif", ".pgm", ".png", ".tif", ".tiff", ".webp"})
-# Pictures of a kind that are decoded before the rest is judged like them.
-SAMPLED = 4
+# Pictures of a kind that are decoded before the rest is judged like them; fewer where there are many kinds.
+SAMPLED, SAMPLED_OF_MANY, MANY_KINDS = 4, 2, 16
 # A file so many times larger or smaller than the sampled ones is decoded by itself.
 UNLIKE = 4
 FEW_VALUES = 16
@@ -210,14 +210,16 @@ def _judge(
     kinds: dict[tuple[str, str], list[Candidate]] = {}
     for candidate in candidates:
         kinds.setdefault((label_of[candidate.path], _suffix(candidate.path)), []).append(candidate)
-    look.read(
-        path for kind in kinds.values() for item in _spread(kind, SAMPLED) for path in (item.path, *item.partners)
-    )
-    return {candidate.path for kind in kinds.values() for candidate in _judge_kind(kind, look, is_mask)}
+    count = SAMPLED if len(kinds) <= MANY_KINDS else SAMPLED_OF_MANY
+    sampled = [(kind, _spread(kind, count)) for kind in kinds.values()]
+    look.read(path for _, items in sampled for item in items for path in (item.path, *item.partners))
+    return {candidate.path for kind, items in sampled for candidate in _judge_kind(kind, items, look, is_mask)}
 
 
-def _judge_kind(kind: Sequence[Candidate], look: _Look, is_mask: Callable[[Candidate], bool]) -> list[Candidate]:
-    sampled = _spread(kind, SAMPLED)
+def _judge_kind(
+    kind: Sequence[Candidate], sampled: Sequence[Candidate], look: _Look, is_mask: Callable[[Candidate], bool]
+) -> list[Candidate]:
+    """Return the masks of one class and extension, judged like the sampled ones if those are all alike."""
     verdicts = {is_mask(candidate) for candidate in sampled}
     if len(verdicts) > 1:
         look.read(path for item in kind for path in (item.path, *item.partners))

@@ -165,6 +165,15 @@ def test_masks_beside_the_picture_of_the_same_name_are_left_out_and_kept_on_requ
     assert len(read(tmp_path, keep_masks=True).samples) == 48
 
 
+def test_masks_of_many_classes_are_found(tmp_path):
+    for place in range(20):
+        for k in range(4):
+            write(tmp_path / f"c{place}" / f"{k}.jpg", photo(100 * place + k))
+            write(tmp_path / f"c{place}" / f"{k}.png", mask(place + k))
+
+    assert read(tmp_path).left_out == {MASK: 80}
+
+
 @pytest.mark.parametrize("ending", ["_mask", "_label", "_GT", "-mask"])
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".jpg"])
 def test_masks_by_the_ending_of_their_name(tmp_path, ending, suffix):
@@ -318,8 +327,10 @@ def test_names_that_differ_by_case_or_spaces_are_one_caution_and_joined_on_reque
     joined = inspect_dataset(read(tmp_path, join_labels=True))
     assert joined.counts == {"Scratch": 9, "pit": 6, "roll printing": 9}
     assert not [notice for notice in joined.notices if notice.code == "SB110"]
-    assert main(["audit", "--data", str(tmp_path), "--out", str(tmp_path.parent / "out")]) == 0
-    assert "--join-labels" in (tmp_path.parent / "out" / "audit.html").read_text(encoding="utf-8")
+    out = tmp_path.parent / "out"
+    assert main(["audit", "--data", str(tmp_path), "--out", str(out)]) == 0
+    assert "caution: Names of classes that differ by case or spaces only" in capsys.readouterr().err
+    assert "--join-labels" in (out / "audit.html").read_text(encoding="utf-8")
 
 
 def test_names_that_differ_by_more_are_not_joined(tmp_path):

@@ -53,7 +53,7 @@ def test_of_50_files_14_were_ignored_and_the_page_says_which(tiny_images, tmp_pa
     assert dataset(tmp_path).images == 36 and dataset(tmp_path).left_out == counts and dataset(tmp_path).skipped == 0
     assert [path for path, _ in table(tmp_path)] == sorted(names)
     text = page(tmp_path)
-    assert "36 images are used; 14 others are listed by name" in text
+    assert "36 images are used; 14 files are not:" in text
     assert all(f"<code>{name.replace('<b>', '&lt;b&gt;')}</code>" in text for name in names)
     assert all(f'<th scope="row">{reason}</th><td>{count}</td>' in text for reason, count in counts.items())
     assert "each of the 36 images could be read" in text and "<b>0.txt" not in text
@@ -68,7 +68,7 @@ def test_unreadable_images_stay_apart_from_files_that_are_no_images(tiny_images,
 
     assert table(tmp_path) == [("rows/000.png", "the file is empty"), ("rows/a.txt", "no image (.txt)")]
     assert dataset(tmp_path).skipped == 1 and dataset(tmp_path).left_out == {"no image (.txt)": 1}
-    assert "1 image was skipped" in page(tmp_path) and "1 other is listed by name" in page(tmp_path)
+    assert "1 image was skipped" in page(tmp_path) and "1 file is not:" in page(tmp_path)
 
 
 def test_the_table_is_bounded_and_says_how_many_more(tmp_path):
