@@ -26,8 +26,9 @@ FOLDERS = frozenset(
 # `kos01/Part0_label.bmp`, `10000_GT.png`, `000_mask.png`: the picture of the same name lies beside it.
 ENDING = re.compile(r"(.+)[_\-. ](?:mask|masks|label|labels|gt|groundtruth|ground_truth|seg|segmentation)", re.I)
 LOSSLESS = frozenset({".bmp", ".gif", ".pgm", ".png", ".tif", ".tiff", ".webp"})
-# Pictures of a kind that are decoded before the rest is judged like them; fewer where there are many kinds.
-SAMPLED, SAMPLED_OF_MANY, MANY_KINDS = 4, 2, 16
+# Pictures of a class and extension that are decoded before the rest is judged like them; where there are more classes
+# than this, so many of an extension.
+SAMPLED, SAMPLED_OF_ALL, MANY_KINDS = 4, 16, 16
 # A file so many times larger or smaller than the sampled ones is decoded by itself.
 UNLIKE = 4
 FEW_VALUES = 16
@@ -207,10 +208,14 @@ def _judge(
     candidates: Sequence[Candidate], label_of: dict[str, str], look: _Look, is_mask: Callable[[Candidate], bool]
 ) -> set[str]:
     """Return the candidates that are masks; some of each class and extension are decoded, all where those differ."""
-    kinds: dict[tuple[str, str], list[Candidate]] = {}
+    kinds: dict[tuple[str, ...], list[Candidate]] = {}
     for candidate in candidates:
-        kinds.setdefault((label_of[candidate.path], _suffix(candidate.path)), []).append(candidate)
-    count = SAMPLED if len(kinds) <= MANY_KINDS else SAMPLED_OF_MANY
+        kinds.setdefault((_suffix(candidate.path), label_of[candidate.path]), []).append(candidate)
+    count = SAMPLED
+    if len(kinds) > MANY_KINDS:
+        kinds, count = {}, SAMPLED_OF_ALL
+        for candidate in candidates:
+            kinds.setdefault((_suffix(candidate.path),), []).append(candidate)
     sampled = [(kind, _spread(kind, count)) for kind in kinds.values()]
     look.read(path for _, items in sampled for item in items for path in (item.path, *item.partners))
     return {candidate.path for kind, items in sampled for candidate in _judge_kind(kind, items, look, is_mask)}
