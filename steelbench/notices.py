@@ -71,6 +71,18 @@ NOTICES = {
         "named with a probability of {confidence:g} at least. None of them shares pixels with a validation or test "
         "image, as far as the audit can see.",
     ),
+    "SB110": NoticeKind(
+        level="caution",
+        rule="the names of two classes differ by case or spaces only, and --join-labels was not given",
+        sentence="Names of classes that differ by case or spaces only: {names}.",
+        advice="If they are one class, run again with --join-labels.",
+    ),
+    "SB111": NoticeKind(
+        level="caution",
+        rule="one picture (equal pixels) stands under two labels",
+        sentence="{count} {pictures} under two labels: {names}.",
+        advice="One of the labels is wrong; keep one of the files.",
+    ),
     "SB201": NoticeKind(
         level="serious",
         rule="a test image shares pixels, or a group, with a training image",

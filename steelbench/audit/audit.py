@@ -16,7 +16,7 @@ from steelbench.audit.image_statistics import doubtful_images, measure_images
 from steelbench.audit.shortcuts import brightness_by_class, find_shortcuts
 from steelbench.data.groups import Kind, Pair, group_files, pair_links
 from steelbench.data.images import read_image
-from steelbench.data.inspection import Inspection, inspect_dataset
+from steelbench.data.inspection import Inspection, inspect_dataset, left_out_counts
 from steelbench.data.leakage import expected_random_leakage
 from steelbench.data.readers import read_dataset
 from steelbench.experiment import DataOptions
@@ -44,8 +44,9 @@ def audit_data(
     bit_depth = options.bit_depth
     name, dataset = read_dataset(options)
     total = len(dataset.samples)
-    inspection = inspect_dataset(dataset, bit_depth, lambda done: progress("reading", done, total))
-    return audit_inspected(name, dataset.root, inspection, dataset.left_out, bit_depth=bit_depth, progress=progress)
+    inspection = inspect_dataset(dataset, bit_depth, lambda done: progress("reading", done, total), options.drop_small)
+    left_out = left_out_counts(dataset, inspection)
+    return audit_inspected(name, dataset.root, inspection, left_out, bit_depth=bit_depth, progress=progress)
 
 
 def audit_inspected(

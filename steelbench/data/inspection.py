@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +13,18 @@ import numpy as np
 
 from steelbench.arrays import RowIndices
 from steelbench.data.images import UnreadableImageError, decode, read_bytes
+from steelbench.data.label_names import spellings
+from steelbench.data.masks import REASON as MASK
 from steelbench.data.parallel import ordered_map
-from steelbench.data.samples import Dataset, Sample
+from steelbench.data.samples import Dataset, LeftOut, Sample
+from steelbench.data.small_classes import small_classes, small_reason
 from steelbench.errors import SteelbenchError
 from steelbench.notices import notice
 from steelbench.records import Notice
 
 MAX_UNREADABLE = 0.05
 MIN_PER_CLASS = 3
+SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Inspection:
         skipped: unreadable ones.
         classes: names of the classes that have a usable image, sorted.
         digest: sha256 of all paths, labels, splits, groups and bytes, and of the bit depth.
-        warnings: sentences for the reader.
+        notices: sentences for the reader.
+        left_out: readable ones of classes that turned out to be too small.
     """
 
     images: tuple[Inspected, ...]
@@ -70,6 +75,7 @@ class Inspection:
     classes: tuple[str, ...]
     digest: str
     notices: tuple[Notice, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -85,7 +91,10 @@ class Inspection:
 
 
 def inspect_dataset(
-    dataset: Dataset, bit_depth: int | None = None, progress: Callable[[int], None] = lambda done: None
+    dataset: Dataset,
+    bit_depth: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+    drop_small: int | None = None,
 ) -> Inspection:
     """Decode every image once and check that the set can be learned from.
 
@@ -93,6 +102,7 @@ def inspect_dataset(
         dataset: what a reader found.
         bit_depth: used bits of 16-bit files; None means all 16.
         progress: called with the number of images done.
+        drop_small: classes with fewer readable images are left out; None refuses those of fewer than 3.
 
     Raises:
         SteelbenchError: more than 5 % unreadable, one class only, or a class with fewer than 3 images.
@@ -100,19 +110,37 @@ def inspect_dataset(
     if not dataset.samples:
         raise SteelbenchError(
             f"{dataset.root} holds no labelled images; expected files ending in .bmp .jpg .png .tif or .webp "
-            "in one folder for each class."
+            f"in one folder for each class.{_told(dataset.left_out)}"
         )
     images, skipped = inspect_samples(dataset.root, dataset.samples, bit_depth, progress)
     refuse_unreadable(skipped, len(dataset.samples))
-    counts = Counter(image.sample.label for image in images)
-    _refuse_classes(dataset, counts)
-    return Inspection(
-        tuple(images),
-        tuple(skipped),
-        tuple(sorted(counts)),
-        _digest(images, bit_depth),
-        tuple(_notices(images, bit_depth)),
-    )
+    counts = Counter({sample.label: 0 for sample in dataset.samples} | dict.fromkeys(dataset.empty, 0))
+    counts.update(image.sample.label for image in images)
+    small = small_classes(counts, drop_small)
+    everything = _inspection(images, tuple(skipped), bit_depth)
+    found = without_classes(everything, small, small_reason(drop_small), bit_depth)
+    refuse_classes(dataset, found, {name: count for name, count in counts.items() if name not in small})
+    return found
+
+
+def without_classes(found: Inspection, names: Collection[str], reason: str, bit_depth: int | None) -> Inspection:
+    """Return an inspection without the images of some classes, which are listed under a reason."""
+    if not names:
+        return found
+    rest = [image for image in found.images if image.sample.label not in names]
+    gone = [LeftOut(image.sample.path, reason) for image in found.images if image.sample.label in names]
+    return replace(_inspection(rest, found.skipped, bit_depth), left_out=(*found.left_out, *gone))
+
+
+def left_out_counts(dataset: Dataset, inspection: Inspection) -> dict[str, int]:
+    """Return the number of files that are not used, by reason: those of the reader and of the inspection."""
+    return dict(Counter(dataset.left_out) + Counter(file.reason for file in inspection.left_out))
+
+
+def _inspection(images: Sequence[Inspected], skipped: tuple[Skipped, ...], bit_depth: int | None) -> Inspection:
+    classes = tuple(sorted({image.sample.label for image in images}))
+    notices = tuple(_notices(images, bit_depth))
+    return Inspection(tuple(images), skipped, classes, _digest(images, bit_depth), notices)
 
 
 def inspect_samples(
@@ -172,18 +200,45 @@ def refuse_unreadable(skipped: Sequence[Skipped], total: int, where: str = "") -
         )
 
 
-def _refuse_classes(dataset: Dataset, counts: Counter[str]) -> None:
-    for name in sorted({*dataset.empty, *(sample.label for sample in dataset.samples)}):
+def refuse_classes(dataset: Dataset, found: Inspection, counts: Mapping[str, int]) -> None:
+    """Refuse a class of fewer than 3 images, and a set of one class.
+
+    Args:
+        dataset: what a reader found.
+        found: what the inspection made of it.
+        counts: readable images of each class, 0 for one that has none.
+
+    Raises:
+        SteelbenchError: with the options that may mend it.
+    """
+    left_out = left_out_counts(dataset, found)
+    for name in sorted(counts):
         if counts[name] < MIN_PER_CLASS:
             raise SteelbenchError(
                 f"class '{name}' has {counts[name]} readable image{'' if counts[name] == 1 else 's'}; at least "
-                f"{MIN_PER_CLASS} are needed (training, validation, test). Add images or remove the class."
+                f"{MIN_PER_CLASS} are needed (training, validation, test). Add images, or leave out such classes with "
+                f"--drop-small {MIN_PER_CLASS}.{_hints(left_out, counts, name)}"
             )
+    if not counts:
+        raise SteelbenchError(f"{dataset.root} holds no class that is large enough.{_told(left_out)}")
     if len(counts) < 2:
         raise SteelbenchError(
             f"{dataset.root} holds one class only ('{next(iter(counts))}'); at least two are needed to compare. "
-            "Expected one folder for each class."
+            f"Expected one folder for each class.{_told(left_out)}"
         )
+
+
+def _hints(left_out: Mapping[str, int], counts: Mapping[str, int], name: str) -> str:
+    """Return sentences on what else may be the cause of a class that is too small."""
+    alike = next((labels for labels in spellings(counts) if name in labels), [])
+    others = ", ".join([f"'{label}'" for label in alike if label != name][:SHOWN_NAMES])
+    joined = f" --join-labels joins it with {others}." if others else ""
+    return joined + (_told({MASK: left_out[MASK]}) if MASK in left_out else "")
+
+
+def _told(left_out: Mapping[str, int]) -> str:
+    counts = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_NAMES]
+    return f" Left out: {'; '.join(f'{count} {reason}' for reason, count in counts)}." if counts else ""
 
 
 def _digest(images: Sequence[Inspected], bit_depth: int | None) -> str:
@@ -199,3 +254,28 @@ def _notices(images: Sequence[Inspected], bit_depth: int | None) -> Iterator[Not
     deep = [image for image in images if image.bits == 16]
     if deep and bit_depth is None and max(image.largest for image in deep) <= 4095:
         yield notice("SB102", count=len(deep))
+    yield from _label_notices(images)
+
+
+def _label_notices(images: Sequence[Inspected]) -> Iterator[Notice]:
+    """Yield notices on spellings of one name, and on pictures under two labels."""
+    counts = Counter(image.sample.label for image in images)
+    alike = spellings(counts)
+    if alike:
+        names = [" and ".join(f"'{label}' ({counts[label]})" for label in labels[:SHOWN_NAMES]) for labels in alike]
+        yield notice("SB110", names=_first(names))
+    pictures: dict[str, dict[str, str]] = {}
+    for image in images:
+        pictures.setdefault(image.pixels_digest, {}).setdefault(image.sample.label, image.sample.path)
+    double = [files for files in pictures.values() if len(files) > 1]
+    if double:
+        names = [
+            " and ".join(f"{path} ('{label}')" for label, path in list(files.items())[:SHOWN_NAMES]) for files in double
+        ]
+        what = "picture (equal pixels) stands" if len(double) == 1 else "pictures (equal pixels) stand"
+        yield notice("SB111", count=len(double), pictures=what, names=_first(names))
+
+
+def _first(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN_NAMES
+    return "; ".join(names[:SHOWN_NAMES]) + (f"; and {more} more" if more > 0 else "")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from steelbench.data.filters import filter_dataset
 from steelbench.data.layouts.class_folders import has_folders, read_class_folders
 from steelbench.data.layouts.csv_table import read_csv_table
 from steelbench.data.layouts.neu_names import has_neu_names, read_neu_names
@@ -58,10 +60,10 @@ def read_dataset(options: DataOptions | str) -> tuple[str, Dataset]:
         )
     for name, reader in DATASETS.items():
         if (name == "demo") == (data == "demo") and reader.matches(path):
-            found = reader.read(path.resolve(), options)
+            found = filter_dataset(reader.read(path.resolve(), options), options, listed=path.is_file())
             left_out = {reason: count for reason, count in found.left_out.items() if count}
             ordered = tuple(sorted(found.samples, key=lambda sample: sample.path))
-            return name, Dataset(found.root, ordered, left_out, found.empty)
+            return name, dataclasses.replace(found, samples=ordered, left_out=left_out)
     layouts = "; ".join(reader.layout for reader in DATASETS.values())
     raise SteelbenchError(f"--data {data} holds no layout that is known. Known: {layouts}.")
 

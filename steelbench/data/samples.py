@@ -7,9 +7,25 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from steelbench.data.images import is_image
 from steelbench.errors import SteelbenchError
+
+# Lower case; what Windows, macOS and network drives put into folders of images.
+SYSTEM_NAMES = frozenset(
+    {
+        "__macosx",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
+        "@eadir",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,13 @@ class Sample:
     group: str = ""
 
 
+class LeftOut(NamedTuple):
+    """A file that is not used: its path below the data folder, and the reason, which is a key of `left_out`."""
+
+    path: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Dataset:
     """The samples of a data folder; nothing is decoded yet.
@@ -36,14 +59,34 @@ class Dataset:
     Attributes:
         root: the folder that paths start from.
         samples: sorted by path.
-        left_out: number of images that are not used, by reason.
+        left_out: number of files that are not used, by reason.
         empty: names of class folders without an image.
+        passed_over: those of `left_out` that are known by name.
+        annotations: paths, relative to the data folder with `/`, of the files that the labels were read from.
     """
 
     root: Path
     samples: tuple[Sample, ...]
     left_out: dict[str, int] = field(default_factory=dict)
     empty: tuple[str, ...] = ()
+    passed_over: tuple[LeftOut, ...] = ()
+    annotations: frozenset[str] = frozenset()
+
+
+def is_passed_over(name: str) -> bool:
+    """Return whether a file or folder is hidden, or was put there by the operating system.
+
+    Args:
+        name: of the file or folder, without the folders above.
+    """
+    hidden = name.startswith((".", "~$")) and name not in (".", "..")
+    return hidden or name.lower() in SYSTEM_NAMES
+
+
+def split_suffix(path: str) -> tuple[str, str]:
+    """Return a relative path without its suffix, and the suffix in lower case; `Path` takes five times as long."""
+    dot = path.rfind(".")
+    return (path[:dot], path[dot:].lower()) if dot > path.rfind("/") + 1 else (path, "")
 
 
 def visible_folders(root: Path) -> list[Path]:
@@ -55,20 +98,22 @@ def visible_folders(root: Path) -> list[Path]:
     return sorted(
         path
         for path in root.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and not real.is_relative_to(path.resolve())
+        if not is_passed_over(path.name) and path.is_dir() and not real.is_relative_to(path.resolve())
     )
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Yield the images below a folder; hidden files and folders are passed over.
+    """Yield the images below a folder; hidden and system files and folders are passed over.
 
     Raises:
         OSError: if a folder may not be read.
     """
     # Not Path.rglob, which enters hidden folders and passes over an unreadable one in silence.
     for place, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (path for path in (Path(place, name) for name in names) if is_image(path))
+        folders[:] = [name for name in folders if not is_passed_over(name)]
+        yield from (
+            path for path in (Path(place, name) for name in names if not is_passed_over(name)) if is_image(path)
+        )
 
 
 def _raise(error: OSError) -> None:
@@ -77,7 +122,7 @@ def _raise(error: OSError) -> None:
 
 def count_loose(folder: Path) -> int:
     """Return the number of images that lie in a folder itself."""
-    return sum(is_image(path) and not path.is_dir() for path in folder.iterdir())
+    return sum(not is_passed_over(path.name) and is_image(path) and not path.is_dir() for path in folder.iterdir())
 
 
 def clean_text(name: str, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,6 +79,19 @@ def plan_splits(options: RunOptions, inspection: Inspection, pairs: Sequence[Pai
         naive=naive,
         naive_leaking=split_leakage(naive, tied, links) if naive else 0.0,
     )
+
+
+def count_groups(inspection: Inspection, pairs: Sequence[Pair]) -> dict[str, int]:
+    """Return the number of groups that each class has an image in.
+
+    Args:
+        inspection: the images.
+        pairs: files that share pixels, as the audit found them.
+    """
+    links = pair_links((image.sample.path for image in inspection.images), pairs)
+    numbers = group_numbers(image_keys(inspection.images), links).tolist()
+    found = {(image.sample.label, number) for image, number in zip(inspection.images, numbers, strict=True)}
+    return dict(Counter(label for label, _ in found))
 
 
 def _given_parts(inspection: Inspection) -> list[str]:

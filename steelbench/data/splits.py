@@ -94,7 +94,7 @@ def _refuse_few_groups(labels: Labels, groups: Groups, folds: int, classes: Sequ
     label, fewest = min(found.items(), key=lambda item: (item[1], item[0]))
     needed = max(3, folds)
     if fewest < needed:
-        mend = "Add images of that class, or remove it."
+        mend = f"Add images of that class, or leave out such classes with --drop-small {needed}."
         if fewest >= 3:
             mend = f"The largest --folds is {fewest}; lower it, or add images of that class."
         raise SteelbenchError(

@@ -46,12 +46,23 @@ class History:
 
 @dataclass(frozen=True)
 class Records:
-    """The contents of a results folder; None where a file could not be read, which the page then says."""
+    """The contents of a results folder; None where a file could not be read, which the page then says.
+
+    Attributes:
+        summary: of `results.json`.
+        config: of `config.json`.
+        environment: of `environment.json`.
+        skipped: path and reason of the unreadable images.
+        unused: path and reason of the files that were left out, of as many as the table lists.
+        histories: of the ranked rows.
+        embedded: of the ranked rows.
+    """
 
     summary: Summary
     config: dict[str, JsonValue] | None
     environment: dict[str, JsonValue] | None
     skipped: list[tuple[str, str]] | None
+    unused: list[tuple[str, str]] = field(default_factory=list)
     histories: list[History] = field(default_factory=list)
     embedded: list[EmbeddedRow] = field(default_factory=list)
 
@@ -86,11 +97,16 @@ def load(results: Path) -> Records:
     from steelbench.report.figures.embeddings import read_embedded_rows
 
     summary = read_record(results / "results.json", Summary)
+    listed = _read_skipped(results / "skipped_images.csv")
+    # Unreadable images and files that were left out stand in one table; the summary counts the latter by reason. A
+    # last row without a path says how many more there are.
+    reasons = summary.dataset.left_out
     records = Records(
         summary=summary,
         config=_read_object(results / "config.json"),
         environment=_read_object(results / "environment.json"),
-        skipped=_read_skipped(results / "skipped_images.csv"),
+        skipped=None if listed is None else [row for row in listed if row[0] and row[1] not in reasons],
+        unused=[row for row in listed or () if row[0] and row[1] in reasons],
     )
     # Of the ranked rows only: untrained ones have neither curves nor maps on the page.
     histories = [history for row in records.models for history in _read_histories(results, row)]

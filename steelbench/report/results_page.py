@@ -90,6 +90,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "classes": summary.dataset.classes,
         "left_out": summary.dataset.left_out,
         "skipped": records.skipped,
+        "unused": records.unused,
         "shown_skipped": SHOWN_SKIPPED,
         "config": records.config,
         "environment": records.environment,

@@ -14,12 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from steelbench.audit.audit import VERSION as AUDIT_VERSION
-from steelbench.audit.audit import audit_inspected
+from steelbench.audit.audit import audit_inspected, audited_pairs
 from steelbench.audit.findings import AuditResult
-from steelbench.data.inspection import Inspection, inspect_dataset
+from steelbench.data.inspection import (
+    Inspection,
+    inspect_dataset,
+    left_out_counts,
+    refuse_classes,
+    without_classes,
+)
 from steelbench.data.readers import read_dataset
 from steelbench.data.samples import Dataset
-from steelbench.data.split_plan import SplitPlan, plan_splits, refuse_early
+from steelbench.data.small_classes import small_classes, small_reason
+from steelbench.data.split_plan import SplitPlan, count_groups, plan_splits, refuse_early
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.features.engines import choose_engine
@@ -104,7 +111,10 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
     _refuse_place(options.results.resolve(), reader, dataset.root)
     found = _read_unlabelled(options, dataset, progress)
     total = len(dataset.samples)
-    inspection = inspect_dataset(dataset, options.bit_depth, lambda done: progress("decode", "images", done, total))
+    inspection = inspect_dataset(
+        dataset, options.bit_depth, lambda done: progress("decode", "images", done, total), options.drop_small
+    )
+    inspection = _drop_few_groups(options, dataset, inspection, progress)
     # Before weights are fetched, which may take minutes.
     refuse_early(options, inspection)
     return RunInputs(
@@ -136,7 +146,7 @@ def split_and_audit(inputs: RunInputs, progress: Progress) -> AuditedSplits:
         inputs.dataset.root.name,
         inputs.dataset.root,
         inputs.inspection,
-        inputs.dataset.left_out,
+        left_out_counts(inputs.dataset, inputs.inspection),
         bit_depth=inputs.options.bit_depth,
         progress=lambda stage, done, total: progress("audit", "images", done, total),
     )
@@ -157,6 +167,24 @@ def tie_unlabelled(inputs: RunInputs, plan: SplitPlan, progress: Progress) -> Un
         inputs.options.confidence,
         lambda stage, done, total: progress("audit", "all images", done, total),
     )
+
+
+def _drop_few_groups(options: RunOptions, dataset: Dataset, inspection: Inspection, progress: Progress) -> Inspection:
+    """Leave out the classes with fewer groups than `--drop-small` says, where the split is drawn by groups.
+
+    The search for pairs is kept, so that the audit does not repeat it unless a class goes.
+    """
+    if options.drop_small is None or options.split != "grouped":
+        return inspection
+
+    def compared(_stage: str, done: int, total: int) -> None:
+        progress("audit", "images", done, total)
+
+    pairs, _, _ = audited_pairs(dataset.root, inspection, options.bit_depth, compared)
+    small = small_classes(count_groups(inspection, pairs), options.drop_small)
+    found = without_classes(inspection, small, small_reason(options.drop_small, "groups"), options.bit_depth)
+    refuse_classes(dataset, found, found.counts)
+    return found
 
 
 def _refuse_experiment(experiment: Experiment, options: RunOptions) -> None:
@@ -197,7 +225,8 @@ def _refuse_experiment(experiment: Experiment, options: RunOptions) -> None:
 def _read_unlabelled(options: RunOptions, dataset: Dataset, progress: Progress) -> FoundImages | None:
     if options.unlabelled is None:
         return None
-    labelled = {(dataset.root / sample.path).resolve() for sample in dataset.samples}
+    named = [*(sample.path for sample in dataset.samples), *(file.path for file in dataset.passed_over)]
+    labelled = {(dataset.root / path).resolve() for path in named}
 
     def decoded(done: int, total: int) -> None:
         progress("decode", "images without labels", done, total)

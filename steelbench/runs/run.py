@@ -98,7 +98,7 @@ def _run(inputs: RunInputs, audited: AuditedSplits, todo: Sequence[Experiment], 
     jobs = make_jobs(todo, inputs, data)
     write_json(results / "config.json", inputs.config)
     write_json(results / "environment.json", environment())
-    write_skipped(results / "skipped_images.csv", inspection)
+    write_skipped(results / "skipped_images.csv", inputs.dataset, inspection)
     _write_audit(results / "audit", inputs, audited)
     notices = [
         *first_notices(inspection, plan, audited.audit.shortcuts),

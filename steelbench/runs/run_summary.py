@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from steelbench.audit.shortcuts import Shortcut
-from steelbench.data.inspection import Inspection
+from steelbench.data.inspection import Inspection, left_out_counts
 from steelbench.data.samples import Dataset
 from steelbench.data.split_plan import SplitPlan
 from steelbench.experiment import RunOptions
@@ -16,6 +16,9 @@ from steelbench.files import whole_file
 from steelbench.notices import notice
 from steelbench.records import DatasetSummary, Notice, SplitSummary
 from steelbench.runs.preparation import RunInputs
+
+# Of `skipped_images.csv`.
+MAX_ROWS = 10_000
 
 
 def describe_data(
@@ -28,7 +31,7 @@ def describe_data(
         images=len(inspection.images),
         classes=inspection.counts,
         skipped=len(inspection.skipped),
-        left_out=dataset.left_out,
+        left_out=left_out_counts(dataset, inspection),
         digest=inspection.digest,
     )
 
@@ -114,9 +117,15 @@ def unlabelled_notices(inputs: RunInputs) -> list[Notice]:
     return notices
 
 
-def write_skipped(path: Path, inspection: Inspection) -> None:
-    """Write `skipped_images.csv`: path and reason."""
+def write_skipped(path: Path, dataset: Dataset, inspection: Inspection) -> None:
+    """Write `skipped_images.csv`: path and reason of unreadable images, then of files that are not used.
+
+    At most `MAX_ROWS`, and then a row without a path that says how many more there are.
+    """
+    rows = [*inspection.skipped, *dataset.passed_over, *inspection.left_out]
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "reason"])
-        writer.writerows(inspection.skipped)
+        writer.writerows(rows[:MAX_ROWS])
+        if len(rows) > MAX_ROWS:
+            writer.writerow(["", f"{len(rows) - MAX_ROWS} more are not listed"])

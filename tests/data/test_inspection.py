@@ -30,11 +30,13 @@ def small(tiny_images):
 
 
 def write_deep(root, top, bits16=True):
-    """Two classes of three images with values up to `top`."""
+    """Two classes of three images with values up to `top`; the classes differ in 8 bits, too."""
     for name in "ab":
         (root / name).mkdir(parents=True)
         for k in range(3):
-            values = np.full((4, 4), top - k - 10 * (name == "b"), np.uint16 if bits16 else np.uint8)
+            values = np.full(
+                (4, 4), top - k - (600 if bits16 else 10) * (name == "b"), np.uint16 if bits16 else np.uint8
+            )
             values[0, 0] = top
             (root / name / f"{k}.png").write_bytes(cv2.imencode(".png", values)[1].tobytes())
     return root

@@ -234,7 +234,7 @@ def test_a_fixed_split_whose_training_images_are_one_group_is_refused():
     [
         (4, 5, "The largest --folds is 4"),
         (3, 10, "The largest --folds is 3"),
-        (2, 1, "Add images of that class"),
+        (2, 1, "Add images of that class, or leave out such classes with --drop-small 3"),
         (1, 5, "has 1 group of images"),
     ],
 )

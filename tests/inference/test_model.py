@@ -256,6 +256,28 @@ def test_hidden_files_and_folders_are_no_images_to_predict(saved, tmp_path, caps
     assert code == 0 and [line["path"] for line in lines] == [str(tmp_path / "seen" / "a.png")]
 
 
+def test_system_files_that_a_shell_names_are_no_images_to_predict(saved, tmp_path, capsys):
+    for name in (
+        "a.png",
+        ".ipynb_checkpoints/a-checkpoint.png",
+        "__MACOSX/x.png",
+        "__MACOSX/._a.png",
+        "b/._c.png",
+        "b/c.png",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), pixels())
+    (tmp_path / "Thumbs.db").touch()
+
+    code, lines = predicted(capsys, saved, *sorted(tmp_path.iterdir()))
+
+    assert code == 0 and [line["path"] for line in lines] == [str(tmp_path / "a.png"), str(tmp_path / "b" / "c.png")]
+    assert predicted(capsys, saved, tmp_path)[1] == lines
+    # Named alone, it is meant.
+    hidden = tmp_path / ".ipynb_checkpoints" / "a-checkpoint.png"
+    assert [line["path"] for line in predicted(capsys, saved, hidden.parent)[1]] == [str(hidden)]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("predict", "{model}", "{folder}"), ("retrieve", "{model}", "--query", "{query}", "--index", "{folder}")],

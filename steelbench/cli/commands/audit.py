@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from steelbench.cli.progress import ProgressDisplay
+from steelbench.cli.terminal import say
 from steelbench.experiment import DataOptions
 
 # Text on the terminal for each stage of the audit.
@@ -40,5 +41,7 @@ def run_audit(options: DataOptions, out: Path) -> None:
         write_audit(out, found)
         pairs, files = draw_pairs(found.root, found.pairs, options.bit_depth), shown_files(found)
         write_audit_page(out, found, pairs, draw_files(found.root, files, options.bit_depth))
+    for notice in found.inspection.notices:
+        say(f"{notice.level}: {notice.text}")
     print(*summary_sentences(found), label_sentence(found), sep="\n")
     print(out / "audit.html")

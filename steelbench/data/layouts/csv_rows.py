@@ -1,29 +1,107 @@
-"""The rows of a CSV file with a header."""
+"""The rows of a CSV file with a header, however it was exported where that is certain."""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
+import re
 from pathlib import Path
 
 from steelbench.errors import SteelbenchError
 
+MAX_BYTES = 256 * 1024 * 1024
+DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+# A byte that means the same letter in all of these is that letter, whichever of them a table was saved in.
+WESTERN = ("cp1252", "cp1250", "cp1254", "iso8859-1", "iso8859-15")
+BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+
 
 def csv_rows(path: Path, columns: set[str]) -> list[tuple[int, dict[str, str]]]:
-    """Return each row with the number of the line that it ends on."""
+    """Return each row with the number of the line that it ends on.
+
+    UTF-8 and UTF-16 with a byte order mark are read, and 8-bit text whose letters are the same in all Western code
+    pages; the delimiter is the one that makes the first line name the columns.
+
+    Args:
+        path: of the table.
+        columns: that its first line must name.
+
+    Raises:
+        SteelbenchError: if it is no text, or its first line lacks a column.
+    """
+    text = _text(path)
+    # Excel writes and obeys a first line `sep=;`.
+    excel = re.match(r"sep=(.)\r?\n", text)
+    start = excel.end() if excel else 0
+    delimiter = excel[1] if excel else _delimiter(text, columns)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            found = [name.strip() for name in table.fieldnames or []]
-            gone = sorted(columns - set(found))
-            if gone:
-                raise SteelbenchError(
-                    f"{path} lacks the column{'s' if len(gone) > 1 else ''} {', '.join(gone)}; "
-                    f"its first line must name {', '.join(sorted(columns))}. It names: {', '.join(found) or 'nothing'}."
-                )
-            table.fieldnames = found
-            return [
-                (table.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
-                for row in table
-            ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SteelbenchError(f"{path} is no CSV file in UTF-8 ({error}); save it as one and run again.") from None
+        table = csv.DictReader(io.StringIO(text[start:], newline=""), delimiter=delimiter)
+        found = [name.strip() for name in table.fieldnames or []]
+        gone = sorted(columns - set(found))
+        if gone:
+            raise SteelbenchError(
+                f"{path} lacks the column{'s' if len(gone) > 1 else ''} {', '.join(gone)}; "
+                f"its first line must name {', '.join(sorted(columns))}, with a comma, semicolon or tab between. "
+                f"It names: {', '.join(found) or 'nothing'}."
+            )
+        table.fieldnames = found
+        return [
+            (
+                table.line_num + bool(excel),
+                {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)},
+            )
+            for row in table
+        ]
+    except csv.Error as error:
+        raise _refused(path, str(error)) from None
+
+
+def other_delimiter(cell: str) -> str | None:
+    """Return the words for a delimiter, no comma, that stands in a cell, as in rows exported unlike the header."""
+    return next((words for mark, words in DELIMITERS.items() if mark != "," and mark in cell), None)
+
+
+def _delimiter(text: str, columns: set[str]) -> str:
+    """Return the delimiter that makes the first line name all columns; a comma if none does."""
+    first = text[: 1 << 16]
+    for mark in DELIMITERS:
+        try:
+            names = next(csv.reader(io.StringIO(first, newline=""), delimiter=mark), [])
+        except csv.Error:
+            continue
+        if columns <= {name.strip() for name in names}:
+            return mark
+    return ","
+
+
+def _text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise _refused(path, f"it has {size} bytes, more than the {MAX_BYTES} that are read")
+    data = path.read_bytes()
+    mark = next((mark for mark in BOMS if data.startswith(mark)), b"")
+    try:
+        return data[len(mark) :].decode(BOMS.get(mark, "utf-8"))
+    except UnicodeDecodeError as error:
+        if mark or b"\0" in data:
+            raise _refused(path, str(error)) from None
+        return _western(path, data, str(error))
+
+
+def _western(path: Path, data: bytes, why: str) -> str:
+    """Return 8-bit text, if every byte above 127 is a letter that all Western code pages agree on."""
+    for byte in {byte for byte in data if byte > 127}:
+        letters = {bytes([byte]).decode(page, "replace") for page in WESTERN}
+        if len(letters) > 1 or not letters.pop().isalpha():
+            raise _refused(path, f"{why}; byte 0x{byte:02x} is another letter in each code page")
+    text = data.decode("cp1252")
+    # Greek, Cyrillic or Chinese text has words of such bytes alone.
+    for word in re.findall(r"[^\W\d_]*[\x80-\xff][^\W\d_]*", text):
+        if 2 * sum(letter > "\x7f" for letter in word) > len(word):
+            raise _refused(path, f"{why}; '{word}' seems to be of another code page")
+    return text
+
+
+def _refused(path: Path, why: str) -> SteelbenchError:
+    return SteelbenchError(f"{path} is no CSV file in UTF-8 ({why}); save it as one and run again.")

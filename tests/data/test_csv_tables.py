@@ -1,0 +1,102 @@
+"""Tables as programs export them: delimiters, encodings, paths of Windows."""
+
+import cv2
+import numpy as np
+import pytest
+
+from steelbench.data.readers import read_dataset
+from steelbench.errors import SteelbenchError
+
+ROWS = ("path,label,split", "img/1.png,Riß,train", "img/2.png,Größe,test")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "img").mkdir()
+    for k in (1, 2):
+        cv2.imwrite(str(tmp_path / "img" / f"{k}.png"), np.eye(5, dtype=np.uint8) * k)
+    return tmp_path
+
+
+def read(folder, text, encoding="utf-8", name="x.csv"):
+    (folder / name).write_bytes(text.encode(encoding))
+    return {(s.path, s.label, s.split) for s in read_dataset(str(folder / name))[1].samples}
+
+
+def refusal(folder, text, encoding="utf-8"):
+    with pytest.raises(SteelbenchError) as caught:
+        read(folder, text, encoding)
+    return str(caught.value)
+
+
+USUAL = {("img/1.png", "Riß", "train"), ("img/2.png", "Größe", "test")}
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "iso8859-1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_tables_are_read_however_they_were_exported(folder, mark, encoding, end):
+    assert read(folder, end.join(ROWS).replace(",", mark) + end, encoding) == USUAL
+
+
+def test_utf16_of_both_orders_needs_its_mark(folder):
+    text = "\n".join(ROWS)
+
+    assert read(folder, "\ufeff" + text, "utf-16-be") == USUAL
+    assert "UTF-8" in refusal(folder, text, "utf-16-le")
+
+
+def test_the_first_line_of_excel_names_the_delimiter_and_counts_as_a_line(folder):
+    text = "\r\n".join(("sep=;", *ROWS)).replace(",", ";")
+
+    assert read(folder, text) == USUAL
+    assert "line 5" in refusal(folder, text + "\r\nimg/3.png;;")
+
+
+def test_a_comma_in_a_cell_of_a_table_with_semicolons_is_text(folder):
+    assert read(folder, "path;label\nimg/1.png;rough, wide\n") == {("img/1.png", "rough, wide", "")}
+
+
+def test_a_row_with_another_delimiter_than_the_header_is_named(folder):
+    message = refusal(folder, "path,label\nimg/1.png,a\nimg/2.png;b\n")
+
+    assert "line 3" in message and "a semicolon" in message
+
+
+@pytest.mark.parametrize(
+    ("label", "encoding"),
+    [("ржавый", "cp1251"), ("fêlure", "cp1252"), ("Risse „", "cp1252"), ("Größe", "cp850"), ("氧化", "gbk")],
+)  # fmt: skip
+def test_a_code_page_that_is_not_certain_is_refused(folder, label, encoding):
+    message = refusal(folder, f"path,label\nimg/1.png,{label}\n", encoding)
+
+    assert "UTF-8" in message and "save it as one" in message
+
+
+def test_a_file_that_is_too_large_for_a_table_is_not_read(folder, monkeypatch):
+    monkeypatch.setattr("steelbench.data.layouts.csv_rows.MAX_BYTES", 10)
+
+    assert "more than the 10" in refusal(folder, "path,label\nimg/1.png,a\n")
+
+
+def test_backslashes_are_slashes_where_the_file_is_found_that_way(folder):
+    (folder / "odd\\name.png").write_bytes((folder / "img" / "1.png").read_bytes())
+
+    found = read(folder, "path,label\nimg\\1.png,a\n.\\img\\2.png,b\nodd\\name.png,c\nimg\\gone.png,d\n")
+
+    assert {path for path, _, _ in found} == {"img/1.png", "img/2.png", "odd\\name.png", "img/gone.png"}
+
+
+@pytest.mark.parametrize("name", ["C:\\data\\img\\1.png", "\\\\server\\img\\1.png", "pictures\\1.png", "x\0\\1.png"])
+def test_backslashes_that_lead_nowhere_are_named(folder, name):
+    message = refusal(folder, f"path,label\n{name},a\n")
+
+    assert "line 2" in message and "backslashes" in message and "/" in message
+
+
+def test_backslashes_do_not_lead_out_of_the_folder(folder):
+    (folder / "data").mkdir()
+    (folder / "data" / "1.png").write_bytes((folder / "img" / "1.png").read_bytes())
+
+    with pytest.raises(SteelbenchError, match="leaves the CSV's folder"):
+        read(folder / "data", "path,label\n1.png,a\n..\\img\\1.png,b\n")
