@@ -71,6 +71,12 @@ NOTICES = {
         "named with a probability of {confidence:g} at least. None of them shares pixels with a validation or test "
         "image, as far as the audit can see.",
     ),
+    "SB106": NoticeKind(
+        level="caution",
+        rule="a file holds several pages (TIFF) or frames (GIF, WebP, PNG)",
+        sentence="Files of several pages or frames: {count}, such as {path}; the first one of each is read.",
+        advice="Write the others into files of their own if they show steel, too.",
+    ),
     "SB201": NoticeKind(
         level="serious",
         rule="a test image shares pixels, or a group, with a training image",
