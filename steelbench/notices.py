@@ -163,7 +163,8 @@ NOTICES = {
     "SB502": NoticeKind(
         level="serious",
         rule="a class has no test image",
-        sentence="No test image of {names}: nothing is known about the recall.",
+        sentence="No test image of {names}: nothing is known about the recall; macro-F1 and balanced accuracy leave "
+        "the class out.",
         advice="Cross-validate (--folds 5) or add images of the class.",
     ),
     "SB503": NoticeKind(

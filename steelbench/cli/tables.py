@@ -23,9 +23,9 @@ RIGHT = ("accuracy", "naive split", "macro-F1", "images", "seconds")
 METRICS = {
     "accuracy": "share of test images whose class is right; mean over seeds of the pooled out-of-fold accuracy",
     "accuracy_low, accuracy_high": "its 95 % interval (mid-P); images sharing pixels are a group",
-    "macro_f1": "mean over classes of the harmonic mean of precision and recall",
+    "macro_f1": "mean over classes with a test image of the harmonic mean of precision and recall",
     "macro_f1_low, macro_f1_high": "its 95 % interval (delta method, by groups)",
-    "balanced_accuracy": "mean over classes of the recall",
+    "balanced_accuracy": "mean over classes with a test image of the recall",
     "n_test, n_effective": "distinct test images; independent ones that would tell as much about the accuracy",
     "tied": "not shown to be worse than the most accurate row: p_value above .05",
     "p_value": "of the difference from the most accurate row: McNemar or sign flips by group, exact, after Holm",

@@ -1,4 +1,4 @@
-"""Formats that OpenCV reads without saying all: inverted gray, pages, number types, PGM, GIF, files without a suffix."""
+"""What OpenCV reads without saying all: inverted gray, pages, number types, PGM, GIF; files without a suffix."""
 
 import io
 import os
