@@ -129,7 +129,7 @@ NOTICES = {
     "SB401": NoticeKind(
         level="serious",
         rule="the accuracy of a row is at most that of the majority class",
-        sentence="Accuracy {accuracy:.1%} is not above always naming the largest class ({majority:.1%}): it has "
+        sentence="Accuracy {accuracy:.1%} is at most that of always naming the largest class ({majority:.1%}): it has "
         "learned nothing.",
         advice="Wrong pixel range, learning rate or labels are the usual causes.",
     ),
@@ -142,7 +142,7 @@ NOTICES = {
     ),
     "SB403": NoticeKind(
         level="serious",
-        rule="the training accuracy of a row is within 2 points of the majority class's",
+        rule="the training accuracy of a row is within 2 points of the majority class's, and nearer to it than to 100 %",
         sentence="Training accuracy never rose: {accuracy:.1%}, the majority class alone gives {majority:.1%}. It "
         "cannot even repeat what it was shown.",
         advice="Look at pixel range, learning rate and labels.",
