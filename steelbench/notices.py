@@ -81,8 +81,9 @@ NOTICES = {
         level="serious",
         rule="a test image shares pixels, or a group, with a training image",
         sentence="The test set leaks: {share:.1%} of the test images share pixels, or a group, with a training image. "
-        "The accuracies below are too high.",
-        advice="Use --split grouped, or mend the split that the data brings.",
+        "The accuracies below are too high.{more}",
+        advice="Move these files to the training part of the data, or run again with --split regroup, which draws a "
+        "grouped split over all parts.",
     ),
     "SB202": NoticeKind(
         level="serious",
@@ -142,7 +143,7 @@ NOTICES = {
     ),
     "SB403": NoticeKind(
         level="serious",
-        rule="the training accuracy of a row is within 2 points of the majority class's, and nearer to it than to 100 %",
+        rule="the training accuracy of a row is within 2 points of the majority class's, and closer to it than to 1",
         sentence="Training accuracy never rose: {accuracy:.1%}, the majority class alone gives {majority:.1%}. It "
         "cannot even repeat what it was shown.",
         advice="Look at pixel range, learning rate and labels.",

@@ -16,7 +16,7 @@ from steelbench.experiment import METHODS
 from steelbench.models.backbones import BACKBONES
 from steelbench.records import Row, Summary
 from steelbench.report.conclusion import conclusion, standings
-from steelbench.report.formatting import interval, is_untrained, p_value, percent, row_label
+from steelbench.report.formatting import count, interval, is_untrained, p_value, percent, row_label, split_label
 
 # Columns of the printed leaderboard that hold numbers.
 RIGHT = ("accuracy", "naive split", "macro-F1", "images", "seconds")
@@ -56,7 +56,9 @@ def _console() -> Console:
 
 
 def print_leaderboard(summary: Summary) -> None:
-    """Print the leaderboard and its conclusion; notices and failures go to standard error."""
+    """Print the leaderboard and its conclusion; split, notices and failures go to standard error."""
+    data = summary.dataset
+    say(f"{count(data.images or 0, 'image')} in {count(len(data.classes), 'class')}, {split_label(summary.split)}")
     for notice in summary.shown_notices:
         say(f"{notice.level}: {notice.row + ': ' if notice.row else ''}{notice.text}")
     # Stable: best first, and untrained networks, which are not ranked, after all others.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from steelbench.evaluation.statistics.intervals import proportion_interval
 from steelbench.notices import notice
-from steelbench.records import Notice, Row, SplitSummary
+from steelbench.records import OWN_SPLIT, Notice, Row, SplitSummary
 
 # Features of different images differ by .4 and more (relative); below this something upstream is wrong.
 LEAST_SPREAD = 0.25
@@ -27,6 +27,13 @@ def result_notices(rows: Sequence[Row], split: SplitSummary) -> Iterator[Notice]
         rows: of the leaderboard, best first.
         split: how the images were divided.
     """
+    # Folds of a split that the data brings are refused.
+    folds = "(--split regroup --folds 5)" if split.kind == OWN_SPLIT else "(--folds 5)"
+    for told in _result_notices(rows, split):
+        yield told.model_copy(update={"text": told.text.replace("(--folds 5)", folds)})
+
+
+def _result_notices(rows: Sequence[Row], split: SplitSummary) -> Iterator[Notice]:
     majority = next((row for row in rows if row.method == "majority"), None)
     untrained = sorted({row.backbone for row in rows if row.weights == "random"})
     if untrained:
@@ -58,11 +65,12 @@ def _against_majority(row: Row, majority: Row | None) -> Iterator[Notice]:
             )  # fmt: skip
     trained = majority.train_accuracy if majority else None
     # Between a rate of 98 % and a training accuracy of 100 % lie 2 points, too.
-    if trained is not None and row.train_accuracy is not None:
-        if row.train_accuracy <= trained + min(NEAR, (1 - trained) / 2):
-            yield notice(
-                "SB403", row.name, advise=advise, accuracy=_short_of_1(row.train_accuracy), majority=trained
-            )  # fmt: skip
+    if (
+        trained is not None
+        and row.train_accuracy is not None
+        and row.train_accuracy <= trained + min(NEAR, (1 - trained) / 2)
+    ):
+        yield notice("SB403", row.name, advise=advise, accuracy=_short_of_1(row.train_accuracy), majority=trained)
 
 
 def _short_of_1(share: float) -> float:

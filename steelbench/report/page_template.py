@@ -56,6 +56,7 @@ def _environment() -> Environment:
         "png": lambda path: data_uri("png", path.read_bytes()),
         "points": formatting.points,
         "pystring": json.dumps,
+        "split_label": formatting.split_label,
     }
     environment.tests["majority"] = formatting.is_majority
     return environment

@@ -165,8 +165,8 @@ def test_every_interval_holds_its_value_within_0_and_1(wrong, holes):
     for name in ("accuracy", "macro_f1"):
         assert 0 <= scores[f"{name}_low"] <= scores[name] <= scores[f"{name}_high"] <= 1
         assert scores[f"{name}_low"] < scores[f"{name}_high"]
-    for score in scores["per_class"]:
-        assert 0 <= score.recall_low <= score.recall <= score.recall_high <= 1
+    for found in scores["per_class"]:
+        assert 0 <= found.recall_low <= found.recall <= found.recall_high <= 1
     assert 1 <= scores["n_effective"] <= 60
 
 
