@@ -115,9 +115,9 @@ def _about_test_set(row: Row, split: SplitSummary) -> Iterator[Notice]:
         worth = f", which tell as much as {row.n_effective:.0f} independent ones" if row.n_effective else ""
         yield notice("SB501", images=row.n_test, worth=worth, points=100 * (row.accuracy_high - row.accuracy_low))
     # Each seed tests the same images again, or as many others: what counts is one seed's.
-    images = {found.name: found.support // max(1, split.seeds) for found in row.per_class}
+    images = {found.name: found.support / max(1, split.seeds) for found in row.per_class}
     gone = [f"'{name}'" for name, count in images.items() if count == 0]
-    few = [f"'{name}' ({count})" for name, count in images.items() if 0 < count < FEWEST]
+    few = [f"'{name}' ({max(1, int(count))})" for name, count in images.items() if 0 < count < FEWEST]
     if gone:
         yield notice("SB502", names=", ".join(gone))
     if few:
