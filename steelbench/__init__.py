@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from steelbench.errors import SteelbenchError
+
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_model"]
+__all__ = ["SteelbenchError", "__version__", "load_model"]
 
 if TYPE_CHECKING:
     from steelbench.inference.model import load_model

@@ -142,7 +142,7 @@ class RunOptions(DataOptions):
     weights_dir: Path | None = None
     seeds: int = Field(1, ge=1, le=1000)
     folds: int = Field(1, ge=1, le=100)
-    split: Literal["grouped", "random"] = "grouped"
+    split: Literal["grouped", "random", "regroup"] = "grouped"
     engine: Literal["auto", "keras", "openvino"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     image_size: int | None = Field(None, ge=32, le=2048)

@@ -21,6 +21,17 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "steelbench"
 
 
+def unwritable(folder: Path) -> str:
+    """Return why nothing can be written into a folder, which need not exist yet; "" if it can."""
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            return f"{there} is a file"
+        return "" if os.access(there, os.W_OK | os.X_OK) else f"no right to write in {there}"
+    except OSError as error:
+        return os.strerror(error.errno or 0)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.

@@ -71,6 +71,12 @@ NOTICES = {
         "named with a probability of {confidence:g} at least. None of them shares pixels with a validation or test "
         "image, as far as the audit can see.",
     ),
+    "SB106": NoticeKind(
+        level="caution",
+        rule="a file holds several pages (TIFF) or frames (GIF, WebP, PNG)",
+        sentence="Files of several pages or frames: {count}, such as {path}; the first one of each is read.",
+        advice="Write the others into files of their own if they show steel, too.",
+    ),
     "SB110": NoticeKind(
         level="caution",
         rule="the names of two classes differ by case or spaces only, and --join-labels was not given",
@@ -87,8 +93,9 @@ NOTICES = {
         level="serious",
         rule="a test image shares pixels, or a group, with a training image",
         sentence="The test set leaks: {share:.1%} of the test images share pixels, or a group, with a training image. "
-        "The accuracies below are too high.",
-        advice="Use --split grouped, or mend the split that the data brings.",
+        "The accuracies below are too high.{more}",
+        advice="Move these files to the training part of the data, or run again with --split regroup, which draws a "
+        "grouped split over all parts.",
     ),
     "SB202": NoticeKind(
         level="serious",
@@ -135,7 +142,7 @@ NOTICES = {
     "SB401": NoticeKind(
         level="serious",
         rule="the accuracy of a row is at most that of the majority class",
-        sentence="Accuracy {accuracy:.1%} is not above always naming the largest class ({majority:.1%}): it has "
+        sentence="Accuracy {accuracy:.1%} is at most that of always naming the largest class ({majority:.1%}): it has "
         "learned nothing.",
         advice="Wrong pixel range, learning rate or labels are the usual causes.",
     ),
@@ -148,7 +155,7 @@ NOTICES = {
     ),
     "SB403": NoticeKind(
         level="serious",
-        rule="the training accuracy of a row is within 2 points of the majority class's",
+        rule="the training accuracy of a row is within 2 points of the majority class's, and closer to it than to 1",
         sentence="Training accuracy never rose: {accuracy:.1%}, the majority class alone gives {majority:.1%}. It "
         "cannot even repeat what it was shown.",
         advice="Look at pixel range, learning rate and labels.",
@@ -169,7 +176,8 @@ NOTICES = {
     "SB502": NoticeKind(
         level="serious",
         rule="a class has no test image",
-        sentence="No test image of {names}: nothing is known about the recall.",
+        sentence="No test image of {names}: nothing is known about the recall; macro-F1 and balanced accuracy leave "
+        "the class out.",
         advice="Cross-validate (--folds 5) or add images of the class.",
     ),
     "SB503": NoticeKind(

@@ -100,7 +100,7 @@ def test_settings_are_frozen_and_compare_by_value():
     [
         ({"folds": 0}, "options.folds is 0;"),
         ({"seeds": 1001}, "options.seeds is 1001;"),
-        ({"split": "leaky"}, "'grouped' or 'random'. The default is 'grouped'."),
+        ({"split": "leaky"}, "'grouped', 'random' or 'regroup'. The default is 'grouped'."),
         ({"engine": "torch"}, "'auto', 'keras' or 'openvino'"),
         ({"precision": "int8"}, "'float32', 'bfloat16' or 'float16'"),
         ({"image_size": 31}, "options.image_size is 31;"),

@@ -107,7 +107,12 @@ def run(
     ] = None,
     seeds: Annotated[int | None, run_option("seeds", "Repetitions; each redraws the split", "N")] = None,
     folds: Annotated[int | None, run_option("folds", "Cross-validation; 1 is 64/16/20 %", "N")] = None,
-    split: Annotated[str | None, run_option("split", "Whether images that share pixels stay together", "NAME")] = None,
+    split: Annotated[
+        str | None,
+        run_option(
+            "split", "Keep images that share pixels together, or not; regroup also ignores the data's own split", "NAME"
+        ),
+    ] = None,
     engine: Annotated[str | None, run_option("engine", "Library that computes the features", "NAME")] = None,
     precision: Annotated[str | None, run_option("precision", "Arithmetic of the backbone", "NAME")] = None,
     image_size: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ from steelbench.cli.terminal import say
 from steelbench.errors import SteelbenchError
 
 INTERRUPTED = 130
+# Options whose value is a list of names, separated by commas.
+LISTS = ("--backbones", "--methods")
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 # The user named a path that cannot be used; steelbench is not at fault.
 UNUSABLE = {
@@ -36,9 +39,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> int:
         from steelbench.cli.app import app
 
-        return app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        _refuse_spaced_lists(words)
+        return app(words, standalone_mode=False)
 
     return exit_code(command)
+
+
+def _refuse_spaced_lists(words: Sequence[str]) -> None:
+    """Say what is wrong with `--backbones a, b`; the command line would complain about an argument `b`."""
+    for place, word in enumerate(words):
+        option, joined, value = word.partition("=")
+        if option not in LISTS:
+            continue
+        rest = itertools.takewhile(lambda other: not other.startswith("-"), words[place + 1 :])
+        parts = [*([value] if joined else []), *rest]
+        # Commas that end one word or begin the next join the two.
+        end = next((i for i, (a, b) in enumerate(itertools.pairwise(parts)) if not _is_broken(a, b)), len(parts) - 1)
+        if end > 0:
+            typed, meant = " ".join(parts[: end + 1]), "".join(parts[: end + 1])
+            raise SteelbenchError(
+                f"{option} {typed}: a space ends the list; remove the space after the comma: {option} {meant}."
+            )
+
+
+def _is_broken(first: str, second: str) -> bool:
+    return first.endswith(",") or second.startswith(",")
 
 
 def exit_code(program: Callable[[], int | None]) -> int:

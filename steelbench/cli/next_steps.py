@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from steelbench.records import Summary
+from steelbench.records import OWN_SPLIT, Summary
 from steelbench.report.formatting import is_untrained, row_label
 
-# Readers of data that has a split of its own, which cross-validation would break.
-OWN_SPLIT = ("split_folders",)
+# Readers of data that has a split of its own, which older records do not tell.
+SPLIT_READERS = ("split_folders",)
 
 
 def next_steps(results: Path, data: str, summary: Summary) -> list[str]:
@@ -36,7 +36,8 @@ def _next(results: Path, data: str, summary: Summary) -> str:
     if data == "demo":
         return "next, your own images, a folder for each class: steelbench run --data DIR"
     split = summary.split
-    if split.folds == 1 and summary.dataset.reader not in OWN_SPLIT:
+    own = split.kind == OWN_SPLIT or (split.kind != "regroup" and summary.dataset.reader in SPLIT_READERS)
+    if split.folds == 1 and not own:
         wider = results.with_name(f"{results.name}-5x3")
         return f"next, narrower intervals: the same command with --folds 5 --seeds 3 --results {_quoted(wider)}"
     return f"next, copies and wrong labels in your images: steelbench audit --data {shlex.quote(data)}"

@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from steelbench.cli.terminal import say
+from steelbench.cli.terminal import say, shown
 
 # Step of a computation -> how it is shown, before the name of what is computed.
 TITLES = {
@@ -65,4 +65,4 @@ class ProgressDisplay:
             return
         if name in self.tasks:
             self.bar.remove_task(self.tasks[name])
-        self.tasks[name] = self.bar.add_task(title, total=total or None)
+        self.tasks[name] = self.bar.add_task(shown(title), total=total or None)

@@ -9,23 +9,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from steelbench.cli.terminal import say
+from steelbench.cli.terminal import result, say
 from steelbench.data.readers import DATASETS
 from steelbench.errors import choose
 from steelbench.experiment import METHODS
 from steelbench.models.backbones import BACKBONES
 from steelbench.records import Row, Summary
 from steelbench.report.conclusion import conclusion, standings
-from steelbench.report.formatting import interval, is_untrained, p_value, percent, row_label
+from steelbench.report.formatting import count, interval, is_untrained, p_value, percent, row_label, split_label
 
 # Columns of the printed leaderboard that hold numbers.
 RIGHT = ("accuracy", "naive split", "macro-F1", "images", "seconds")
 METRICS = {
     "accuracy": "share of test images whose class is right; mean over seeds of the pooled out-of-fold accuracy",
     "accuracy_low, accuracy_high": "its 95 % interval (mid-P); images sharing pixels are a group",
-    "macro_f1": "mean over classes of the harmonic mean of precision and recall",
+    "macro_f1": "mean over classes with a test image of the harmonic mean of precision and recall",
     "macro_f1_low, macro_f1_high": "its 95 % interval (delta method, by groups)",
-    "balanced_accuracy": "mean over classes of the recall",
+    "balanced_accuracy": "mean over classes with a test image of the recall",
     "n_test, n_effective": "distinct test images; independent ones that would tell as much about the accuracy",
     "tied": "not shown to be worse than the most accurate row: p_value above .05",
     "p_value": "of the difference from the most accurate row: McNemar or sign flips by group, exact, after Holm",
@@ -47,7 +47,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequen
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         # Names come from folders; rich must not read them as markup.
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(result(cell)) for cell in row))
     _console().print(table)
 
 
@@ -56,7 +56,9 @@ def _console() -> Console:
 
 
 def print_leaderboard(summary: Summary) -> None:
-    """Print the leaderboard and its conclusion; notices and failures go to standard error."""
+    """Print the leaderboard and its conclusion; split, notices and failures go to standard error."""
+    data = summary.dataset
+    say(f"{count(data.images or 0, 'image')} in {count(len(data.classes), 'class')}, {split_label(summary.split)}")
     for notice in summary.shown_notices:
         say(f"{notice.level}: {notice.row + ': ' if notice.row else ''}{notice.text}")
     # Stable: best first, and untrained networks, which are not ranked, after all others.
@@ -65,7 +67,7 @@ def print_leaderboard(summary: Summary) -> None:
     for row in summary.rows:
         if row.status == "failed":
             say(f"{row.name} failed: {row.reason}")
-    print(f"\n{conclusion(summary)}")
+    print(f"\n{result(conclusion(summary))}")
 
 
 def _leaderboard_columns(rows: Sequence[Row]) -> dict[str, list[str]]:

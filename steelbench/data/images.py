@@ -14,12 +14,22 @@ from numpy.typing import NDArray
 
 from steelbench.arrays import RGBImage
 from steelbench.data import MAX_PIXELS
+from steelbench.data.file_headers import (
+    HEAD,
+    PNG,
+    TIFF,
+    begins_like_image,
+    first_tiff_page,
+    holds_several,
+    pnm_problem,
+)
 
 MAX_BYTES = 512 * 1024 * 1024
-EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-PNG = b"\x89PNG\r\n\x1a\n"
+EXTENSIONS = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+READ_TYPES = "8 or 16 bit unsigned integers are read"
 JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
-TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 
 
 class UnreadableImageError(Exception):
@@ -34,16 +44,31 @@ class Decoded:
         pixels: uint8 [H, W, 3], RGB, 0..255.
         bits: of a value as the file stores it, 8 or 16.
         largest: value as the file stores it.
+        several: whether the file holds more pages or frames, which are not read.
     """
 
     pixels: RGBImage
     bits: int
     largest: int
+    several: bool = False
 
 
 def is_image(path: Path) -> bool:
-    """Return whether a file's name has an image's suffix and is not hidden."""
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+    """Return whether a file is an image by its suffix, or without a suffix by its first bytes, and is not hidden."""
+    if path.name.startswith("."):
+        return False
+    return path.suffix.lower() in EXTENSIONS if path.suffix else _begins_like_image(path)
+
+
+def _begins_like_image(path: Path) -> bool:
+    try:
+        # A named pipe would wait for a writer.
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return begins_like_image(file.read(HEAD))
+    except OSError:
+        return False
 
 
 def read_bytes(path: Path) -> bytes:
@@ -66,7 +91,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, bit_depth: int | None = None) -> Decoded:
-    """Decode BMP, PNG, JPEG, TIFF or WebP to RGB.
+    """Decode BMP, PNG, JPEG, TIFF, WebP, GIF, PGM or PPM to RGB; of several pages or frames the first.
 
     Gray is repeated into three channels, alpha is dropped, the EXIF turn is applied. 16-bit values are divided by 257
     (or by what maps `2**bit_depth - 1` to 255), the same for every image: stretching each by its own range would
@@ -83,7 +108,22 @@ def decode(data: bytes, bit_depth: int | None = None) -> Decoded:
         UnreadableImageError: if it cannot be decoded, has more than `MAX_PIXELS` pixels, or values that do not fit.
     """
     _check_ends(data)
-    data = _plain_alpha(data)
+    pixels = _decoded(_plain_alpha(data))
+    largest, several = int(pixels.max()), holds_several(data)
+    if pixels.dtype == np.uint8:
+        return Decoded(pixels.astype(np.uint8, copy=False), 8, largest, several)
+    top = 2 ** (bit_depth or 16) - 1
+    if largest > top:
+        raise UnreadableImageError(f"holds the value {largest}, more than --bit-depth {bit_depth} allows ({top})")
+    page = first_tiff_page(data)
+    # OpenCV turns inverted gray of 8 bits, but not of 16.
+    upright = top - pixels if page and page.inverted else pixels
+    scaled = np.rint(upright.astype(np.float32) * np.float32(255 / top)).astype(np.uint8)
+    return Decoded(scaled, 16, largest, several)
+
+
+def _decoded(data: bytes) -> NDArray[np.uint8 | np.uint16]:
+    """Return the pixels as the file stores them, uint8 or uint16 [H, W, 3], RGB."""
     try:
         # Not IMREAD_UNCHANGED: it would leave the EXIF turn and the alpha channel to us.
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
@@ -91,26 +131,26 @@ def decode(data: bytes, bit_depth: int | None = None) -> Decoded:
         large = "CV_IO_MAX_IMAGE" in str(error)
         raise UnreadableImageError(f"larger than {MAX_PIXELS} pixels" if large else "damaged or no image") from None
     if pixels is None or pixels.size == 0:
+        page = first_tiff_page(data)
+        stored = page.pixels if page else ""
+        if stored.startswith(("float", "complex")) or stored in ("int32", "uint32", "int64", "uint64"):
+            raise UnreadableImageError(f"{stored} pixels; {READ_TYPES}")
         raise UnreadableImageError("damaged, truncated or no image")
     if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
         raise UnreadableImageError(f"larger than {MAX_PIXELS} pixels")
     if pixels.dtype not in (np.uint8, np.uint16):
-        raise UnreadableImageError(f"{pixels.dtype} pixels; 8 or 16 bit unsigned integers are read")
-    pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-    largest = int(pixels.max())
-    if pixels.dtype == np.uint8:
-        return Decoded(pixels.astype(np.uint8, copy=False), 8, largest)
-    top = 2 ** (bit_depth or 16) - 1
-    if largest > top:
-        raise UnreadableImageError(f"holds the value {largest}, more than --bit-depth {bit_depth} allows ({top})")
-    scaled = np.rint(pixels.astype(np.float32) * np.float32(255 / top)).astype(np.uint8)
-    return Decoded(scaled, 16, largest)
+        raise UnreadableImageError(f"{pixels.dtype} pixels; {READ_TYPES}")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
 def _check_ends(data: bytes) -> None:
-    """Refuse truncated files that OpenCV reports on stderr (PNG) or, before version 5, fills with gray (JPEG)."""
+    """Refuse truncated files that OpenCV reports on stderr (PNG), fills with gray (JPEG, before version 5), or
+    for which it first allocates all that their header promises (PGM)."""
     if data.startswith(PNG):
         _check_png(data)
+    problem = pnm_problem(data)
+    if problem:
+        raise UnreadableImageError(problem)
     # An embedded preview has an end of its own, but it stands before the scan of the image.
     if data.startswith(JPEG) and data.rfind(JPEG_END) < data.rfind(JPEG_SCAN):
         raise UnreadableImageError("truncated JPEG")

@@ -39,6 +39,7 @@ class Inspected:
         width: of the image, pixels.
         bits: of a value as the file stores it, 8 or 16.
         largest: value as the file stores it.
+        several: whether the file holds more pages or frames, which are not read.
     """
 
     sample: Sample
@@ -48,6 +49,7 @@ class Inspected:
     width: int
     bits: int
     largest: int
+    several: bool = False
 
 
 class Skipped(NamedTuple):
@@ -178,7 +180,8 @@ def _inspect(root: Path, sample: Sample, bit_depth: int | None) -> Inspected | S
     height, width = image.pixels.shape[:2]
     # The shape counts: a row of pixels is not its column.
     pixels = hashlib.sha256(f"{height} {width} ".encode() + image.pixels.tobytes()).hexdigest()
-    return Inspected(sample, hashlib.sha256(data).hexdigest(), pixels, height, width, image.bits, image.largest)
+    digest = hashlib.sha256(data).hexdigest()
+    return Inspected(sample, digest, pixels, height, width, image.bits, image.largest, image.several)
 
 
 def refuse_unreadable(skipped: Sequence[Skipped], total: int, where: str = "") -> None:
@@ -254,6 +257,9 @@ def _notices(images: Sequence[Inspected], bit_depth: int | None) -> Iterator[Not
     deep = [image for image in images if image.bits == 16]
     if deep and bit_depth is None and max(image.largest for image in deep) <= 4095:
         yield notice("SB102", count=len(deep))
+    several = [image.sample.path for image in images if image.several]
+    if several:
+        yield notice("SB106", count=len(several), path=several[0])
     yield from _label_notices(images)
 
 

@@ -28,6 +28,8 @@ class SplitPlan:
         group_of: int64 [N], images that share something, directly or along a chain, have one number.
         naive: a random split that ignores what images share; None where that changes nothing.
         naive_leaking: `split_leakage` of the naive split, 0..1.
+        own: whether the data brings the split.
+        leaking_files: test images of which a training image shares the group; to train on them, too, ends the leak.
     """
 
     splits: dict[tuple[int, int], Split]
@@ -36,6 +38,8 @@ class SplitPlan:
     group_of: Groups
     naive: Split | None = None
     naive_leaking: float = 0.0
+    own: bool = False
+    leaking_files: tuple[str, ...] = ()
 
 
 def refuse_early(options: RunOptions, inspection: Inspection) -> None:
@@ -45,8 +49,8 @@ def refuse_early(options: RunOptions, inspection: Inspection) -> None:
         SteelbenchError: as `refuse_impossible` does.
     """
     labels, keys = inspection.labels, image_keys(inspection.images)
-    groups = group_numbers(keys) if options.split == "grouped" else np.arange(len(labels))
-    refuse_impossible(labels, groups, _given_parts(inspection), options.folds, inspection.classes)
+    groups = np.arange(len(labels)) if options.split == "random" else group_numbers(keys)
+    refuse_impossible(labels, groups, _given_parts(options, inspection), options.folds, inspection.classes)
 
 
 def plan_splits(options: RunOptions, inspection: Inspection, pairs: Sequence[Pair] = ()) -> SplitPlan:
@@ -60,24 +64,28 @@ def plan_splits(options: RunOptions, inspection: Inspection, pairs: Sequence[Pai
     Raises:
         SteelbenchError: as `make_splits` does.
     """
-    labels, keys, given = inspection.labels, image_keys(inspection.images), _given_parts(inspection)
+    labels, keys, given = inspection.labels, image_keys(inspection.images), _given_parts(options, inspection)
     links = pair_links((image.sample.path for image in inspection.images), pairs)
     tied, shared, single = group_numbers(keys), group_numbers(keys, links), np.arange(len(labels))
-    groups = shared if options.split == "grouped" else single
+    groups = single if options.split == "random" else shared
 
     def draw(groups: Groups, seed: int) -> list[Split]:
         return make_splits(labels, groups, given, folds=options.folds, seed=seed, classes=inspection.classes)
 
     splits = {(seed, fold): split for seed in range(options.seeds) for fold, split in enumerate(draw(groups, seed))}
-    grouping_matters = options.split == "grouped" and shared.max() + 1 < len(labels) and not any(given)
+    grouping_matters = options.split != "random" and shared.max() + 1 < len(labels) and not any(given)
     naive = draw(single, 0)[0] if grouping_matters else None
+    worst = max(splits.values(), key=lambda split: split_leakage(split, tied, links))
+    torn = worst.test[np.isin(shared[worst.test], shared[worst.train])]
     return SplitPlan(
         splits=splits,
         groups=int(groups.max()) + 1,
-        leaking=max(split_leakage(split, tied, links) for split in splits.values()),
+        leaking=split_leakage(worst, tied, links),
         group_of=shared,
         naive=naive,
         naive_leaking=split_leakage(naive, tied, links) if naive else 0.0,
+        own=any(given),
+        leaking_files=tuple(inspection.images[row].sample.path for row in torn),
     )
 
 
@@ -94,6 +102,8 @@ def count_groups(inspection: Inspection, pairs: Sequence[Pair]) -> dict[str, int
     return dict(Counter(label for label, _ in found))
 
 
-def _given_parts(inspection: Inspection) -> list[str]:
-    """The part that the data itself puts each image into, "" where it says nothing."""
+def _given_parts(options: RunOptions, inspection: Inspection) -> list[str]:
+    """The part that the data itself puts each image into, "" where it says nothing or is not asked."""
+    if options.split == "regroup":
+        return [""] * len(inspection.images)
     return [image.sample.split for image in inspection.images]

@@ -85,7 +85,7 @@ def refuse_impossible(labels: Labels, groups: Groups, fixed: Sequence[str], fold
     elif folds > 1:
         raise SteelbenchError(
             f"the data brings its own split, so --folds {folds} has no meaning; leave --folds out, "
-            "or remove the split (column or folders) to cross-validate."
+            "or add --split regroup, which ignores that split, to cross-validate."
         )
 
 
@@ -114,7 +114,8 @@ def _fixed_split(labels: Labels, groups: Groups, fixed: NDArray[np.str_], seed: 
     if not (len(train) and len(validation) and len(test)):
         raise SteelbenchError(
             f"the data's own split leaves {len(train)} training, {len(validation)} validation and {len(test)} test "
-            "images; every part needs some. Add images that share nothing with the others, or remove the split."
+            "images; every part needs some. Add images that share nothing with the others, or --split regroup to "
+            "ignore that split."
         )
     return Split(train, validation, test)
 
@@ -124,7 +125,8 @@ def _refuse_untrained(labels: Labels, classes: Sequence[str]) -> None:
     if gone:
         raise SteelbenchError(
             f"the data's own split has no training image of {', '.join(gone)}; "
-            "every class must be trained. Check the spelling of the class in each part, or remove the split."
+            "every class must be trained. Check the spelling of the class in each part, or add --split regroup, "
+            "which ignores that split."
         )
 
 

@@ -184,7 +184,7 @@ def fit_and_score(features: Features, labels: Labels, train: RowIndices, test: R
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(features[train], labels[train])
     truth, predicted = labels[test], model.predict(features[test])
-    macro_f1 = f1_score(truth, predicted, labels=np.unique(labels), average="macro", zero_division=0)
+    macro_f1 = f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)
     return float(accuracy_score(truth, predicted)), float(macro_f1)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import Labels
 from steelbench.evaluation.predictions import RowPredictions, groups_of_paths
 from steelbench.evaluation.statistics.dependence import Dependence, learn_dependence
 from steelbench.evaluation.statistics.intervals import Interval, proportion_interval, row_intervals
@@ -60,13 +61,13 @@ def row_scores(
         groups: by path; images of one group share pixels. A path that it lacks is its own group.
         dependence: of the row, from `learn_dependences`.
     """
-    from sklearn.metrics import confusion_matrix, f1_score
+    from sklearn.metrics import confusion_matrix
 
     every = range(len(classes))
     tested = answers.by_seed()
     confusions = [confusion_matrix(truth, predicted, labels=every) for truth, predicted in tested]
     accuracy = float(np.mean([np.mean(truth == predicted) for truth, predicted in tested]))
-    macro_f1 = float(np.mean([f1_score(*seed, labels=every, average="macro", zero_division=0) for seed in tested]))
+    macro_f1 = float(np.mean([_macro_f1(truth, predicted) for truth, predicted in tested]))
     y_true, y_pred, image = answers.table()
     shared = groups_of_paths(answers.paths, groups)[image]
     found = row_intervals(y_true, y_pred, shared, len(classes), dependence, images=image)
@@ -85,6 +86,13 @@ def row_scores(
         "confusion": np.sum(confusions, axis=0).tolist(),
         "per_class": _class_scores(answers, classes, found.recalls),
     }
+
+
+def _macro_f1(truth: Labels, predicted: Labels) -> float:
+    """Return the mean F1 over the classes that have a true image: without one F1 is 0, however good the model."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0))
 
 
 def _around(value: float, interval: Interval) -> Interval:
@@ -140,12 +148,14 @@ Metrics = dict[str, float | None]
 def score(probabilities: NDArray[np.float32], labels: NDArray[np.int64], num_classes: int) -> Metrics:
     """Return accuracy, macro-F1 and cross-entropy of one part of the images, each None where the part is empty.
 
+    Macro-F1 is the mean over the classes that have an image in this part.
+
     Args:
         probabilities: float32 [N, C].
         labels: int64 [N].
         num_classes: C.
     """
-    from sklearn.metrics import accuracy_score, f1_score, log_loss
+    from sklearn.metrics import accuracy_score, log_loss
 
     if not len(labels):
         return {"accuracy": None, "macro_f1": None, "loss": None}
@@ -154,6 +164,6 @@ def score(probabilities: NDArray[np.float32], labels: NDArray[np.int64], num_cla
     exact /= exact.sum(axis=1, keepdims=True)
     return {
         "accuracy": float(accuracy_score(labels, predicted)),
-        "macro_f1": float(f1_score(labels, predicted, labels=range(num_classes), average="macro", zero_division=0)),
+        "macro_f1": _macro_f1(labels, predicted),
         "loss": float(log_loss(labels, exact, labels=range(num_classes))),
     }

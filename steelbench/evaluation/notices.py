@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from steelbench.evaluation.statistics.intervals import proportion_interval
 from steelbench.notices import notice
-from steelbench.records import Notice, Row, SplitSummary
+from steelbench.records import OWN_SPLIT, Notice, Row, SplitSummary
 
 # Features of different images differ by .4 and more (relative); below this something upstream is wrong.
 LEAST_SPREAD = 0.25
@@ -27,6 +27,13 @@ def result_notices(rows: Sequence[Row], split: SplitSummary) -> Iterator[Notice]
         rows: of the leaderboard, best first.
         split: how the images were divided.
     """
+    # Folds of a split that the data brings are refused.
+    folds = "(--split regroup --folds 5)" if split.kind == OWN_SPLIT else "(--folds 5)"
+    for told in _result_notices(rows, split):
+        yield told.model_copy(update={"text": told.text.replace("(--folds 5)", folds)})
+
+
+def _result_notices(rows: Sequence[Row], split: SplitSummary) -> Iterator[Notice]:
     majority = next((row for row in rows if row.method == "majority"), None)
     untrained = sorted({row.backbone for row in rows if row.weights == "random"})
     if untrained:
@@ -47,28 +54,42 @@ def _against_majority(row: Row, majority: Row | None) -> Iterator[Notice]:
     advise = row.backbone != "none"
     rate = majority.accuracy if majority else None
     if rate is not None and row.accuracy is not None and row.accuracy_low is not None and row.accuracy_low <= rate:
-        if row.accuracy <= rate:
-            yield notice("SB401", row.name, advise=advise, accuracy=row.accuracy, majority=rate)
+        # Where all test images are of one class, naming it is always right, and a row can only be as good.
+        if row.accuracy <= rate < 1:
+            yield notice("SB401", row.name, advise=advise, accuracy=_short_of_1(row.accuracy), majority=rate)
         else:
             high = row.accuracy if row.accuracy_high is None else row.accuracy_high
             yield notice(
-                "SB402", row.name, accuracy=row.accuracy, low=row.accuracy_low, high=high, majority=rate,
-                needed=_images_needed(row.accuracy, rate),
+                "SB402", row.name, accuracy=_short_of_1(row.accuracy), low=row.accuracy_low, high=high,
+                majority=_short_of_1(rate), needed=_images_needed(row, row.accuracy, rate),
             )  # fmt: skip
     trained = majority.train_accuracy if majority else None
-    if trained is not None and row.train_accuracy is not None and row.train_accuracy <= trained + NEAR:
-        yield notice("SB403", row.name, advise=advise, accuracy=row.train_accuracy, majority=trained)
+    # Between a rate of 98 % and a training accuracy of 100 % lie 2 points, too.
+    if (
+        trained is not None
+        and row.train_accuracy is not None
+        and row.train_accuracy <= trained + min(NEAR, (1 - trained) / 2)
+    ):
+        yield notice("SB403", row.name, advise=advise, accuracy=_short_of_1(row.train_accuracy), majority=trained)
 
 
-def _images_needed(accuracy: float, rate: float) -> str:
-    """Say how many independent test images would show this accuracy to be above the rate."""
+def _short_of_1(share: float) -> float:
+    """Return a share that one decimal of per cent does not round up to a perfect score."""
+    return share if share >= 1 else min(share, 0.999)
+
+
+def _images_needed(row: Row, accuracy: float, rate: float) -> str:
+    """Say how many independent test images would show this accuracy to be above the rate, and how many there are."""
+    if rate >= 1:
+        return " All test images are of that class, so nothing can be."
     low, high = 1, MOST_IMAGES
     if proportion_interval(accuracy, high).low <= rate:
         return ""
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if proportion_interval(accuracy, middle).low > rate else (middle + 1, high)
-    return f" About {high} independent test images would show it."
+    worth = "" if row.n_effective is None else f"; those tested tell as much as {row.n_effective:.0f}"
+    return f" About {high} independent test images would show it{worth}."
 
 
 def _about_training(row: Row, n_validation: int) -> Iterator[Notice]:
@@ -94,9 +115,9 @@ def _about_test_set(row: Row, split: SplitSummary) -> Iterator[Notice]:
         worth = f", which tell as much as {row.n_effective:.0f} independent ones" if row.n_effective else ""
         yield notice("SB501", images=row.n_test, worth=worth, points=100 * (row.accuracy_high - row.accuracy_low))
     # Each seed tests the same images again, or as many others: what counts is one seed's.
-    images = {found.name: found.support // max(1, split.seeds) for found in row.per_class}
+    images = {found.name: found.support / max(1, split.seeds) for found in row.per_class}
     gone = [f"'{name}'" for name, count in images.items() if count == 0]
-    few = [f"'{name}' ({count})" for name, count in images.items() if 0 < count < FEWEST]
+    few = [f"'{name}' ({max(1, int(count))})" for name, count in images.items() if 0 < count < FEWEST]
     if gone:
         yield notice("SB502", names=", ".join(gone))
     if few:

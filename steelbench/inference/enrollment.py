@@ -12,8 +12,6 @@ from steelbench.arrays import Features
 from steelbench.errors import SteelbenchError
 from steelbench.inference.image_search import embed_files
 from steelbench.inference.model import Model
-from steelbench.models.model_card import Card
-from steelbench.records import read_record
 
 
 def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Path) -> tuple[int, list[Path]]:
@@ -35,16 +33,18 @@ def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Pat
         SteelbenchError: if the model is of another kind, or knows the class, or no image can be read.
     """
     from steelbench.inference.model import load_model
+
+    # Starts TensorFlow without its messages, so it comes before whatever imports Keras.
+    model = load_model(model_path)
     from steelbench.models import saved_model
 
-    model = load_model(model_path)
     refuse_name(model, name)
     kernel = class_directions(model, model_path)
     read, embeddings, unreadable = embed_files(model, files)
     if not read:
         raise SteelbenchError(f"none of the {len(files)} images of '{name}' can be read; name a folder of images.")
     saved_model.save(extended(model, with_class(kernel, embeddings)), target)
-    card = read_record(model_path.with_suffix(".json"), Card).model_dump(mode="json")
+    card = model.card.model_dump(mode="json")
     fields = {**card, "name": target.stem, "classes": [*model.classes, name], "verification": None, "metrics": {}}
     saved_model.write_card(target, fields)
     return len(read), unreadable

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.arrays import RGBImage
+from steelbench.data.images import UnreadableImageError, read_image
 from steelbench.errors import SteelbenchError
-from steelbench.models.model_card import Card
+from steelbench.models.model_card import Card, read_card_file
 from steelbench.models.tensorflow_startup import start_tensorflow
-from steelbench.records import read_record
+
+# Images from files that are in memory at a time, and models of a folder that a message names.
+CHUNK = 64
+NAMED = 5
 
 
 class Model:
@@ -40,19 +45,17 @@ class Model:
 
         Args:
             images: one array [N, H, W, 3] or [H, W, 3], or a list of arrays [H, W, 3] of any sizes; RGB, 0..255,
-                uint8 or float.
+                uint8 or float. Or the path of an image file, or a list of paths.
             refuse_scaled: False for pixels that are known to come straight from a file.
 
         Returns:
             float32 [N, C], each row sums to 1; C in the order of `classes`.
 
         Raises:
-            SteelbenchError: for other shapes, or values that are not 0..255: scaled to 0..1, standardised, 16 bit.
+            SteelbenchError: for other shapes, or values that are not 0..255: scaled to 0..1, standardised, 16 bit; for
+                a file that cannot be read, and for paths among arrays.
         """
-        from steelbench.models.saved_model import same_size
-
-        checked = check_raw_images(images, refuse_scaled=refuse_scaled)
-        return np.concatenate([self._compute(batch).numpy() for batch in same_size(checked)])
+        return self._computed(self._compute, images, refuse_scaled)
 
     def embed(self, images: Any, *, refuse_scaled: bool = False) -> NDArray[np.float32]:
         """Return embeddings of raw images, the output of the layer `embedding`.
@@ -69,12 +72,18 @@ class Model:
         """
         import keras
 
-        from steelbench.models.saved_model import compiled, same_size
+        from steelbench.models.saved_model import compiled
 
-        checked = check_raw_images(images, refuse_scaled=refuse_scaled)
         if self._embed is None:
             self._embed = compiled(keras.Model(self.network.input, self.network.get_layer("embedding").output))
-        return np.concatenate([self._embed(batch).numpy() for batch in same_size(checked)])
+        return self._computed(self._embed, images, refuse_scaled)
+
+    def _computed(self, compute: Any, images: Any, refuse_scaled: bool) -> NDArray[np.float32]:
+        """Return what the network makes of images; those of files are read and forgotten in pieces."""
+        from steelbench.models.saved_model import same_size
+
+        parts = _parts(images, self.bit_depth, refuse_scaled)
+        return np.concatenate([compute(batch).numpy() for part in parts for batch in same_size(part)])
 
     def __repr__(self) -> str:
         return f"<steelbench model {self.card.name}: {', '.join(self.classes)}>"
@@ -113,6 +122,8 @@ def read_card(path: Path) -> Card:
     Raises:
         SteelbenchError: if either is missing or damaged, or their sha256 differ.
     """
+    if path.is_dir():
+        raise SteelbenchError(f"{path} is a folder; {_models_in(path)}")
     if not path.is_file():
         raise SteelbenchError(f"{path} does not exist; expected a model that steelbench saved, such as models/NAME.h5.")
     beside = _card_path(path)
@@ -123,7 +134,7 @@ def read_card(path: Path) -> Card:
         )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    card = read_record(beside, Card)
+    card = read_card_file(beside)
     if digest != card.sha256:
         raise SteelbenchError(
             f"{path} is not the file that its card describes (sha256 differs): damaged or replaced. Copy both again."
@@ -131,8 +142,46 @@ def read_card(path: Path) -> Card:
     return card
 
 
+def _models_in(folder: Path) -> str:
+    found = sorted({*folder.glob("*.h5"), *folder.glob("models/*.h5")})
+    if not found:
+        return "it holds no model, neither itself nor in models/. Name a model's .h5."
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"name one of the models in it: {', '.join(map(str, found[:NAMED]))}{more}."
+
+
 def _card_path(path: Path) -> Path:
     return path.with_suffix(".json")
+
+
+def _parts(images: Any, bit_depth: int | None, refuse_scaled: bool) -> Iterator[Sequence[NDArray[Any]]]:
+    """Yield the images, those of files in pieces; no file is read before all paths are known to be paths."""
+    paths = _as_paths(images)
+    if not paths:
+        yield check_raw_images(images, refuse_scaled=refuse_scaled)
+    for start in range(0, len(paths), CHUNK):
+        yield [_read(path, bit_depth) for path in paths[start : start + CHUNK]]
+
+
+def _as_paths(images: Any) -> list[Path]:
+    """Return the paths that were given in place of images; [] for arrays."""
+    given = [images] if isinstance(images, str | Path) else images
+    if not isinstance(given, list | tuple):
+        return []
+    paths = [Path(item) for item in given if isinstance(item, str | Path)]
+    if 0 < len(paths) < len(given):
+        raise SteelbenchError(
+            f"{len(paths)} of the {len(given)} images are paths, the others are not; give paths or arrays, not both."
+        )
+    return paths
+
+
+def _read(path: Path, bit_depth: int | None) -> RGBImage:
+    try:
+        return read_image(path, bit_depth)
+    except UnreadableImageError as error:
+        what = "is a folder; name image files" if path.is_dir() else f"cannot be read ({error}); name image files"
+        raise SteelbenchError(f"{path} {what}.") from None
 
 
 def check_raw_images(images: Any, *, refuse_scaled: bool) -> list[NDArray[Any]]:
@@ -155,7 +204,8 @@ def _as_list(images: Any) -> Sequence[Any]:
         return list(images) if images.ndim == 4 else [images]
     if not isinstance(images, (list, tuple)):
         raise SteelbenchError(
-            f"images are {type(images).__name__}; expected a NumPy array [N, H, W, 3] or a list of arrays [H, W, 3]."
+            f"images are {type(images).__name__}; expected a NumPy array [N, H, W, 3], a list of "
+            "arrays [H, W, 3], or paths of image files."
         )
     return images
 

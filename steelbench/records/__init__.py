@@ -15,6 +15,7 @@ from steelbench.records.run import (
     WeightsRecord,
 )
 from steelbench.records.summary import (
+    OWN_SPLIT,
     ClassScore,
     Comparison,
     DatasetSummary,
@@ -30,6 +31,7 @@ from steelbench.records.summary import (
 )
 
 __all__ = [
+    "OWN_SPLIT",
     "SCHEMA",
     "ClassScore",
     "Comparison",

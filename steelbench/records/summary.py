@@ -127,10 +127,14 @@ class DatasetSummary(Record):
     digest: str = Field("", description="of all names, labels and bytes")
 
 
+# `SplitSummary.kind` of a split that the data brings.
+OWN_SPLIT = "own"
+
+
 class SplitSummary(Record):
     """How the images were divided; the numbers of images are those of seed 0, fold 0."""
 
-    kind: str = "grouped"
+    kind: str = Field("grouped", description="grouped, random or regroup, as asked for; own if the data brings it")
     folds: int = 1
     seeds: int = 1
     groups: int | None = Field(None, description="of images that share pixels")

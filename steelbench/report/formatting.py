@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from steelbench.records import Row
+from steelbench.records import OWN_SPLIT, Row, SplitSummary
 
 NOTHING = "–"
 # Labels of the methods of rows without a network, whose backbone is `none`.
@@ -41,6 +41,12 @@ def row_label(row: Row) -> str:
         if row.backbone == "none"
         else f"{row.backbone} + {method_and_variant(row)}"
     )
+
+
+def split_label(split: SplitSummary) -> str:
+    """Return `grouped split`, `the data's own split` and the like."""
+    others = {OWN_SPLIT: "the data's own split", "regroup": "grouped split over all parts of the data"}
+    return others.get(split.kind, f"{split.kind} split")
 
 
 def method_and_variant(row: Row) -> str:
@@ -110,8 +116,9 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 
 def count(number: int, noun: str) -> str:
-    """Return `1 group`, `3 groups`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """Return `1 group`, `3 groups`, `2 classes`."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def join(parts: Sequence[str]) -> str:

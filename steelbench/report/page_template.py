@@ -67,6 +67,7 @@ def _environment() -> Environment:
         "points": formatting.points,
         "threshold": formatting.threshold,
         "pystring": json.dumps,
+        "split_label": formatting.split_label,
     }
     environment.tests["majority"] = formatting.is_majority
     return environment

@@ -35,6 +35,7 @@ from steelbench.models.backbones import check_image_size
 from steelbench.models.weight_files import KINDS, Origin, resolve
 from steelbench.runs.fingerprint import sizes_of, weights_of
 from steelbench.runs.jobs import Unlabelled
+from steelbench.runs.results_folder import refuse_unusable_cache
 from steelbench.runs.unlabelled import FoundImages, read_unlabelled, tie
 
 # Readers that take every image below the data folder, whatever the name of its folder.
@@ -64,6 +65,11 @@ class RunInputs:
     origins: dict[str, Origin]
     config: dict[str, Any]
     found: FoundImages | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """Return the paths of the images."""
+        return [image.sample.path for image in self.inspection.images]
 
     @property
     def weights(self) -> dict[str, str]:
@@ -106,6 +112,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
             "--track tensorboard needs the package tensorboard, which is not installed; "
             "pip install 'steelbench[tensorboard]', or leave --track out."
         )
+    refuse_unusable_cache()
     everything = expand(experiments, options.seeds, options.folds)
     reader, dataset = read_dataset(options)
     _refuse_place(options.results.resolve(), reader, dataset.root)

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.predictions import read_groups
 from steelbench.experiment import Experiment
+from steelbench.files import cache_folder, unwritable
 
 # Fields of `config.json` that must be the same for all runs of a results folder, and what a refusal calls them.
 FIXED = {
@@ -27,12 +29,13 @@ FIXED = {
 }
 
 
-def refuse_other_results(results: Path, config: dict[str, Any]) -> None:
+def refuse_other_results(results: Path, config: dict[str, Any], files: Collection[str] = ()) -> None:
     """Refuse a folder that holds runs on other data, another split or other seeds.
 
     Args:
         results: the results folder.
         config: what `config.json` will hold.
+        files: paths of the images, to say how many are new or gone.
 
     Raises:
         SteelbenchError: names what differs.
@@ -54,10 +57,66 @@ def refuse_other_results(results: Path, config: dict[str, Any]) -> None:
         raise SteelbenchError(f"{path} is damaged; use --force to replace the runs in {results}.")
     for key, words in FIXED.items():
         if before.get(key) != config[key]:
+            changed = _changed_files(results, files) if key == "data_digest" else ""
+            changed = changed or f"{_short(before.get(key))}, this command has {_short(config[key])}"
             raise SteelbenchError(
-                f"{results} holds runs with other {words}: {_short(before.get(key))}, this command has "
-                f"{_short(config[key])}. Name another folder with --results, or use --force to replace them."
+                f"{results} holds runs with other {words}: {changed}. Name another folder with --results, or use "
+                "--force to replace them."
             )
+
+
+def _changed_files(results: Path, files: Collection[str]) -> str:
+    """Say how many images there were and are; "" where that is not known."""
+    try:
+        before = set(read_groups(results))
+    except SteelbenchError:
+        before = set()
+    if not before or not files:
+        return ""
+    new, gone = len(set(files) - before), len(before - set(files))
+    changes = [f"{number} {word}" for number, word in ((new, "new"), (gone, "gone")) if number]
+    told = ", ".join(changes) or "the same names, but other pixels, labels, groups, parts or --bit-depth"
+    return f"{len(before)} images then, {len(files)} now: {told}"
+
+
+def refuse_unusable(results: Path) -> None:
+    """Refuse a results folder that another run holds or that cannot be written to, before anything is read.
+
+    Nothing is made or changed. `locked` finds what changes later.
+
+    Raises:
+        SteelbenchError: as `locked` does.
+    """
+    refuse_unwritable("--results", results)
+    # To lock a file that is not there would make it.
+    if (results / ".lock").is_file():
+        with locked(results):
+            pass
+
+
+def refuse_unwritable(option: str, folder: Path) -> None:
+    """Refuse a folder of an option, there or not yet, that cannot be written to.
+
+    Raises:
+        SteelbenchError: with the reason.
+    """
+    reason = unwritable(folder)
+    if reason:
+        raise SteelbenchError(f"{option} {folder} cannot be written to ({reason}); name a folder that can.")
+
+
+def refuse_unusable_cache() -> None:
+    """Refuse a cache folder that cannot be written to, before anything is read.
+
+    Raises:
+        SteelbenchError: names the variable that names another one.
+    """
+    reason = unwritable(cache_folder())
+    if reason:
+        raise SteelbenchError(
+            f"the cache folder {cache_folder()} cannot be written to ({reason}); set STEELBENCH_CACHE to a folder that "
+            "can."
+        )
 
 
 def clear(results: Path, config: dict[str, Any], experiments: Sequence[Experiment]) -> None:

@@ -27,7 +27,15 @@ from steelbench.runs.preparation import (
     split_and_audit,
     tie_unlabelled,
 )
-from steelbench.runs.results_folder import FIXED, clear, is_complete, locked, refuse_other_results, sweep
+from steelbench.runs.results_folder import (
+    FIXED,
+    clear,
+    is_complete,
+    locked,
+    refuse_other_results,
+    refuse_unusable,
+    sweep,
+)
 from steelbench.runs.run_summary import (
     describe_data,
     describe_split,
@@ -55,14 +63,19 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
     Raises:
         SteelbenchError: for every mistake that can be found before training.
     """
-    inputs, results = prepare(options, experiments, command, progress), options.results
+    results = options.results
+    refuse_unusable(results)
+    inputs = prepare(options, experiments, command, progress)
+    if not options.force:
+        # The audit takes its time; what changes meanwhile is found under the lock.
+        refuse_other_results(results, inputs.config, inputs.files)
     # Splits that cannot be drawn are found before anything is written or deleted; a complete folder needs none.
     audited = split_and_audit(inputs, progress) if options.force or not is_complete(results) else None
     with locked(results):
         if options.force:
             clear(results, inputs.config, inputs.experiments)
         else:
-            refuse_other_results(results, inputs.config)
+            refuse_other_results(results, inputs.config, inputs.files)
         sweep(results)
         todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
         if not todo and is_complete(results):
@@ -83,7 +96,7 @@ def preview(
     """
     inputs = prepare(options, experiments, "", progress)
     if not options.force:
-        refuse_other_results(options.results, inputs.config)
+        refuse_other_results(options.results, inputs.config, inputs.files)
     audited = split_and_audit(inputs, progress)
     todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
     jobs = make_jobs(todo, inputs, _data(inputs, audited, todo, progress))

@@ -14,11 +14,13 @@ from steelbench.data.split_plan import SplitPlan
 from steelbench.experiment import RunOptions
 from steelbench.files import whole_file
 from steelbench.notices import notice
-from steelbench.records import DatasetSummary, Notice, SplitSummary
+from steelbench.records import OWN_SPLIT, DatasetSummary, Notice, SplitSummary
 from steelbench.runs.preparation import RunInputs
 
 # Of `skipped_images.csv`.
 MAX_ROWS = 10_000
+# Files that a notice names.
+NAMED = 3
 
 
 def describe_data(
@@ -46,7 +48,7 @@ def describe_split(options: RunOptions, plan: SplitPlan, audit_seconds: float) -
     """
     first = plan.splits[0, 0]
     return SplitSummary(
-        kind=options.split,
+        kind=OWN_SPLIT if plan.own else options.split,
         folds=options.folds,
         seeds=options.seeds,
         groups=plan.groups,
@@ -64,11 +66,20 @@ def first_notices(inspection: Inspection, plan: SplitPlan, shortcuts: Sequence[S
     notices = list(inspection.notices)
     notices += [_shortcut_notice(shortcut) for shortcut in shortcuts if shortcut.notable and shortcut.outside]
     if plan.leaking:
-        notices.append(notice("SB201", share=plan.leaking))
+        notices.append(_leak_notice(plan))
     notices += _missing_classes(inspection, plan)
     if inspection.skipped:
         notices.append(notice("SB101", count=len(inspection.skipped)))
     return notices
+
+
+def _leak_notice(plan: SplitPlan) -> Notice:
+    if not plan.own:
+        return notice("SB201", advise=False, share=plan.leaking, more=" Leave --split random out.")
+    files = plan.leaking_files
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    named = f" Test images whose group is trained on, too: {', '.join(files[:NAMED])}{more} (see audit/groups.csv)."
+    return notice("SB201", share=plan.leaking, more=named)
 
 
 def _missing_classes(inspection: Inspection, plan: SplitPlan) -> list[Notice]:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from steelbench.cli.exit import exit_code
+from steelbench.cli.exit import exit_code, main
 from steelbench.errors import SteelbenchError
 
 
@@ -79,3 +79,32 @@ def test_debugging_lets_an_unexpected_error_through(monkeypatch):
 @pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (1, 1), (2, 2)])
 def test_a_program_that_returns_ends_with_its_code(result, code):
     assert exit_code(lambda: result) == code
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--backbones", "vgg19,", "xception"], "--backbones vgg19,xception."),
+        (["--backbones=vgg19,", "xception,", "resnet50", "--seeds", "2"], "--backbones vgg19,xception,resnet50."),
+        (["--methods", "softmax", ",linear"], "--methods softmax,linear."),
+        (["--seeds", "2", "--methods", "softmax,", "linear"], "--methods softmax,linear."),
+    ],
+)
+def test_a_space_in_a_list_of_names_is_told_as_what_it_is(words, told, capsys):
+    assert main(["run", "--data", "nowhere", *words]) == 2
+
+    said = capsys.readouterr().err
+    assert "remove the space after the comma" in said and said.strip().endswith(told)
+
+
+@pytest.mark.parametrize("words", [["--backbones", "vgg19,xception"], ["--backbones", "vgg19,"], ["--methods"]])
+def test_lists_without_a_space_are_left_alone(words, capsys):
+    assert main(["run", "--data", "nowhere", *words]) == 2
+    assert "remove the space" not in capsys.readouterr().err
+
+
+def test_names_with_commands_of_a_terminal_are_escaped_in_errors(capsys):
+    assert main(["run", "--data", "no\x1b[2Jwhere\u202e"]) == 2
+
+    said = capsys.readouterr().err
+    assert "no\\x1b[2Jwhere\\u202e" in said and "\x1b" not in said

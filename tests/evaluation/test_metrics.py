@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from steelbench.evaluation.metrics import learn_dependences, naive_accuracy, row_scores
+from steelbench.evaluation.metrics import learn_dependences, naive_accuracy, row_scores, score
 from steelbench.evaluation.predictions import UNTESTED, RowPredictions
 from steelbench.evaluation.statistics import PRIOR
 from steelbench.records import RunRecord
@@ -165,8 +165,8 @@ def test_every_interval_holds_its_value_within_0_and_1(wrong, holes):
     for name in ("accuracy", "macro_f1"):
         assert 0 <= scores[f"{name}_low"] <= scores[name] <= scores[f"{name}_high"] <= 1
         assert scores[f"{name}_low"] < scores[f"{name}_high"]
-    for score in scores["per_class"]:
-        assert 0 <= score.recall_low <= score.recall <= score.recall_high <= 1
+    for found in scores["per_class"]:
+        assert 0 <= found.recall_low <= found.recall <= found.recall_high <= 1
     assert 1 <= scores["n_effective"] <= 60
 
 
@@ -203,3 +203,19 @@ def test_the_naive_accuracy_is_of_seed_0_each_fold_by_its_images():
 
     assert naive_accuracy(runs) == pytest.approx(35 / 40)
     assert naive_accuracy([run(0, 0), run(1, 0, {"accuracy": 0.5, "images": 5.0})]) is None
+
+
+@pytest.mark.parametrize("wrong", [0, 4])
+def test_a_class_without_a_test_image_is_left_out_of_every_mean(wrong):
+    y_true = np.repeat([0, 1], [30, 6])
+    y_pred = y_true.copy()
+    y_pred[:wrong] = 2
+
+    scores = scores_of(answers_of(y_true, y_pred), {})
+
+    present = f1_score(y_true, y_pred, labels=[0, 1], average="macro")
+    assert scores["macro_f1"] == pytest.approx(present)
+    assert scores["macro_f1_low"] <= present <= scores["macro_f1_high"]
+    assert scores["balanced_accuracy"] == pytest.approx(np.mean([1 - wrong / 30, 1]))
+    assert score(np.eye(3, dtype=np.float32)[y_pred], y_true, 3)["macro_f1"] == pytest.approx(present)
+    assert [found.support for found in scores["per_class"]] == [30, 6, 0]

@@ -16,7 +16,7 @@ def row(name="vgg19", accuracy=0.9, low=0.85, weights="imagenet", status="done",
     backbone, method = name, {"none": "majority", "hog": "hog"}.get(name, "softmax")
     return Row(
         name=f"{backbone}-{method}", backbone="none" if name == "hog" else backbone, method=method, weights=weights,
-        status=status, accuracy=accuracy, accuracy_low=low, accuracy_high=max(accuracy, low + 0.09), **more,
+        status=status, accuracy=accuracy, accuracy_low=low, accuracy_high=min(1.0, max(accuracy, low + 0.09)), **more,
     )  # fmt: skip
 
 
@@ -58,6 +58,31 @@ def test_not_shown_to_be_above_is_not_called_learned_nothing_and_says_what_would
     assert "learning rate" not in told.text
     needed = int(re.search(r"About (\d+) independent", told.text)[1])
     assert proportion_interval(0.77, needed).low > 0.708 >= proportion_interval(0.77, needed - 1).low
+
+
+@pytest.mark.parametrize(("accuracy", "rate"), [(1.0, 0.9), (0.97, 0.95), (1.0, 0.999), (0.9996, 0.9994)])
+def test_what_lies_above_the_majority_has_never_learned_nothing(accuracy, rate):
+    majority = row("none", rate, 0.6, "none", train_accuracy=rate)
+    good = row(accuracy=accuracy, low=0.86, train_accuracy=1.0, n_effective=20)
+
+    (told,) = [n for n in result_notices([good, majority], SplitSummary()) if n.code.startswith("SB4")]
+
+    assert told.code == "SB402" and "is not shown to be above" in told.text and "learned nothing" not in told.text
+    assert "independent test images would show it; those tested tell as much as 20." in told.text
+
+
+def test_a_test_set_of_one_class_shows_nothing_about_learning():
+    majority = row("none", 1.0, 0.86, "none")
+
+    (told,) = [n for n in result_notices([row(accuracy=1.0, low=0.86), majority], SplitSummary()) if n.row]
+    assert told.code == "SB402" and "All test images are of that class" in told.text
+
+
+def test_a_perfect_score_is_not_said_of_less():
+    majority = row("none", 0.9998, 0.9, "none")
+
+    (told,) = [n for n in result_notices([row(accuracy=0.9996, low=0.99), majority], SplitSummary())]
+    assert told.code == "SB401" and told.text.startswith("Accuracy 99.9% is at most")
 
 
 def test_a_baseline_is_not_told_to_check_its_learning_rate():

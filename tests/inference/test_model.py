@@ -113,8 +113,10 @@ WRONG = {
     "an empty batch": (np.zeros((0, 8, 8, 3), np.uint8), "at least one"),
     "booleans": (RAW > 100, "bool"),
     "complex": (RAW * 1j, "complex"),
-    "a path": ("image.png", "str"),
-    "a list of paths": (["image.png"], "(height, width, 3)"),
+    "a path to nowhere": ("image.png", "image.png cannot be read"),
+    "a folder": (".", "is a folder"),
+    "a path among arrays": ([RAW, "image.png"], "1 of the 2 images are paths"),
+    "a list of paths to nowhere": (["image.png"], "image.png cannot be read"),
     "nothing": (None, "NoneType"),
     "a dict": ({"image": RAW}, "dict"),
     "ragged": ([[[1, 2, 3], [1]]], "no rectangle"),
@@ -131,6 +133,30 @@ def test_what_the_model_was_not_made_for_is_refused_with_what_to_do(model, name)
         model.predict(images)
 
     assert word in str(error.value), error.value
+
+
+def test_paths_are_read_as_the_files_are(model, tmp_path, monkeypatch):
+    images = [pixels(8, 8, 0), pixels(5, 9, 1), pixels(8, 8, 2, seed=1)]
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        cv2.imwrite(str(path), image[..., ::-1])
+    expected = model.predict(images)
+    monkeypatch.setattr("steelbench.inference.model.CHUNK", 2)
+
+    np.testing.assert_array_equal(model.predict(paths), expected)
+    np.testing.assert_array_equal(model.predict(tuple(map(str, paths))), expected)
+    np.testing.assert_array_equal(model.predict(str(paths[1])), expected[1:2])
+    np.testing.assert_array_equal(model.embed(paths), model.embed(images))
+
+
+def test_dark_files_are_no_scaled_pixels(model, tmp_path):
+    cv2.imwrite(str(tmp_path / "dark.png"), np.ones((4, 4, 3), np.uint8))
+
+    assert model.predict([tmp_path / "dark.png"]).shape == (1, 3)
+
+
+def test_the_error_is_had_from_the_package():
+    assert steelbench.SteelbenchError is SteelbenchError
 
 
 def test_a_black_image_is_no_scaled_one(model):
@@ -175,6 +201,39 @@ def card_with_fewer_classes(path):
     path.with_suffix(".json").write_text(json.dumps(card | {"classes": ["one", "two"]}), encoding="utf-8")
 
 
+def rewritten(path, **fields):
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    path.with_suffix(".json").write_text(json.dumps(card | fields), encoding="utf-8")
+
+
+def doubled_class(path):
+    rewritten(path, classes=["a", "b", "a"])
+
+
+def deep_bits(path):
+    rewritten(path, bit_depth=17)
+
+
+def shallow_bits(path):
+    rewritten(path, bit_depth=7)
+
+
+def cut_card(path):
+    text = path.with_suffix(".json").read_text(encoding="utf-8")
+    path.with_suffix(".json").write_text(text[:-30], encoding="utf-8")
+
+
+def deep_card(path):
+    path.with_suffix(".json").write_text("[" * 100_000)
+
+
+def folder_of_models(path):
+    path.unlink()
+    path.mkdir()
+    (path / "models").mkdir()
+    (path / "models" / "vgg19-softmax.h5").touch()
+
+
 def text_with_a_card(path):
     from steelbench.models.saved_model import write_card
 
@@ -195,6 +254,12 @@ SPOILT = {
     text_card: ".json is not a readable",
     card_without_classes: "classes",
     card_with_fewer_classes: "names 2 classes",
+    doubled_class: "names the class 'a' 2 times",
+    deep_bits: "says bit_depth 17; expected 8 to 16",
+    shallow_bits: "says bit_depth 7; expected 8 to 16",
+    cut_card: ".json is not a readable",
+    deep_card: ".json is not a readable",
+    folder_of_models: "vgg19-softmax.h5",
     text_with_a_card: "cannot be loaded",
     gone: "does not exist",
 }
@@ -211,6 +276,52 @@ def test_a_model_that_is_not_what_it_claims_is_refused_by_name(copy, tmp_path, c
     message = printed.err.splitlines()[-1]
     assert message.startswith("steelbench: ") and SPOILT[spoil] in message and not printed.out
     assert copy.stem in message
+    # Nothing makes a card anew but training again.
+    assert "anew" not in message and "Delete" not in message
+
+
+def with_bom(data):
+    return b"\xef\xbb\xbf" + data
+
+
+def as_utf16(data):
+    return data.decode().encode("utf-16")
+
+
+def with_commas(data):
+    """A comma behind the last entry of a list and of the whole; those inside of names are no such commas."""
+    card = json.loads(data) | {"classes": ["a,]", 'b"\\,}', "rißig"]}
+    text = json.dumps(card, ensure_ascii=False, indent=1)
+    return text.replace('"rißig"\n', '"rißig",\n').removesuffix("\n}").encode() + b",\n}"
+
+
+@pytest.mark.parametrize("edit", [with_bom, as_utf16, with_commas, lambda data: with_bom(with_commas(data))])
+def test_a_card_that_an_editor_changed_is_read(copy, edit):
+    card = copy.with_suffix(".json")
+    card.write_bytes(edit(card.read_bytes()))
+
+    found = steelbench.load_model(copy).classes
+
+    assert found in (CLASSES, ["a,]", 'b"\\,}', "rißig"])
+
+
+def test_a_folder_without_models_is_told(tmp_path, capsys):
+    assert main(["predict", str(tmp_path), str(tmp_path)]) == 2
+    assert "holds no image" in capsys.readouterr().err
+    with pytest.raises(SteelbenchError, match="is a folder; it holds no model"):
+        steelbench.load_model(tmp_path)
+
+
+def test_names_with_commands_of_a_terminal_are_escaped_on_a_terminal_only(saved, tmp_path, capsys, monkeypatch):
+    cv2.imwrite(str(tmp_path / "image.png"), pixels())
+    hostile = tmp_path / "a\x1b[2J.png"
+    (tmp_path / "image.png").rename(hostile)
+
+    code, (line,) = predicted(capsys, saved, hostile)
+    assert code == 0 and line["path"] == str(hostile)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    code, (line,) = predicted(capsys, saved, hostile)
+    assert line["path"] == str(tmp_path / "a\\x1b[2J.png")
 
 
 def predicted(capsys, *arguments):

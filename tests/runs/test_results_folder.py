@@ -1,10 +1,12 @@
 """What a results folder accepts, refuses, extends and replaces; the workers are played, so nothing trains."""
 
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from steelbench.cli.exit import main
 from steelbench.evaluation.predictions import write_predictions
@@ -176,6 +178,97 @@ def test_other_data_are_refused(steel, finished, played, capsys, tmp_path, chang
     assert run(other, finished, "--seeds", "2", "--epochs", "5") == 2
 
     assert "holds runs with other data" in refusal(capsys) and played == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("more", "24 images then, 28 now: 4 new."),
+        ("moved", "24 images then, 24 now: 1 new, 1 gone."),
+        ("less", "24 images then, 23 now: 1 gone."),
+        ("pixels", "24 images then, 24 now: the same names, but other pixels"),
+    ],
+)
+def test_a_data_set_that_has_changed_is_refused_with_how_many_images(
+    steel, finished, played, capsys, tmp_path, monkeypatch, change, told
+):
+    other = shutil.copytree(steel, tmp_path / "other")
+    rows = other / "rows"
+    if change == "more":
+        for number in range(4):
+            shutil.copy(rows / "000.png", rows / f"9{number}.png")
+    if change == "moved":
+        (rows / "000.png").rename(rows / "900.png")
+    if change == "less":
+        (rows / "000.png").unlink()
+    if change == "pixels":
+        shutil.copy(rows / "000.png", rows / "001.png")
+    # Comparing the images takes minutes, so it comes later.
+    monkeypatch.delattr("steelbench.runs.run.split_and_audit")
+
+    assert run(other, finished, "--seeds", "2", "--epochs", "5") == 2
+
+    message = refusal(capsys)
+    assert "holds runs with other data: " in message and told in message and played == []
+
+
+def test_without_the_old_names_the_digests_are_told(steel, finished, capsys, tmp_path):
+    other = shutil.copytree(steel, tmp_path / "other")
+    (other / "rows" / "000.png").unlink()
+    (finished / "audit" / "groups.csv").unlink()
+
+    assert run(other, finished, "--seeds", "2", "--epochs", "5") == 2
+    assert "digest" in refusal(capsys)
+
+
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [
+        ("results", []),
+        ("results", ["--backbones", "vgg19"]),
+        ("cache", []),
+        ("cache", ["--backbones", "vgg19"]),
+        ("cache", ["--dry-run"]),
+        ("cache", ["--dry-run", "--backbones", "vgg19"]),
+    ],
+)
+def test_a_folder_that_cannot_be_written_to_is_found_before_anything_is_read(
+    tmp_path, capsys, monkeypatch, place, options
+):
+    (tmp_path / place).mkdir()
+    monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / "cache" / "new"))
+    access = os.access
+    # Tests may run as root, who may write everywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: access(path, mode) and not str(path).endswith(f"/{place}"))
+    monkeypatch.delattr("steelbench.runs.preparation.read_dataset")
+    monkeypatch.delattr("steelbench.cli.commands.run.read_dataset")
+
+    assert main(["run", "--data", "demo", "--results", str(tmp_path / "results" / "new"), *options]) == 2
+
+    message = refusal(capsys)
+    assert "cannot be written to (no right to write in" in message
+    assert ("--results" if place == "results" else "STEELBENCH_CACHE") in message
+    assert [path.name for path in tmp_path.rglob("*")] == [place]
+
+
+def test_an_audit_finds_what_cannot_be_written_to_before_it_reads(tmp_path, capsys, monkeypatch):
+    (tmp_path / "cache").touch()
+    monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / "cache" / "new"))
+
+    assert main(["audit", "--data", "nowhere", "--out", str(tmp_path / "out")]) == 2
+    assert "STEELBENCH_CACHE" in refusal(capsys)
+    assert main(["audit", "--data", "nowhere", "--out", str(tmp_path / "cache" / "out")]) == 2
+    assert "--out" in refusal(capsys)
+
+
+def test_a_locked_folder_is_found_before_anything_is_read(finished, capsys, monkeypatch):
+    monkeypatch.delattr("steelbench.runs.preparation.read_dataset")
+
+    with FileLock(finished / ".lock"):
+        assert main(["run", "--data", "demo", "--results", str(finished), "--backbones", "vgg19"]) == 2
+
+    message = refusal(capsys)
+    assert "another steelbench run" in message and "--results" in message
 
 
 def test_the_same_data_in_another_place_are_the_same_data(steel, finished, played, tmp_path):

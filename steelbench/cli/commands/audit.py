@@ -30,7 +30,10 @@ def run_audit(options: DataOptions, out: Path) -> None:
     from steelbench.audit.labels import check_labels
     from steelbench.audit.thumbnails import draw_files, draw_pairs
     from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page
+    from steelbench.runs.results_folder import refuse_unusable_cache, refuse_unwritable
 
+    refuse_unwritable("--out", out)
+    refuse_unusable_cache()
     with ProgressDisplay() as terminal:
         found = audit_data(
             options,

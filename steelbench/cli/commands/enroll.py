@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from steelbench.cli.commands.predict import image_paths
+from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
 
 
@@ -30,10 +30,10 @@ def enroll_folder(model: Path, folder: Path, out: Path | None) -> int:
     from steelbench.inference.enrollment import enroll_class
 
     count, unreadable = enroll_class(model, folder.name, list(image_paths([folder])), target)
-    print(f"steelbench: '{folder.name}' is the mean of {count} images", file=sys.stderr)
+    say(f"'{folder.name}' is the mean of {count} images")
     for path in unreadable:
-        print(f"steelbench: {path} cannot be read and was left out", file=sys.stderr)
-    print(target)
+        say(f"{path} cannot be read and was left out")
+    print(result(str(target)))
     return 1 if unreadable else 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steelbench.cli.terminal import result
 from steelbench.errors import SteelbenchError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def predict_files(model_path: Path, paths: Iterable[Path]) -> int:
     writer.writerow(["path", "class", "probability", "reason"])
     unreadable = False
     for chunk in _read_chunks(files, model.bit_depth):
-        writer.writerows(_rows(model, chunk))
+        writer.writerows([*map(result, row)] for row in _rows(model, chunk))
         unreadable |= any(isinstance(found, str) for _, found in chunk)
     return int(unreadable)
 

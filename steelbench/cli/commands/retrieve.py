@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from steelbench.cli.commands.predict import image_paths
+from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
 
 
@@ -34,10 +35,10 @@ def retrieve_files(model_path: Path, query: Path, index: Path, top: int, sheet: 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["rank", "path", "cosine"])
     for rank, item in enumerate(found, start=1):
-        writer.writerow([rank, item.path, f"{item.cosine:.6f}"])
+        writer.writerow([rank, result(str(item.path)), f"{item.cosine:.6f}"])
     target = sheet or Path(f"similar-to-{query.stem}.png")
     draw_sheet(query, found, target, model.bit_depth, lambda path: path.parent.name)
-    print(f"steelbench: {target} shows them side by side", file=sys.stderr)
+    say(f"{target} shows them side by side")
     for path in unreadable:
-        print(f"steelbench: {path} cannot be read and was left out", file=sys.stderr)
+        say(f"{path} cannot be read and was left out")
     return 1 if unreadable else 0

@@ -251,9 +251,13 @@ def execute(
     """
     from steelbench.evaluation.leaderboard import assemble
     from steelbench.report.results_page import build_report
+    from steelbench.runs.results_folder import refuse_unusable, refuse_unusable_cache
     from steelbench.runs.run import run
 
     hidden = known_codes(silence)
+    # Found before anything is read or fetched.
+    refuse_unusable(options.results)
+    refuse_unusable_cache()
     with ProgressDisplay() as terminal:
         if auto:
             experiments = with_weights(experiments, options, terminal)
@@ -292,9 +296,11 @@ def draw_thumbnails(options: RunOptions, outcome: RunOutcome) -> None:
 def foresee(options: RunOptions, experiments: list[Experiment], auto: bool = False) -> int:
     """Print for each backbone the runs, the images that are cached, the minutes and the memory; returns 0."""
     from steelbench.cli.tables import show
+    from steelbench.runs.results_folder import refuse_unusable_cache
     from steelbench.runs.run import preview
     from steelbench.runs.scheduler import most_alive
 
+    refuse_unusable_cache()
     with ProgressDisplay() as terminal:
         if auto:
             experiments = with_weights(experiments, options, terminal)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from steelbench.errors import SteelbenchError
 from steelbench.methods import METHODS
-from steelbench.models.model_card import Card, card_fields
+from steelbench.models.model_card import card_fields, read_card_file
 from steelbench.models.tensorflow_startup import start_tensorflow
 from steelbench.records import RunRecord, read_record
 
@@ -50,6 +50,6 @@ def stitch_run(results: Path, run_name: str) -> Path:
     encoder = saved_model.encoder_of(offered)
     path = results / "models" / f"{run_name}.h5"
     saved_model.save(saved_model.stitch(encoder, Head.load(folder / "head.npz"), network_name(run_name)), path)
-    card = read_record(source.with_suffix(".json"), Card).model_dump(mode="json")
+    card = read_card_file(source.with_suffix(".json")).model_dump(mode="json")
     saved_model.write_card(path, {**card, **card_fields(record), "name": run_name, "verification": None})
     return path

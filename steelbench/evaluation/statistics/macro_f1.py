@@ -10,15 +10,16 @@ from steelbench.arrays import Floats, RowIndices
 def macro_f1(confusion: Floats) -> Floats:
     """Return the mean F1 over classes, [...], of `confusion` [..., C, C] (rows are true classes).
 
-    A class that occurs neither as truth nor as prediction is left out of the mean.
+    A class without a true image is left out of the mean, as in `balanced_accuracy`: its F1 would be 0, however good
+    the model. What is called by its name still counts, against the recall of the true classes.
     """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    return _mean_ratio(2 * hits, _occurrences(confusion))
+    return _mean_over_tested(2 * hits, _occurrences(confusion), confusion)
 
 
 def balanced_accuracy(confusion: Floats) -> Floats:
     """Return the mean recall over the classes that occur, [...], of `confusion` [..., C, C]."""
-    return _mean_ratio(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(-1))
+    return _mean_over_tested(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(-1), confusion)
 
 
 def macro_f1_variance(confusion: Floats) -> Floats:
@@ -37,7 +38,7 @@ def macro_f1_variance(confusion: Floats) -> Floats:
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     lost = 2 * hits * per_image * per_image  # F1 over occurrences
     gained = 2 * per_image[..., None] * np.eye(confusion.shape[-1])
-    influence = (gained - lost[..., :, None] - lost[..., None, :]) / np.maximum(present.sum(-1), 1)[..., None, None]
+    influence = (gained - lost[..., :, None] - lost[..., None, :]) / _tested(confusion)[..., None, None]
     return np.sum(confusion * influence**2, axis=(-2, -1))
 
 
@@ -53,7 +54,12 @@ def _occurrences(confusion: Floats) -> Floats:
     return confusion.sum(-1) + confusion.sum(-2)
 
 
-def _mean_ratio(numerator: Floats, denominator: Floats) -> Floats:
-    present = denominator > 0
-    ratios = np.divide(numerator, denominator, out=np.zeros(denominator.shape), where=present)
-    return ratios.sum(-1) / np.maximum(present.sum(-1), 1)
+def _tested(confusion: Floats) -> Floats:
+    """Return the number of classes with a true image, at least 1, [...]."""
+    return np.maximum((confusion.sum(-1) > 0).sum(-1), 1)
+
+
+def _mean_over_tested(numerator: Floats, denominator: Floats, confusion: Floats) -> Floats:
+    # A class without a true image has no hits, so its ratio adds nothing to the sum.
+    ratios = np.divide(numerator, denominator, out=np.zeros(denominator.shape), where=denominator > 0)
+    return ratios.sum(-1) / _tested(confusion)

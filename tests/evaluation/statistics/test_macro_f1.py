@@ -30,6 +30,40 @@ def test_values_are_sklearns(seed, classes):
     assert balanced_accuracy(counts) == pytest.approx([balanced_accuracy_score(y_true, y_pred)])
 
 
+@pytest.mark.parametrize("called", [0, 1, 5])
+def test_a_class_without_a_true_image_is_left_out_whether_it_is_predicted_or_not(called):
+    y_true, y_pred, groups = predictions()
+    y_pred[:called] = 5
+    counts = confusion_counts(y_true, y_pred[None], 6)
+
+    expected = f1_score(y_true, y_pred, labels=np.unique(y_true), average="macro")
+    assert macro_f1(counts) == pytest.approx([expected])
+    assert row_intervals(y_true, y_pred[None], groups, 6, Dependence(0.0)).macro_f1.value == pytest.approx(expected)
+
+
+def test_all_right_is_one_though_a_class_has_no_test_image():
+    y_true, _, groups = predictions()
+
+    found = row_intervals(y_true, y_true[None], groups, 6, Dependence(0.0))
+
+    assert found.macro_f1.value == found.macro_f1.high == 1
+
+
+def test_the_variance_counts_tested_classes_only():
+    """Nudge one image after the other: the influence of each is the slope of macro-F1 over the tested classes."""
+    counts = np.array([[30, 3, 1.0], [4, 20, 2], [0, 0, 0]])
+
+    def value(matrix):
+        return np.mean([2 * matrix[c, c] / (matrix[c].sum() + matrix[:, c].sum()) for c in (0, 1)])
+
+    step, expected = 1e-6, 0.0
+    for cell in np.ndindex(2, 3):
+        nudged = counts.copy()
+        nudged[cell] += step
+        expected += counts[cell] * ((value(nudged) - value(counts)) / step) ** 2
+    assert macro_f1_variance(counts) == pytest.approx(expected, rel=1e-4)
+
+
 def test_confusion_counts_of_each_seed_are_sklearns():
     y_true, y_pred, _ = predictions()
     seeds = np.stack([y_pred, np.roll(y_pred, 1)])
