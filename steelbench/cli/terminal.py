@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 
 
-def say(text: str) -> None:
-    """Print `steelbench: TEXT` as one line on standard error.
+def shown(text: str) -> str:
+    """Return a text as one plain line: line ends become spaces, what a terminal would obey becomes an escape.
 
-    Names of files and classes may hold line ends and commands of a terminal; they are printed as plain text.
+    Names of files and classes may hold commands of a terminal, marks that turn the direction of writing, and bytes
+    that are no UTF-8.
     """
-    line = "".join(char if char.isprintable() else " " if char.isspace() else repr(char)[1:-1] for char in text)
-    print(f"steelbench: {line}", file=sys.stderr, flush=True)
+    return "".join(char if char.isprintable() else " " if char.isspace() else repr(char)[1:-1] for char in text)
+
+
+def say(text: str) -> None:
+    """Print `steelbench: TEXT` as one plain line on standard error."""
+    print(f"steelbench: {shown(text)}", file=sys.stderr, flush=True)
