@@ -38,12 +38,14 @@ class Dataset:
         samples: sorted by path.
         left_out: number of images that are not used, by reason.
         empty: names of class folders without an image.
+        notes: sentences about how the folder was read, for the user.
     """
 
     root: Path
     samples: tuple[Sample, ...]
     left_out: dict[str, int] = field(default_factory=dict)
     empty: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def visible_folders(root: Path) -> list[Path]:
