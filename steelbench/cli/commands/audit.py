@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from steelbench.cli.progress import ProgressDisplay
+from steelbench.cli.recognised import say_recognised
 from steelbench.experiment import DataOptions
 
 # Text on the terminal for each stage of the audit.
@@ -30,6 +31,7 @@ def run_audit(options: DataOptions, out: Path) -> None:
     from steelbench.audit.thumbnails import draw_files, draw_pairs
     from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page
 
+    say_recognised(options)
     with ProgressDisplay() as terminal:
         found = audit_data(
             options,

@@ -10,6 +10,7 @@ from typing import Any
 
 from steelbench.cli.next_steps import next_steps
 from steelbench.cli.progress import ProgressDisplay
+from steelbench.cli.recognised import say_recognised
 from steelbench.cli.terminal import say
 from steelbench.data.readers import read_dataset
 from steelbench.errors import SteelbenchError, choose
@@ -251,6 +252,7 @@ def execute(
     from steelbench.runs.run import run
 
     hidden = known_codes(silence)
+    say_recognised(options)
     with ProgressDisplay() as terminal:
         if auto:
             experiments = with_weights(experiments, options, terminal)
@@ -280,6 +282,7 @@ def foresee(options: RunOptions, experiments: list[Experiment], auto: bool = Fal
     from steelbench.runs.run import preview
     from steelbench.runs.scheduler import most_alive
 
+    say_recognised(options)
     with ProgressDisplay() as terminal:
         if auto:
             experiments = with_weights(experiments, options, terminal)
