@@ -50,7 +50,7 @@ def long_lines(name: str, dataset: Dataset, options: DataOptions) -> Iterator[st
     given = Path(options.data).expanduser().resolve()
     below = f" (in {given})" if dataset.root != given and dataset.root.is_relative_to(given) else ""
     yield _line("data", f"{dataset.root}{below}")
-    yield _line("layout", f"{name}: {DATASETS[name].layout}")
+    yield _line("layout", DATASETS[name].layout if name == "demo" else f"{name}: {DATASETS[name].layout}")
     yield _line("images", _counted(dataset, counts))
     names = sorted(counts)
     few = names if len(names) <= ALL_CLASSES else names[:FIRST_CLASSES]
@@ -83,14 +83,15 @@ def split_words(dataset: Dataset) -> str:
 
 def _changes(name: str, dataset: Dataset, options: DataOptions) -> Iterator[str]:
     """Yield the options that read the same folder another way."""
-    others = [other for other in fitting(dataset.root) if other != name]
+    # Nearly every folder has class folders; the demo has them alone.
+    others = [other for other in fitting(dataset.root) if other not in (name, "class_folders")]
     if options.boxes is None and any(DATASETS[other].boxes for other in others):
         yield "--boxes crop makes every box a sample, --boxes image labels each image by its boxes"
     for other in others:
         if not DATASETS[other].boxes:
             yield f"--layout {other} reads it as {DATASETS[other].layout}"
     if any(sample.split for sample in dataset.samples):
-        yield "--split regroup draws another split over all parts; images that share pixels stay together"
+        yield "steelbench run --split regroup draws a split over all parts; what shares pixels stays together"
 
 
 def _counted(dataset: Dataset, counts: Counter[str]) -> str:

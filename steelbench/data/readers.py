@@ -131,13 +131,14 @@ def _places(path: Path) -> list[Path]:
 
 def _found(options: DataOptions, places: list[Path]) -> tuple[str, Path]:
     rows = {name: row for name, row in DATASETS.items() if name != "demo" and (row.boxes or options.boxes is None)}
-    found = [(name, place) for place in places for name, row in rows.items() if row.matches(place)]
-    # Every folder around another has class folders.
-    special = [(name, place) for name, place in found if name != "class_folders"]
-    if special:
-        return special[0]
-    if found:
-        return found[-1]
+    for place in places:
+        for name, row in rows.items():
+            if name != "class_folders" and row.matches(place):
+                return name, place
+    # Every folder around another has class folders, so the innermost counts.
+    for place in reversed(places):
+        if "class_folders" in rows and rows["class_folders"].matches(place):
+            return "class_folders", place
     raise SteelbenchError(_unknown(options, places[-1], rows if options.boxes else DATASETS))
 
 

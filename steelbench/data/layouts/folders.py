@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from steelbench.data.images import is_image
@@ -24,6 +25,8 @@ SYSTEM_FOLDERS = frozenset(
 ANNOTATION_FILES = frozenset(
     {".csv", ".html", ".json", ".jsonl", ".log", ".md", ".pdf", ".txt", ".xml", ".yaml", ".yml"}
 )
+# Whose extensions are counted; the counts are words for the reader.
+MOST_FILES = 100_000
 
 
 def data_folders(root: Path) -> list[Path]:
@@ -38,12 +41,14 @@ def loose_images(folder: Path) -> list[Path]:
 
 def holds_image(folder: Path) -> bool:
     """Return whether an image lies anywhere below a folder."""
-    return next(image_files(folder), None) is not None
+    # Most folders hold images themselves; `image_files` looks at every file of a folder before it yields one.
+    near = any(is_image(path) and path.is_file() for path in folder.iterdir())
+    return near or next(image_files(folder), None) is not None
 
 
 def contents(folder: Path) -> Counter[str]:
-    """Return the number of visible files below a folder by extension in lower case, "" for none."""
-    return Counter(path.suffix.lower() for path in _files(folder))
+    """Return the number of visible files below a folder by extension (lower case, "" for none), up to `MOST_FILES`."""
+    return Counter(path.suffix.lower() for path in islice(_files(folder), MOST_FILES))
 
 
 def _files(folder: Path) -> Iterator[Path]:

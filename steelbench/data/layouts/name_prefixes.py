@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from steelbench.data.layouts.folders import data_folders, holds_image, loose_images
+from steelbench.data.layouts.folders import IMAGE_FOLDERS, data_folders, holds_image, loose_images
 from steelbench.data.samples import Dataset, make_sample
 from steelbench.experiment import DataOptions
 
@@ -63,6 +63,8 @@ def _annotations_agree(images: Sequence[Path], folders: Sequence[Path]) -> bool:
 
 
 def _objects(path: Path) -> set[str]:
+    if not path.is_file():
+        return set()
     try:
         with path.open("rb") as file:
             return {_plain(name.decode("utf-8", "replace")) for name in _OBJECT.findall(file.read(BYTES))}
@@ -79,7 +81,9 @@ def has_class_names(path: Path) -> bool:
     if not path.is_dir():
         return False
     images = loose_images(path)
-    return bool(images) and names_tell_classes(images, [path, *data_folders(path)]) and not _below(path)
+    # Annotations of `images/` lie beside it.
+    beside = data_folders(path.absolute().parent) if path.name.lower() in IMAGE_FOLDERS else []
+    return bool(images) and names_tell_classes(images, [path, *data_folders(path), *beside]) and not _below(path)
 
 
 def _below(path: Path) -> bool:

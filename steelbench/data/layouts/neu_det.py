@@ -21,17 +21,17 @@ from steelbench.experiment import DataOptions
 
 
 class Place(NamedTuple):
-    """A folder of images, and the part of the split that it is; "" if it is none."""
+    """A folder of images, the part of the split that it is ("" for none), and its class folders."""
 
     folder: Path
     split: str
+    classes: tuple[Path, ...]
 
-    @property
-    def classes(self) -> list[Path]:
-        """Return its class folders; those of a part itself are another layout's."""
-        if self.folder.name.lower() not in IMAGE_FOLDERS:
-            return []
-        return [folder for folder in data_folders(self.folder) if holds_image(folder)]
+
+def _place(folder: Path, split: str) -> Place:
+    # Class folders of a part itself are another layout's.
+    named = folder.name.lower() in IMAGE_FOLDERS
+    return Place(folder, split, tuple(filter(holds_image, data_folders(folder))) if named else ())
 
 
 def is_neu_det(root: Path) -> bool:
@@ -50,12 +50,12 @@ def _places(root: Path) -> list[Place]:
     """Return where images lie; parts of a split may hold them in a folder of images, or themselves."""
     folders, beside = data_folders(root), _images_in(root)
     parts = split_parts(folder.name for folder in folders)
-    found = [Place(_images_in(folder) or folder, parts[folder.name]) for folder in folders if folder.name in parts]
+    found = [_place(_images_in(folder) or folder, parts[folder.name]) for folder in folders if folder.name in parts]
     others = [folder for folder in folders if folder.name not in parts]
-    if beside is None and len(others) == 1 and "train" not in parts.values():
+    if beside is None and len(others) == 1 and parts and "train" not in parts.values():
         # `NEU-DET/IMAGES` with `Validation_Images` beside `NEU-DET`.
         beside = _images_in(others[0])
-    return found + ([Place(beside, "")] if beside else [])
+    return found + ([_place(beside, "")] if beside else [])
 
 
 def _images_in(root: Path) -> Path | None:

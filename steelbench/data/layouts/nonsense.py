@@ -71,11 +71,18 @@ def _refuse_same_folders(root: Path, folders: dict[str, set[str]], name: str) ->
     same, all_of_them = set.intersection(*named), set.union(*named)
     if len(same) < 2 or 2 * len(same) < len(all_of_them):
         return
-    first = sorted(folders)[0]
+    first, inside = sorted(folders)[0], sorted(same)
+    told = (
+        f"{root}: its {len(folders)} folders ({listed(sorted(folders))}) all hold the same folders ({listed(inside)})"
+    )
+    if len(split_parts(inside)) == len(inside) and not any(data_folders(root / first / part) for part in inside):
+        raise SteelbenchError(
+            f"{told}, parts of a split inside each class; expected {inside[-1]}/{first}/*.jpg. --layout {name} takes "
+            "them together, and draws a split."
+        )
     raise SteelbenchError(
-        f"{root}: its {len(folders)} folders ({listed(sorted(folders))}) all hold the same folders "
-        f"({listed(sorted(same))}), so they are hardly the classes. Probably meant: --data {root / first}, one of "
-        f"them. If they are the classes, add --layout {name}."
+        f"{told}, so they are hardly the classes. Probably meant: --data {root / first}, one of them. If they are the "
+        f"classes, add --layout {name}."
     )
 
 
