@@ -148,6 +148,7 @@ class Tree:
         make: fills an empty folder, and returns what `--data` names.
         reader: the row of `DATASETS`; "" for a folder that is refused.
         options: of the command.
+        overruled: whether `--layout class_folders` reads what is refused without it.
     """
 
     title: str
@@ -155,6 +156,7 @@ class Tree:
     make: Callable[[Path], Path | str]
     reader: str
     options: tuple[str, ...] = ()
+    overruled: bool = False
 
 
 TREES = (
@@ -212,12 +214,12 @@ def one_folder(root):
 
 
 REFUSED = (
-    Tree("several data sets", "NEU/CLASS/, X-SDD/CLASS/", data_sets, ""),
-    Tree("the class first, then the part", "{dent,ok}/{training,testing}/", class_first, ""),
+    Tree("several data sets", "NEU/CLASS/, X-SDD/CLASS/", data_sets, "", overruled=True),
+    Tree("the class first, then the part", "{dent,ok}/{training,testing}/", class_first, "", overruled=True),
     Tree("several objects, none named", "bottle/, metal_nut/, screw/", mvtec, ""),
     Tree("a folder of all images", "images/, notes/", only_images, ""),
-    Tree("parts without class folders", "train/1.png, test/1.png", unlabelled_parts, ""),
-    Tree("a part beside classes", "dent/, ok/, scale/, Validation_Images/", part_beside_classes, ""),
+    Tree("parts without class folders", "train/1.png, test/1.png", unlabelled_parts, "", overruled=True),
+    Tree("a part beside classes", "dent/, ok/, scale/, Validation_Images/", part_beside_classes, "", overruled=True),
     Tree("a class of other files", "dent/, ok/, scale/*.heic", other_files, ""),
     Tree("images without any label", "IMG_1.jpg, ...", one_folder, ""),
 )

@@ -36,12 +36,12 @@ def short_lines(name: str, dataset: Dataset) -> list[str]:
     few = names if len(names) <= SHORT_CLASSES else names[: SHORT_CLASSES // 2]
     classes = ", ".join(f"{_short(label)} {counts[label]}" for label in few)
     more = f" and {len(names) - len(few)} more" if len(names) > len(few) else ""
-    told = [f"data read as {name}: {_counted(dataset, counts)}{': ' if names else ''}{classes}{more}"]
+    told = [f"read as {name}, {_counted(dataset, counts)}{': ' if names else ''}{classes}{more}"]
     if any(sample.split for sample in dataset.samples):
         told.append(f"split: {split_words(dataset)}")
     if dataset.left_out:
         told.append(f"left out: {'; '.join(_left_out(dataset))}")
-    return told + _first(dataset.notes)
+    return [f"data: {line}" for line in (*told, *_first(dataset.notes))]
 
 
 def long_lines(name: str, dataset: Dataset, options: DataOptions) -> Iterator[str]:
@@ -102,8 +102,8 @@ def _counted(dataset: Dataset, counts: Counter[str]) -> str:
 def _left_out(dataset: Dataset) -> list[str]:
     ordered = sorted(dataset.left_out.items(), key=lambda item: (-item[1], item[0]))
     more = len(ordered) - MOST_NOTES
-    told = [f"{count}: {reason}" for reason, count in ordered[:MOST_NOTES]]
-    return told + ([f"{sum(count for _, count in ordered[MOST_NOTES:])}: {more} other reasons"] if more > 0 else [])
+    told = [f"{count} {reason}" for reason, count in ordered[:MOST_NOTES]]
+    return told + ([f"{sum(count for _, count in ordered[MOST_NOTES:])} for {more} other reasons"] if more > 0 else [])
 
 
 def _first(notes: Sequence[str]) -> list[str]:

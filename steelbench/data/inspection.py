@@ -105,7 +105,7 @@ def inspect_dataset(
     images, skipped = inspect_samples(dataset.root, dataset.samples, bit_depth, progress)
     refuse_unreadable(skipped, len(dataset.samples))
     counts = Counter(image.sample.label for image in images)
-    refuse_classes(dataset, counts)
+    _refuse_classes(dataset, counts)
     return Inspection(
         tuple(images),
         tuple(skipped),
@@ -172,16 +172,7 @@ def refuse_unreadable(skipped: Sequence[Skipped], total: int, where: str = "") -
         )
 
 
-def refuse_classes(dataset: Dataset, counts: Counter[str]) -> None:
-    """Refuse a set that cannot be learned from.
-
-    Args:
-        dataset: what a reader found.
-        counts: images of each class that can be used.
-
-    Raises:
-        SteelbenchError: for one class only, or a class with fewer than `MIN_PER_CLASS` images.
-    """
+def _refuse_classes(dataset: Dataset, counts: Counter[str]) -> None:
     for name in sorted({*dataset.empty, *(sample.label for sample in dataset.samples)}):
         if counts[name] < MIN_PER_CLASS:
             raise SteelbenchError(

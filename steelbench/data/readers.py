@@ -34,7 +34,7 @@ class Reader:
         matches: whether a path has the layout.
         read: the data set of a resolved path.
         layout: description for messages and `steelbench list datasets`.
-        boxes: whether it reads boxes; with `--boxes` only such a row is taken.
+        boxes: whether the layout is one of boxes, which `read` makes crops or labels of.
         may_be_said: whether `--layout` takes it for a folder that it would not be recognised in.
     """
 
@@ -130,16 +130,17 @@ def _places(path: Path) -> list[Path]:
 
 
 def _found(options: DataOptions, places: list[Path]) -> tuple[str, Path]:
-    rows = {name: row for name, row in DATASETS.items() if name != "demo" and (row.boxes or options.boxes is None)}
     for place in places:
-        for name, row in rows.items():
-            if name != "class_folders" and row.matches(place):
+        for name, row in DATASETS.items():
+            if name not in ("demo", "class_folders") and row.matches(place):
                 return name, place
     # Every folder around another has class folders, so the innermost counts.
     for place in reversed(places):
-        if "class_folders" in rows and rows["class_folders"].matches(place):
+        if DATASETS["class_folders"].matches(place):
             return "class_folders", place
-    raise SteelbenchError(_unknown(options, places[-1], rows if options.boxes else DATASETS))
+    seen = content_words(contents(places[-1])) if places[-1].is_dir() else "a file"
+    known = "; ".join(row.layout for row in DATASETS.values())
+    raise SteelbenchError(f"--data {options.data} holds no layout that is known; seen: {seen}. Known: {known}.")
 
 
 def _said(options: DataOptions, places: list[Path]) -> tuple[str, Path]:
@@ -154,14 +155,8 @@ def _said(options: DataOptions, places: list[Path]) -> tuple[str, Path]:
     raise SteelbenchError(f"--data {options.data} is not laid out as {name}; expected {DATASETS[name].layout}.{like}")
 
 
-def _unknown(options: DataOptions, path: Path, rows: dict[str, Reader]) -> str:
-    kind = "holds no boxes that are known" if options.boxes else "holds no layout that is known"
-    seen = content_words(contents(path)) if path.is_dir() else "a file"
-    return f"--data {options.data} {kind}; seen: {seen}. Known: {'; '.join(row.layout for row in rows.values())}."
-
-
-# The first row that matches reads the data: the most specific stands first. Rows with boxes stand before
-# `split_folders`, whose parts hold class folders, and behind the layouts that name a class for each whole image.
+# The first row that matches reads the data: the most specific stands first. Layouts of boxes stand behind those that
+# name a class for each whole image, and before `split_folders`.
 DATASETS = {
     "demo": Reader(lambda path: True, read_class_folders, "demo: seven procedural steel textures, made on the spot"),
     "csv": Reader(Path.is_file, read_csv_table, "a CSV with path,label and optional split,group"),

@@ -31,8 +31,8 @@ def run_audit(options: DataOptions, out: Path) -> None:
     from steelbench.audit.thumbnails import draw_files, draw_pairs
     from steelbench.report.audit_page import label_sentence, shown_files, summary_sentences, write_audit_page
 
-    say_recognised(options)
     with ProgressDisplay() as terminal:
+        say_recognised(options)
         found = audit_data(
             options,
             progress=lambda stage, done, total: terminal(STAGES[stage], "", done, total),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from steelbench.cli.recognised import long_lines
-from steelbench.data.inspection import refuse_classes
+from steelbench.data.inspection import MIN_PER_CLASS
 from steelbench.data.readers import read_dataset
+from steelbench.data.samples import Dataset
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
 
@@ -15,10 +16,25 @@ def check_data(options: DataOptions) -> None:
     """Print what was recognised.
 
     Raises:
-        SteelbenchError: if it cannot be read, or no network could be trained on it, after what was seen is printed.
+        SteelbenchError: if it cannot be read, or, after what was recognised is printed, if a run would refuse it.
     """
     name, dataset = read_dataset(options)
     print(*long_lines(name, dataset, options), sep="\n", flush=True)
-    if not dataset.samples:
-        raise SteelbenchError(f"{dataset.root} holds no labelled images; expected a folder of images for each class.")
-    refuse_classes(dataset, Counter(sample.label for sample in dataset.samples))
+    _refuse_classes(dataset)
+
+
+def _refuse_classes(dataset: Dataset) -> None:
+    """Refuse what a run refuses after it has decoded all images, as far as their number says."""
+    counts = Counter(sample.label for sample in dataset.samples)
+    small = sorted(name for name in {*counts, *dataset.empty} if counts[name] < MIN_PER_CLASS)
+    if small:
+        raise SteelbenchError(
+            f"class '{small[0]}' has {counts[small[0]]} image{'' if counts[small[0]] == 1 else 's'}; at least "
+            f"{MIN_PER_CLASS} are needed (training, validation, test). Add images or remove the class; --drop-small "
+            f"{MIN_PER_CLASS} leaves such classes out."
+        )
+    if len(counts) < 2:
+        raise SteelbenchError(
+            f"{dataset.root} holds {len(counts) or 'no'} class{'' if len(counts) == 1 else 'es'} of images; at least "
+            "two are needed to compare. Expected one folder for each class."
+        )

@@ -252,8 +252,8 @@ def execute(
     from steelbench.runs.run import run
 
     hidden = known_codes(silence)
-    say_recognised(options)
     with ProgressDisplay() as terminal:
+        say_recognised(options)
         if auto:
             experiments = with_weights(experiments, options, terminal)
         experiments, notices = replace_missing(experiments, terminal, options.weights_dir)
@@ -282,8 +282,8 @@ def foresee(options: RunOptions, experiments: list[Experiment], auto: bool = Fal
     from steelbench.runs.run import preview
     from steelbench.runs.scheduler import most_alive
 
-    say_recognised(options)
     with ProgressDisplay() as terminal:
+        say_recognised(options)
         if auto:
             experiments = with_weights(experiments, options, terminal)
         experiments, _ = replace_missing(experiments, terminal, options.weights_dir)
