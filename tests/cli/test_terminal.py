@@ -84,7 +84,6 @@ def test_a_line_for_the_user_stays_one_plain_line(capsys):
     ("name", "plain"),
     [
         ("a\x1b]0;title\x07b", "a\\x1b]0;title\\x07b"),
-        ("cr\rlf\ntab\t", "cr lf tab "),
         ("exe\u202egpj.", "exe\\u202egpj."),
         ("caf\udce9", "caf\\udce9"),
         ("\x9b2J", "\\x9b2J"),
