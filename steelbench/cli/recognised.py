@@ -25,12 +25,20 @@ def say_recognised(options: DataOptions) -> None:
     Raises:
         SteelbenchError: if it cannot be read.
     """
-    for line in short_lines(*read_dataset(options)):
+    # Of the options of a run only.
+    redrawn = getattr(options, "split", None) == "regroup"
+    for line in short_lines(*read_dataset(options), redrawn=redrawn):
         say(line)
 
 
-def short_lines(name: str, dataset: Dataset) -> list[str]:
-    """Return the first lines of a run: data and classes, its own split, what was left out, notes."""
+def short_lines(name: str, dataset: Dataset, *, redrawn: bool = False) -> list[str]:
+    """Return the first lines of a run: data and classes, its own split, what was left out, notes.
+
+    Args:
+        name: of the layout.
+        dataset: as it was read.
+        redrawn: whether the split that the data brings is not used.
+    """
     counts = Counter(sample.label for sample in dataset.samples)
     names = sorted(counts)
     few = names if len(names) <= SHORT_CLASSES else names[: SHORT_CLASSES // 2]
@@ -38,7 +46,7 @@ def short_lines(name: str, dataset: Dataset) -> list[str]:
     more = f" and {len(names) - len(few)} more" if len(names) > len(few) else ""
     told = [f"read as {name}, {_counted(dataset, counts)}{': ' if names else ''}{classes}{more}"]
     if any(sample.split for sample in dataset.samples):
-        told.append(f"split: {split_words(dataset)}")
+        told.append("split: the data's own is not used" if redrawn else f"split: {split_words(dataset)}")
     if dataset.left_out:
         told.append(f"left out: {'; '.join(_left_out(dataset))}")
     return [f"data: {line}" for line in (*told, *_first(dataset.notes))]

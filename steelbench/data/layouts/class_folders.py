@@ -36,4 +36,5 @@ def read_class_folders(root: Path, options: DataOptions) -> Dataset:
             )
         else:
             empty.append(folder.name)
-    return Dataset(root, tuple(samples), {"in no class folder": count_loose(root)}, tuple(empty), tuple(notes))
+    left_out = {"in no class folder": count_loose(root)}
+    return Dataset(root, tuple(samples), left_out, tuple(empty), notes=tuple(notes))

@@ -39,7 +39,7 @@ def is_gc10(path: Path) -> bool:
     )
 
 
-def read_gc10(root: Path, _options: DataOptions) -> Dataset:
+def read_gc10(root: Path, options: DataOptions) -> Dataset:
     """Return the images of the numbered folders, labelled by the name of the defect."""
     folders = data_folders(root)
     numbered = [folder for folder in folders if NUMBERED.fullmatch(folder.name)]
@@ -48,9 +48,9 @@ def read_gc10(root: Path, _options: DataOptions) -> Dataset:
     notes = [
         f"{folder.name} holds {content_words(contents(folder))}, not needed for whole images."
         for folder in folders
-        if folder not in numbered
+        if folder not in numbered and not options.boxes
     ]
-    return Dataset(root, tuple(samples), {"in no class folder": count_loose(root)}, (), tuple(notes))
+    return Dataset(root, tuple(samples), {"in no class folder": count_loose(root)}, notes=tuple(notes))
 
 
 def _labels(names: list[str]) -> dict[str, str]:

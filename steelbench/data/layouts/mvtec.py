@@ -50,7 +50,7 @@ def read_object(root: Path, options: DataOptions) -> Dataset:
     masks = [folder for folder in folders if folder.name not in parts]
     left_out = {f"in {folder.name}, no part of the object": sum(1 for _ in image_files(folder)) for folder in masks}
     left_out["in no class folder"] = count_loose(place) + sum(count_loose(place / part) for part in parts)
-    return Dataset(place, tuple(samples), left_out, (), (ALL_PARTS,))
+    return Dataset(place, tuple(samples), left_out, notes=(ALL_PARTS,))
 
 
 def _objects(root: Path) -> list[str]:

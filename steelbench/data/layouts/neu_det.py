@@ -70,7 +70,7 @@ def _images_in(root: Path) -> Path | None:
     return named[0] if alone else None
 
 
-def read_neu_det(root: Path, _options: DataOptions) -> Dataset:
+def read_neu_det(root: Path, options: DataOptions) -> Dataset:
     """Return the images of every place, labelled by their folder, else by what stands before the number."""
     places = _places(root)
     labelled = {place: _samples(root, place) for place in places}
@@ -80,7 +80,8 @@ def read_neu_det(root: Path, _options: DataOptions) -> Dataset:
     images = sum(1 for place in places for _ in image_files(place.folder))
     loose = count_loose(root) + sum(count_loose(place.folder.parent) for place in places if place.folder.parent != root)
     left_out = {"no class in folder or name": images - len(samples), "in no folder of images": loose}
-    return Dataset(root, tuple(samples), left_out, (), tuple(_notes(root, places)))
+    notes = () if options.boxes else tuple(_notes(root, places))
+    return Dataset(root, tuple(samples), left_out, notes=notes)
 
 
 def _samples(root: Path, place: Place) -> list[Sample]:

@@ -9,6 +9,7 @@ from layout_page import checked, fields, page
 from layout_trees import NEU, REFUSED, TREES, boxed, mvtec, named, neu_det, numbered, put, voc, write
 
 from steelbench.cli.exit import main
+from steelbench.cli.recognised import short_lines
 from steelbench.data.layouts.split_names import split_parts
 from steelbench.data.readers import DATASETS, read_dataset
 from steelbench.errors import SteelbenchError
@@ -378,3 +379,18 @@ def test_real_sample_of_severstal(data_folder, check):
 def test_every_row_of_the_table_is_told_from_the_others():
     assert len({reader.layout for reader in DATASETS.values()}) == len(DATASETS)
     assert {tree.reader for tree in TREES} == set(DATASETS)
+
+
+@pytest.mark.parametrize(("redrawn", "words"), [(False, "24 train, 12 validation"), (True, "not used")])
+def test_the_split_of_the_data_is_told_or_that_another_is_drawn(tmp_path, redrawn, words):
+    neu_det(tmp_path)
+
+    lines = short_lines(*read(tmp_path), redrawn=redrawn)
+
+    assert words in lines[1]
+
+
+def test_annotations_are_needed_for_boxes(tmp_path):
+    neu_det(tmp_path)
+
+    assert DATASETS["neu_det"].read(tmp_path / "NEU-DET", DataOptions(data="x", boxes="crop")).notes == ()
