@@ -30,6 +30,7 @@ from steelbench.cli.options import (
     MinBox,
     Object,
     Square,
+    given_fields,
     run_option,
 )
 from steelbench.cli.terminal import say
@@ -58,7 +59,7 @@ class CommandGroups(TyperGroup):
 
 
 app = typer.Typer(cls=CommandGroups, add_completion=False, pretty_exceptions_enable=False, **PLAIN)
-app.add_typer(data_app, name="data", rich_help_panel=LOOK, help="Write the demo images to disk.")
+app.add_typer(data_app, name="data", rich_help_panel=LOOK, help="Say how a folder is read; write the demo images.")
 app.add_typer(weights_app, name="weights", rich_help_panel=KEEP, help="List, download, verify pretrained weights.")
 app.add_typer(cache_app, name="cache", rich_help_panel=KEEP, help="Show or clear the cached features.")
 
@@ -152,7 +153,7 @@ def run(
         say(f"demo preset of {suite}: {', '.join(f'{key}={value}' for key, value in preset.items())}")
     given |= {"results": results or Path("results") / (Path(data).resolve().stem or "run")}
     known = {name: value for name, value in preset.items() if name in RunOptions.model_fields}
-    options = RunOptions(**(known | _given(given, RunOptions)))
+    options = RunOptions(**(known | given_fields(given, RunOptions)))
     request = Request(
         suite=suite,
         backbones=backbones,
@@ -165,15 +166,6 @@ def run(
     if dry_run:
         return foresee(options, todo, request.auto)
     return execute(options, todo, _command_line(), request.silence, request.auto)
-
-
-def _given(arguments: dict[str, Any], kind: type[DataOptions]) -> dict[str, Any]:
-    """Return the arguments of a command that are fields and were given: one that was not is None, a flag False."""
-    return {
-        name: value
-        for name, value in arguments.items()
-        if name in kind.model_fields and value is not None and value is not False
-    }
 
 
 def _command_line() -> str:
@@ -227,7 +219,9 @@ def audit(
     given = locals()
     from steelbench.cli.commands.audit import run_audit
 
-    run_audit(DataOptions(**_given(given, DataOptions)), out or Path("results") / f"{Path(data).resolve().stem}-audit")
+    run_audit(
+        DataOptions(**given_fields(given, DataOptions)), out or Path("results") / f"{Path(data).resolve().stem}-audit"
+    )
 
 
 @app.command(rich_help_panel=USE)

@@ -7,7 +7,22 @@ from typing import Annotated
 
 import typer
 
-from steelbench.cli.options import PLAIN
+from steelbench.cli.options import (
+    PLAIN,
+    BitDepth,
+    Boxes,
+    DropSmall,
+    IncludeNone,
+    JoinLabels,
+    KeepMasks,
+    Layout,
+    Margin,
+    MinBox,
+    Object,
+    Square,
+    given_fields,
+)
+from steelbench.experiment import DataOptions
 
 data_app = typer.Typer(**PLAIN)
 
@@ -26,3 +41,25 @@ def data_demo(
     from steelbench.data.demo import write_demo
 
     print(write_demo(out, images, seed, difficulty))
+
+
+@data_app.command("check")
+def data_check(
+    data: Annotated[str, typer.Argument(metavar="DIR|CSV|demo", help="Folder of images, CSV file, or the word demo.")],
+    layout: Layout = None,
+    object: Object = None,
+    boxes: Boxes = None,
+    margin: Margin = None,
+    min_box: MinBox = None,
+    square: Square = False,
+    include_none: IncludeNone = False,
+    keep_masks: KeepMasks = False,
+    join_labels: JoinLabels = False,
+    drop_small: DropSmall = None,
+    bit_depth: BitDepth = None,
+) -> None:
+    """Say how a folder is read: layout, classes, split, what is left out, and which options change it."""
+    given = locals()
+    from steelbench.cli.commands.data_check import check_data
+
+    check_data(DataOptions(**given_fields(given, DataOptions)))

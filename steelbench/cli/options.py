@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from steelbench.experiment import RunOptions
+from steelbench.experiment import DataOptions, RunOptions
 
 # Of every group of commands.
 PLAIN: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
@@ -46,6 +46,15 @@ def run_option(field: str, help: str, metavar: str | None = None, default: str =
         help=f"{help}; {told}." if told else f"{help}.",
         callback=_refuse_outside(*limits) if limits else None,
     )
+
+
+def given_fields(arguments: dict[str, Any], kind: type[DataOptions]) -> dict[str, Any]:
+    """Return the arguments of a command that are fields and were given: one that was not is None, a flag False."""
+    return {
+        name: value
+        for name, value in arguments.items()
+        if name in kind.model_fields and value is not None and value is not False
+    }
 
 
 def _choices(annotation: Any) -> Sequence[str]:

@@ -63,6 +63,7 @@ class Dataset:
         empty: names of class folders without an image.
         passed_over: those of `left_out` that are known by name.
         annotations: paths, relative to the data folder with `/`, of the files that the labels were read from.
+        notes: sentences about how the folder was read, for the user.
     """
 
     root: Path
@@ -71,6 +72,7 @@ class Dataset:
     empty: tuple[str, ...] = ()
     passed_over: tuple[LeftOut, ...] = ()
     annotations: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 def is_passed_over(name: str) -> bool:

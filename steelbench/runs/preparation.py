@@ -38,8 +38,8 @@ from steelbench.runs.jobs import Unlabelled
 from steelbench.runs.results_folder import refuse_unusable_cache
 from steelbench.runs.unlabelled import FoundImages, read_unlabelled, tie
 
-# Readers that take every image below the data folder, whatever the name of its folder.
-IMAGES_BELOW = ("class_folders", "split_folders")
+# Readers that take images below the data folder for its own, whatever the name of their folder.
+IMAGES_BELOW = ("class_folders", "split_folders", "mvtec", "neu_det", "gc10_det", "name_prefixes")
 # (step, what it works on, done, total)
 Progress = Callable[[str, str, int, int], None]
 
@@ -115,7 +115,8 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
     refuse_unusable_cache()
     everything = expand(experiments, options.seeds, options.folds)
     reader, dataset = read_dataset(options)
-    _refuse_place(options.results.resolve(), reader, dataset.root)
+    # The folder that was given: the one that is read may be the only one in it.
+    _refuse_place(options.results.resolve(), reader, Path(options.data).expanduser().resolve())
     found = _read_unlabelled(options, dataset, progress)
     total = len(dataset.samples)
     inspection = inspect_dataset(

@@ -13,7 +13,12 @@ from filelock import FileLock
 from steelbench.cli.exit import main
 from steelbench.data import images as image_reading
 
-PROGRESS = ("steelbench: reading images", "steelbench: looking for shared pixels", "steelbench: fetching ")
+PROGRESS = (
+    "steelbench: data: ",
+    "steelbench: reading images",
+    "steelbench: looking for shared pixels",
+    "steelbench: fetching ",
+)
 IMPORT = "from steelbench.experiment import Experiment, Softmax"
 SMALL = ("--backbones", "mobilenet_v2_035", "--weights", "random", "--image-size", "32")
 

@@ -10,7 +10,7 @@ from rich.console import Console
 import steelbench
 from steelbench.cli import tables
 from steelbench.cli.tables import print_leaderboard
-from steelbench.cli.terminal import say
+from steelbench.cli.terminal import say, shown
 
 
 def printed(record, capsys):
@@ -78,6 +78,20 @@ def test_a_line_for_the_user_stays_one_plain_line(capsys):
 
     told = capsys.readouterr()
     assert told.err == "steelbench: two lines\\x1b[2J and Fläche 鉄\n" and not told.out
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("a\x1b]0;title\x07b", "a\\x1b]0;title\\x07b"),
+        ("exe\u202egpj.", "exe\\u202egpj."),
+        ("caf\udce9", "caf\\udce9"),
+        ("\x9b2J", "\\x9b2J"),
+        ("Fläche 鉄 100 %", "Fläche 鉄 100 %"),
+    ],
+)
+def test_a_name_is_shown_without_what_a_terminal_obeys(name, plain):
+    assert shown(name) == plain
 
 
 def prints(path):

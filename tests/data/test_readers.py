@@ -4,27 +4,13 @@ import csv
 import os
 import unicodedata
 
-import cv2
-import numpy as np
 import pytest
+from layout_trees import TREES, put
 
 from steelbench.data.inspection import inspect_dataset
-from steelbench.data.layouts.neu_names import NEU_CLASSES
 from steelbench.data.readers import DATASETS, read_dataset
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
-
-
-def put(root, *names):
-    """Small images that are all different, at these paths."""
-    for number, name in enumerate(names):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng([number, *name.encode("utf-8", "surrogateescape")]).integers(
-            0, 256, (4, 4), "u1"
-        )
-        path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
-    return root
 
 
 def table(path, *rows, header="path,label,split,group", encoding="utf-8"):
@@ -46,45 +32,17 @@ def make_class_folders(root):
     return put(root, *(f"{name}/{k}.png" for name in ("red iron", "Oxid-Fläche", "鉄") for k in range(3)))
 
 
-def make_split_folders(root):
-    return put(
-        root, *(f"{part}/{name}/{k}.png" for part in ("train", "val", "test") for name in "ab" for k in range(3))
+@pytest.mark.parametrize("tree", TREES, ids=[tree.title for tree in TREES])
+def test_every_reader_keeps_the_contract(tree, tmp_path):
+    """Recognised; samples sorted, distinct, inside the root, readable; the same again on a second reading."""
+    given = dict(zip(tree.options[::2], tree.options[1::2], strict=False))
+    options = DataOptions(
+        data=str(tree.make(tmp_path)), object=given.get("--object"), include_none="--include-none" in tree.options
     )
 
+    found, dataset = read_dataset(options)
 
-def make_neu(root):
-    return put(root, *(f"{short}_{k}.bmp" for short in NEU_CLASSES for k in (1, 2, 10)))
-
-
-def make_csv(root):
-    put(root, *(f"{k}.png" for k in range(6)))
-    return table(root / "labels.csv", *(f"{k}.png,{'ab'[k % 2]},," for k in range(6)))
-
-
-def make_severstal(root):
-    put(root / "train_images", *(f"{k}.jpg" for k in range(6)))
-    table(root / "train.csv", *(f"{k}.jpg,{k % 2 + 1},1 2" for k in range(6)), header="ImageId,ClassId,EncodedPixels")
-    return root
-
-
-MAKERS = {
-    "demo": lambda root: "demo",
-    "csv": make_csv,
-    "severstal": make_severstal,
-    "split_folders": make_split_folders,
-    "neu_cls": make_neu,
-    "class_folders": make_class_folders,
-}
-
-
-@pytest.mark.parametrize("name", DATASETS)
-def test_every_reader_keeps_the_contract(name, tmp_path):
-    """Recognised; samples sorted, distinct, inside the root, readable; the same again on a second reading."""
-    data = str(MAKERS[name](tmp_path))
-
-    found, dataset = read_dataset(data)
-
-    assert found == name
+    assert found == tree.reader
     paths = [sample.path for sample in dataset.samples]
     assert paths and paths == sorted(set(paths))
     assert dataset.root.is_absolute()
@@ -93,9 +51,13 @@ def test_every_reader_keeps_the_contract(name, tmp_path):
         assert (dataset.root / sample.path).is_file() and sample.label
         assert sample.split in ("", "train", "validation", "test")
     assert all(count > 0 for count in dataset.left_out.values())
-    assert read_dataset(data) == (found, dataset)
+    assert read_dataset(options) == (found, dataset)
     assert len(inspect_dataset(dataset).classes) >= 2
-    assert DATASETS[name].layout
+
+
+def test_every_layout_has_an_example():
+    assert {tree.reader for tree in TREES} == set(DATASETS)
+    assert all(reader.layout for reader in DATASETS.values())
 
 
 def test_demo_is_360_images_of_seven_classes_and_made_once(own_cache):
@@ -360,7 +322,13 @@ def test_csv_with_an_image_listed_twice_is_refused(tmp_path, again):
 
 @pytest.mark.parametrize(
     ("row", "words"),
-    [("1.png,,,", "empty"), ("1.png,  ,,", "empty"), (",a,,", "empty"), ("1.png", "empty"), ("1.png,a,dev,", "'dev'")],
+    [
+        ("1.png,,,", "empty"),
+        ("1.png,  ,,", "empty"),
+        (",a,,", "empty"),
+        ("1.png", "empty"),
+        ("1.png,a,sometimes,", "'sometimes'"),
+    ],
 )
 def test_csv_rows_that_say_too_little_are_named_by_their_line(tmp_path, row, words):
     put(tmp_path, "0.png", "1.png")

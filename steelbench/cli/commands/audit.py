@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from steelbench.cli.progress import ProgressDisplay
+from steelbench.cli.recognised import say_recognised
 from steelbench.cli.terminal import say
 from steelbench.experiment import DataOptions
 
@@ -35,6 +36,7 @@ def run_audit(options: DataOptions, out: Path) -> None:
     refuse_unwritable("--out", out)
     refuse_unusable_cache()
     with ProgressDisplay() as terminal:
+        say_recognised(options)
         found = audit_data(
             options,
             progress=lambda stage, done, total: terminal(STAGES[stage], "", done, total),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from steelbench.cli.next_steps import next_steps
 from steelbench.cli.progress import ProgressDisplay
+from steelbench.cli.recognised import say_recognised
 from steelbench.cli.terminal import say
 from steelbench.data.readers import read_dataset
 from steelbench.errors import SteelbenchError, choose
@@ -259,6 +260,7 @@ def execute(
     refuse_unusable(options.results)
     refuse_unusable_cache()
     with ProgressDisplay() as terminal:
+        say_recognised(options)
         if auto:
             experiments = with_weights(experiments, options, terminal)
         experiments, notices = replace_missing(experiments, terminal, options.weights_dir)
@@ -302,6 +304,7 @@ def foresee(options: RunOptions, experiments: list[Experiment], auto: bool = Fal
 
     refuse_unusable_cache()
     with ProgressDisplay() as terminal:
+        say_recognised(options)
         if auto:
             experiments = with_weights(experiments, options, terminal)
         experiments, _ = replace_missing(experiments, terminal, options.weights_dir)

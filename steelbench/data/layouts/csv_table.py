@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from steelbench.data.layouts.csv_rows import csv_rows, other_delimiter
-from steelbench.data.layouts.split_names import SPLIT_NAMES
+from steelbench.data.layouts.split_names import split_parts
 from steelbench.data.samples import Dataset, Sample, clean_text
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
@@ -24,6 +24,7 @@ def read_csv_table(path: Path, _options: DataOptions) -> Dataset:
     root, samples, seen = path.parent, [], Counter[str]()
     rows = csv_rows(path, {"path", "label"})
     _refuse_backslashes(path, rows)
+    parts = split_parts({row.get("split", "").lower() for _, row in rows})
     for number, row in rows:
         name, label, split = row["path"], row["label"], row.get("split", "").lower()
         if not name or not label:
@@ -33,13 +34,13 @@ def read_csv_table(path: Path, _options: DataOptions) -> Dataset:
         target = _target(root, _with_slashes(root, name))
         if target is None or not target.is_relative_to(root):
             raise SteelbenchError(f"{path}, line {number}: {name!r} leaves the CSV's folder; move the images below it.")
-        if split and split not in SPLIT_NAMES:
+        if split and split not in parts:
             raise SteelbenchError(f"{path}, line {number}: split '{split}'; expected train, val, test or nothing.")
         relative = target.relative_to(root).as_posix()
         seen[relative] += 1
         if seen[relative] > 1:
             raise SteelbenchError(f"{path}, line {number}: {name} is listed twice; keep one line for each image.")
-        samples.append(Sample(relative, clean_text(label, "label"), SPLIT_NAMES.get(split, ""), row.get("group", "")))
+        samples.append(Sample(relative, clean_text(label, "label"), parts.get(split, ""), row.get("group", "")))
     return Dataset(root, tuple(samples))
 
 

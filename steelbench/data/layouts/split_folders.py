@@ -1,30 +1,32 @@
-"""train/, val/ and test/, each with one folder of images for each class."""
+"""Parts of a split (train/, val/, test/ and other words), each with one folder of images for each class."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from steelbench.data.layouts.split_names import SPLIT_NAMES
-from steelbench.data.samples import Dataset, count_loose, image_files, make_sample, visible_folders
+from steelbench.data.layouts.folders import BESIDE_IMAGES, IMAGE_FOLDERS, data_folders
+from steelbench.data.layouts.split_names import split_parts
+from steelbench.data.samples import Dataset, count_loose, image_files, make_sample
 from steelbench.experiment import DataOptions
 
 
 def read_split_folders(root: Path, _options: DataOptions) -> Dataset:
     """Return the images of each part, labelled by the class folder, with the part as their split."""
-    parts = [
-        (part, SPLIT_NAMES[part.name.lower()]) for part in visible_folders(root) if part.name.lower() in SPLIT_NAMES
-    ]
+    folders = data_folders(root)
+    parts = split_parts(folder.name for folder in folders)
     samples = [
-        make_sample(root, path, folder.name, split)
-        for part, split in parts
-        for folder in visible_folders(part)
+        make_sample(root, path, folder.name, parts[part.name])
+        for part in folders
+        if part.name in parts
+        for folder in data_folders(part)
         for path in image_files(folder)
     ]
-    others = [folder for folder in visible_folders(root) if folder.name.lower() not in SPLIT_NAMES]
     left_out = {
-        f"in {folder.name}, neither train, val nor test": sum(1 for _ in image_files(folder)) for folder in others
+        f"in {folder.name}, neither train, val nor test": sum(1 for _ in image_files(folder))
+        for folder in folders
+        if folder.name not in parts
     }
-    left_out["in no class folder"] = count_loose(root) + sum(count_loose(part) for part, _ in parts)
+    left_out["in no class folder"] = count_loose(root) + sum(count_loose(root / part) for part in parts)
     return Dataset(root, tuple(samples), left_out)
 
 
@@ -32,6 +34,11 @@ def has_split_folders(root: Path) -> bool:
     """Return whether a folder holds parts of a split, the training part with class folders."""
     if not root.is_dir():
         return False
-    parts = [folder for folder in visible_folders(root) if folder.name.lower() in SPLIT_NAMES]
+    parts = split_parts(folder.name for folder in data_folders(root))
     # The others may hold unlabelled images only; classes called train and test they are not.
-    return len(parts) > 1 and any(SPLIT_NAMES[part.name.lower()] == "train" and visible_folders(part) for part in parts)
+    return len(parts) > 1 and any(_has_classes(root / name) for name, part in parts.items() if part == "train")
+
+
+def _has_classes(part: Path) -> bool:
+    # `images/` beside `labels/` are no classes.
+    return any(folder.name.lower() not in IMAGE_FOLDERS | BESIDE_IMAGES for folder in data_folders(part))
