@@ -81,7 +81,9 @@ def read_neu_det(root: Path, options: DataOptions) -> Dataset:
     loose = count_loose(root) + sum(count_loose(place.folder.parent) for place in places if place.folder.parent != root)
     left_out = {"no class in folder or name": images - len(samples), "in no folder of images": loose}
     notes = () if options.boxes else tuple(_notes(root, places))
-    return Dataset(root, tuple(samples), left_out, notes=notes)
+    # What `_notes` tells of them is enough; they are not counted as other files again.
+    annotations = frozenset(path.relative_to(root).as_posix() for path in root.rglob("*.xml"))
+    return Dataset(root, tuple(samples), left_out, annotations=annotations, notes=notes)
 
 
 def _samples(root: Path, place: Place) -> list[Sample]:
