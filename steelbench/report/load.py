@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from steelbench.errors import SteelbenchError
 from steelbench.records import Row, RunRecord, Summary, read_record
 from steelbench.report.formatting import is_majority, is_untrained
+from steelbench.report.hard_images import HardImage, Thumbnails, read_hard_images, read_thumbnails
 
 if TYPE_CHECKING:
     from steelbench.report.figures.embeddings import EmbeddedRow
@@ -53,6 +54,8 @@ class Records:
         config: of `config.json`.
         environment: of `environment.json`.
         skipped: path and reason of the unreadable images.
+        hard: images that are answered wrongly, those that most rows fail on first.
+        thumbnails: of the images that the page shows.
         unused: path and reason of the files that were left out, of as many as the table lists.
         histories: of the ranked rows.
         embedded: of the ranked rows.
@@ -62,6 +65,8 @@ class Records:
     config: dict[str, JsonValue] | None
     environment: dict[str, JsonValue] | None
     skipped: list[tuple[str, str]] | None
+    hard: list[HardImage] | None
+    thumbnails: Thumbnails
     unused: list[tuple[str, str]] = field(default_factory=list)
     histories: list[History] = field(default_factory=list)
     embedded: list[EmbeddedRow] = field(default_factory=list)
@@ -105,6 +110,8 @@ def load(results: Path) -> Records:
         summary=summary,
         config=_read_object(results / "config.json"),
         environment=_read_object(results / "environment.json"),
+        hard=read_hard_images(results),
+        thumbnails=read_thumbnails(results),
         skipped=None if listed is None else [row for row in listed if row[0] and row[1] not in reasons],
         unused=[row for row in listed or () if row[0] and row[1] in reasons],
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LEVELS = {"serious": 0, "caution": 1, "note": 2}
 SHOWN_SKIPPED = 20
+SHOWN_HARD = 24
 
 
 def build_report(results: Path, silence: Sequence[str] = ()) -> Path:
@@ -77,6 +78,10 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "naive": any(row.naive_accuracy is not None for row in models),
         "naive_leaking": summary.split.naive_leaking,
         "embedding_scores": _embedding_scores(models),
+        "hard": records.hard,
+        "shown_hard": SHOWN_HARD,
+        "thumbnails": records.thumbnails,
+        "row_labels": {row.name: formatting.row_label(row) for row in models},
         "trusted": [(row, row.trust) for row in models if row.trust],
         "decide_data": _decide_data(models, list(summary.dataset.classes)),
         "published": published_for(list(summary.dataset.classes)),

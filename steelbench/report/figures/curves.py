@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -16,6 +17,10 @@ from steelbench.report.load import History
 
 # So many rows of one backbone have a colour of their own; the others stay pale in the background.
 FOLLOWED = len(PALETTE)
+# A quantity and the kind of loss, "" for accuracy and cross-entropy.
+Quantity = tuple[str, str]
+# By method and stage, "" for the last one; a loss that is not here is cross-entropy, or called by its stage.
+LOSSES = {("arcface", ""): "ArcFace", ("triplet", ""): "triplet", ("supcon", "encoder"): "contrastive"}
 QUANTITIES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss", 1.0)}
 
 
@@ -36,7 +41,7 @@ def compare(histories: list[History], colours: dict[str, str]) -> Figure:
             style = {"color": colour, "linestyle": DASHES[seen[colour]]}
             seen[colour] += 1
             handles.append(Line2D([], [], label=shorten(row_label(history.row), 44), linewidth=1.8, **style))
-        for name, axis in axes.items():
+        for name, axis in _own(axes, history):
             _line(axis, history, name, f"val_{name}", **style)
     _set_limits(axes)
     _add_legend(axes, handles + _background(len(histories) - len(handles)))
@@ -55,7 +60,7 @@ def one_backbone(title: str, histories: list[History], colours: dict[str, str]) 
     handles = []
     for place, history in enumerate(histories):
         label = method_and_variant(history.row)
-        for name, axis in axes.items():
+        for name, axis in _own(axes, history):
             if place >= FOLLOWED:
                 _line(axis, history, name, f"val_{name}", color=PALE, zorder=1)
                 continue
@@ -74,17 +79,34 @@ def one_backbone(title: str, histories: list[History], colours: dict[str, str]) 
     return figure
 
 
-def _axes(histories: list[History], title: str) -> tuple[Figure, dict[str, Axes]]:
-    """Return axes by the name of each recorded quantity; an encoder's stage has a loss and no accuracy."""
-    names = [name for name in QUANTITIES if any(_recorded(h, name) for h in histories)] or ["loss"]
-    figure, axes = panels([4.1] * len(names), 3.0, gap=0.75)
-    for name, axis in zip(names, axes, strict=True):
-        axis.set_title(title.format(name))
+def loss_kind(history: History) -> str:
+    """Return what a history's loss is, "" for cross-entropy: losses of different kinds share no axis."""
+    if not history.last:
+        return LOSSES.get((history.row.method, history.stage), history.stage)
+    return LOSSES.get((history.row.method, ""), "")
+
+
+def _axes(histories: list[History], title: str) -> tuple[Figure, dict[Quantity, Axes]]:
+    """Return axes by recorded quantity and kind of loss; an encoder's stage has a loss and no accuracy."""
+    found = [("accuracy", "")] if any(_recorded(h, "accuracy") for h in histories) else []
+    kinds = dict.fromkeys(loss_kind(h) for h in histories if _recorded(h, "loss"))
+    found += [("loss", kind) for kind in sorted(kinds)]
+    names = found or [("loss", loss_kind(histories[0]))]
+    figure, axes = panels([4.1 if len(names) < 3 else 3.2] * len(names), 3.0, gap=0.75)
+    for (name, kind), axis in zip(names, axes, strict=True):
+        axis.set_title(title.format(f"{kind} {name}".strip() if len(kinds) > 1 else name))
         axis.set_ylabel(QUANTITIES[name][0])
         axis.set_xlabel("epoch")
         axis.grid(visible=True)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure, dict(zip(names, axes, strict=True))
+
+
+def _own(axes: dict[Quantity, Axes], history: History) -> Iterator[tuple[str, Axes]]:
+    """Yield the quantities of a history with their axes."""
+    for (name, kind), axis in axes.items():
+        if name == "accuracy" or kind == loss_kind(history):
+            yield name, axis
 
 
 def _recorded(history: History, name: str) -> bool:
@@ -116,14 +138,14 @@ def _background(rows: int) -> list[Line2D]:
     return [Line2D([], [], color=PALE, linewidth=1.8, label=count(rows, "lower row"))]
 
 
-def _set_limits(axes: dict[str, Axes]) -> None:
-    for name, axis in axes.items():
+def _set_limits(axes: dict[Quantity, Axes]) -> None:
+    for (name, _), axis in axes.items():
         low, high = axis.get_ylim()
         # Accuracy ends at 100 % with room for the dot, loss begins at 0 unless a loss is negative.
         axis.set_ylim(*((max(low, -1.0), min(high, 101.0)) if name == "accuracy" else (min(low, 0.0), 1.03 * high)))
 
 
-def _add_legend(axes: dict[str, Axes], handles: list[Line2D]) -> None:
+def _add_legend(axes: dict[Quantity, Axes], handles: list[Line2D]) -> None:
     """Draw one legend below the first axis, in as many columns as its longest label leaves room for."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     next(iter(axes.values())).legend(

@@ -84,3 +84,24 @@ def test_rows_beyond_the_dashes_of_their_colour_stay_pale(rows, named, other):
     labels = [text.get_text() for text in axis.get_legend().get_texts()]
     expected = [f"vgg19 + softmax {name}" for name in names[:named]]
     assert labels == expected + ([other] if other else [])
+
+
+def test_losses_of_different_kinds_share_no_axis():
+    rows = [model_row("vgg19", method, 0.9) for method in ("softmax", "arcface", "triplet")]
+    histories = [
+        history(row, val_loss=[value, value], val_accuracy=[0.5, 0.6])
+        for row, value in zip(rows, (1, 30, 0.2), strict=True)
+    ]
+    colours = {row.name: style.PALETTE[place] for place, row in enumerate(rows)}
+    with style.figure_style():
+        figure = compare(histories, colours)
+
+    titles = {axis.get_title(loc="left"): lines(axis) for axis in figure.axes}
+    assert list(titles) == [
+        "Validation accuracy",
+        "Validation loss",
+        "Validation ArcFace loss",
+        "Validation triplet loss",
+    ]
+    assert [values for _, values in titles["Validation ArcFace loss"]] == [[30, 30]]
+    assert len(titles["Validation accuracy"]) == 3
