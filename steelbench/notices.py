@@ -71,6 +71,18 @@ NOTICES = {
         "named with a probability of {confidence:g} at least. None of them shares pixels with a validation or test "
         "image, as far as the audit can see.",
     ),
+    "SB111": NoticeKind(
+        level="note",
+        rule="the data has boxes, and --boxes was not given",
+        sentence="{count} whole images are labelled by their boxes, where those name one class.",
+        advice="--boxes crop makes every box a sample of its own.",
+    ),
+    "SB112": NoticeKind(
+        level="note",
+        rule="--boxes crop",
+        sentence="The images below are {count} crops of {images} images, one for each box. All crops of an image stay "
+        "on one side of a split; predictions.csv names them path#x,y,w,h.",
+    ),
     "SB201": NoticeKind(
         level="serious",
         rule="a test image shares pixels, or a group, with a training image",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from steelbench.arrays import RowIndices
-from steelbench.data.images import UnreadableImageError, decode, read_bytes
+from steelbench.data.images import UnreadableImageError, open_image
 from steelbench.data.parallel import ordered_map
 from steelbench.data.samples import Dataset, Sample
 from steelbench.errors import SteelbenchError
@@ -25,11 +25,11 @@ MIN_PER_CLASS = 3
 
 @dataclass(frozen=True)
 class Inspected:
-    """A usable image.
+    """A usable image, or a crop of one.
 
     Attributes:
         sample: its path, label, split and group.
-        bytes_digest: sha256 of the file's bytes.
+        bytes_digest: sha256 of the file's bytes; of a crop, of those and its rectangle.
         pixels_digest: sha256 of the decoded pixels and their shape.
         height: of the image, pixels.
         width: of the image, pixels.
@@ -111,7 +111,7 @@ def inspect_dataset(
         tuple(skipped),
         tuple(sorted(counts)),
         _digest(images, bit_depth),
-        tuple(_notices(images, bit_depth)),
+        (*dataset.notices, *_notices(images, bit_depth)),
     )
 
 
@@ -143,14 +143,14 @@ def inspect_samples(
 
 def _inspect(root: Path, sample: Sample, bit_depth: int | None) -> Inspected | Skipped:
     try:
-        data = read_bytes(root / sample.path)
-        image = decode(data, bit_depth)
+        opened = open_image(root / sample.path, bit_depth)
     except UnreadableImageError as error:
         return Skipped(sample.path, str(error))
+    image = opened.image
     height, width = image.pixels.shape[:2]
     # The shape counts: a row of pixels is not its column.
     pixels = hashlib.sha256(f"{height} {width} ".encode() + image.pixels.tobytes()).hexdigest()
-    return Inspected(sample, hashlib.sha256(data).hexdigest(), pixels, height, width, image.bits, image.largest)
+    return Inspected(sample, opened.digest, pixels, height, width, image.bits, image.largest)
 
 
 def refuse_unreadable(skipped: Sequence[Skipped], total: int, where: str = "") -> None:

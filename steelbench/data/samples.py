@@ -10,6 +10,7 @@ from pathlib import Path
 
 from steelbench.data.images import is_image
 from steelbench.errors import SteelbenchError
+from steelbench.records import Notice
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,14 @@ class Dataset:
         samples: sorted by path.
         left_out: number of images that are not used, by reason.
         empty: names of class folders without an image.
+        notices: for the reader, on how the folder was read.
     """
 
     root: Path
     samples: tuple[Sample, ...]
     left_out: dict[str, int] = field(default_factory=dict)
     empty: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def visible_folders(root: Path) -> list[Path]:

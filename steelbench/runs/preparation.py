@@ -16,6 +16,7 @@ from typing import Any
 from steelbench.audit.audit import VERSION as AUDIT_VERSION
 from steelbench.audit.audit import audit_inspected
 from steelbench.audit.findings import AuditResult
+from steelbench.data.crops import source_path
 from steelbench.data.inspection import Inspection, inspect_dataset
 from steelbench.data.readers import read_dataset
 from steelbench.data.samples import Dataset
@@ -31,7 +32,7 @@ from steelbench.runs.jobs import Unlabelled
 from steelbench.runs.unlabelled import FoundImages, read_unlabelled, tie
 
 # Readers that take every image below the data folder, whatever the name of its folder.
-IMAGES_BELOW = ("class_folders", "split_folders")
+IMAGES_BELOW = ("class_folders", "split_folders", "voc", "yolo", "coco")
 # (step, what it works on, done, total)
 Progress = Callable[[str, str, int, int], None]
 
@@ -197,7 +198,7 @@ def _refuse_experiment(experiment: Experiment, options: RunOptions) -> None:
 def _read_unlabelled(options: RunOptions, dataset: Dataset, progress: Progress) -> FoundImages | None:
     if options.unlabelled is None:
         return None
-    labelled = {(dataset.root / sample.path).resolve() for sample in dataset.samples}
+    labelled = {(dataset.root / source_path(sample.path)).resolve() for sample in dataset.samples}
 
     def decoded(done: int, total: int) -> None:
         progress("decode", "images without labels", done, total)
