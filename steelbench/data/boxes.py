@@ -20,7 +20,9 @@ from steelbench.notices import notice
 
 NO_BOX = "without a box (--include-none uses them as class none)"
 NO_BOX_TO_CROP = "without a box to crop"
-SEVERAL = "boxes of several classes"
+# Pixels by which a side of whole pixels may be off that was written as a share of six digits.
+SLACK = 0.01
+SEVERAL = "with boxes of several classes"
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def use_boxes(root: Path, images: Iterable[AnnotatedImage], options: DataOptions
         else:
             left_out[NO_BOX] += 1
     told = (notice("SB111", count=len(samples)),) if options.boxes is None else ()
-    return Dataset(root, tuple(samples), dict(left_out), notices=told)
+    return Dataset(root, _without_lone_part(samples), dict(left_out), notices=told)
 
 
 def _crop_all(root: Path, images: Iterable[AnnotatedImage], options: DataOptions) -> Dataset:
@@ -163,7 +165,14 @@ def _crop_all(root: Path, images: Iterable[AnnotatedImage], options: DataOptions
         sources += bool(own)
         samples += own
     told = (notice("SB112", count=len(samples), images=sources),) if samples else ()
-    return Dataset(root, tuple(samples), dict(left_out), notices=told)
+    return Dataset(root, _without_lone_part(samples), dict(left_out), notices=told)
+
+
+def _without_lone_part(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """Forget the part of the split where all samples are of one: the others have no boxes, and one is no split."""
+    if len({sample.split for sample in samples}) == 1:
+        return tuple(replace(sample, split="") for sample in samples)
+    return tuple(samples)
 
 
 def _crops(root: Path, image: AnnotatedImage, options: DataOptions, left_out: Counter[str]) -> list[Sample]:
@@ -209,13 +218,18 @@ def place_crop(box: Box, size: tuple[int, int], options: DataOptions) -> Crop | 
     if min(right - left, bottom - top) < options.min_box:
         return None
     across, down = options.margin * (right - left), options.margin * (bottom - top)
-    x, end_x = max(math.floor(left - across), 0), min(math.ceil(right + across), width)
-    y, end_y = max(math.floor(top - down), 0), min(math.ceil(bottom + down), height)
+    x, end_x = _whole(left - across, right + across, width)
+    y, end_y = _whole(top - down, bottom + down, height)
     if options.square:
         side = max(end_x - x, end_y - y)
         x, end_x = _widened(x, end_x, side, width)
         y, end_y = _widened(y, end_y, side, height)
     return Crop(x, y, end_x - x, end_y - y)
+
+
+def _whole(start: float, end: float, limit: int) -> tuple[int, int]:
+    """The pixels that an interval touches, inside of 0..limit."""
+    return max(math.floor(start + SLACK), 0), min(math.ceil(end - SLACK), limit)
 
 
 def _widened(start: int, end: int, side: int, limit: int) -> tuple[int, int]:

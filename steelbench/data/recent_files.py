@@ -10,8 +10,8 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-# Four threads read crops in the order of their files, so that they are at four files at most.
-MOST_FILES = 8
+# More than the images that `ordered_map` reads ahead: a thread that was held up still finds its file.
+MOST_FILES = 128
 MOST_BYTES = 256 * 1024 * 1024
 
 

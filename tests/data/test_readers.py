@@ -7,6 +7,7 @@ import unicodedata
 import cv2
 import numpy as np
 import pytest
+from annotated_sets import make_coco, make_voc, make_yolo
 
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.layouts.neu_names import NEU_CLASSES
@@ -69,6 +70,9 @@ def make_severstal(root):
 
 MAKERS = {
     "demo": lambda root: "demo",
+    "coco": make_coco,
+    "yolo": make_yolo,
+    "voc": make_voc,
     "csv": make_csv,
     "severstal": make_severstal,
     "split_folders": make_split_folders,

@@ -20,16 +20,17 @@ CHUNK_PIXELS = 50_000_000
 
 
 def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files as given, and the images below the folders, sorted; hidden files and folders are passed over.
+    """Yield files and crops as given, and the images below folders, sorted; hidden files and folders are passed over.
 
     Raises:
         SteelbenchError: if a path does not exist, or a folder holds no image.
         OSError: if a folder may not be read.
     """
+    from steelbench.data.images import image_exists
     from steelbench.data.samples import image_files
 
     for path in paths:
-        if not path.exists():
+        if not path.exists() and not image_exists(path):
             raise SteelbenchError(f"{path} does not exist; name image files or folders of images.")
         if not path.is_dir():
             yield path
