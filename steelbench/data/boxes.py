@@ -59,7 +59,14 @@ def with_boxes(dataset: Dataset, options: DataOptions) -> Dataset:
         )
     images, left_out = join_annotations(dataset.root, dataset.samples, found)
     made = use_boxes(dataset.root, images, options)
-    return replace(made, left_out=_added(dataset.left_out, left_out, made.left_out))
+    return replace(
+        dataset,
+        samples=made.samples,
+        left_out=_added(dataset.left_out, left_out, made.left_out),
+        # Boxes name the classes: a folder without an image holds their files.
+        empty=(),
+        notices=(*dataset.notices, *made.notices),
+    )
 
 
 def find_annotations(root: Path) -> Annotations:

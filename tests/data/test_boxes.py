@@ -508,3 +508,15 @@ def test_command_audits_crops_as_samples_and_their_images_for_shared_pixels(tmp_
     page = (tmp_path / "out" / "audit.html").read_text("utf-8")
     assert "images/03.png#5,5,40,40" in page and page.count("<img") >= 5
     assert "crops" in capsys.readouterr().out
+
+
+def test_a_table_may_name_crops_as_predictions_do(tmp_path):
+    for number in range(6):
+        write_picture(tmp_path / f"{number}.png")
+    rows = [f'"{number}.png#{x},0,20,20",{"ab"[number % 2]}' for number in range(6) for x in (0, 30)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+
+    found = inspect_dataset(read(tmp_path / "labels.csv")[1])
+
+    assert len(found.images) == 12 and {image.width for image in found.images} == {20}
+    assert plan_splits(RunOptions(data="x"), found).groups == 6
