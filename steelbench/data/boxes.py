@@ -37,6 +37,9 @@ class Annotations:
     boxes: Mapping[str, tuple[Box, ...]]
     faults: Mapping[str, str]
 
+    def __contains__(self, name: str) -> bool:
+        return name in self.boxes or name in self.faults
+
     def __len__(self) -> int:
         return len(self.boxes) + len(self.faults)
 
@@ -112,7 +115,10 @@ def join_annotations(
         by_stem[PurePosixPath(name).stem].append(name)
     images, left_out, faults, used = [], Counter[str](), dict[str, str](), set[str]()
     for sample in samples:
-        names = _nearest(sample.path, by_stem[PurePosixPath(sample.path).stem])
+        path = PurePosixPath(sample.path)
+        beside = path.with_suffix(".xml").as_posix()
+        # Looked up first: where all folders hold the same names, each has as many candidates as there are folders.
+        names = [beside] if beside in found else _nearest(path, by_stem[path.stem])
         used.update(names)
         if not names:
             left_out["without an annotation"] += 1
@@ -127,14 +133,14 @@ def join_annotations(
     return images, dict(left_out)
 
 
-def _nearest(path: str, names: Sequence[str]) -> list[str]:
+def _nearest(path: PurePosixPath, names: Sequence[str]) -> list[str]:
     """The annotations that share most folders with an image."""
-    place = PurePosixPath(path).parent.parts
+    place = path.parent.parts
 
-    def shared(name: str) -> tuple[bool, int]:
+    def shared(name: str) -> int:
         other = PurePosixPath(name).parent.parts
-        same = next((at for at, (a, b) in enumerate(zip(place, other, strict=False)) if a != b), None)
-        return place == other, min(len(place), len(other)) if same is None else same
+        same = (at for at, (a, b) in enumerate(zip(place, other, strict=False)) if a != b)
+        return next(same, min(len(place), len(other)))
 
     best = max(map(shared, names), default=None)
     return sorted(name for name in names if shared(name) == best)

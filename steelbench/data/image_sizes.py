@@ -26,7 +26,9 @@ def _by_header(path: Path) -> tuple[int, int] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged tags; large images are left to the decoder
             with Image.open(path, formats=_FORMATS) as image:
-                width, height = image.size
+                # Of a TIFF `size` is turned already in some versions of Pillow.
+                tags = getattr(image, "tag_v2", None)
+                width, height = image.size if tags is None else (int(tags[256]), int(tags[257]))
                 turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
     # Of a hostile header Pillow raises nearly anything: struct.error, KeyError, DecompressionBombError ...
     except Exception:

@@ -34,6 +34,7 @@ from steelbench.experiment import DataOptions, RunOptions
 from steelbench.features.cache import FeatureStore
 from steelbench.features.extraction import extract
 from steelbench.features.spec import ImageRef
+from steelbench.runs.unlabelled import read_unlabelled, tie
 
 
 def read(data, **options):
@@ -194,11 +195,12 @@ def test_digests_of_whole_images_are_as_ever_and_those_of_crops_their_own(tmp_pa
     assert crops[0].share == pytest.approx(16 / (64 * 48))
 
 
-@each("turn", [1, 3, 6, 8])
-def test_sizes_are_those_after_decoding(turn, tmp_path):
+@each("suffix", [".jpg", ".png", ".tif", ".webp"])
+@each("turn", [1, 3, 5, 6, 8])
+def test_sizes_are_those_after_decoding(turn, suffix, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = turn
-    path = tmp_path / "a.jpg"
+    path = tmp_path / f"{turn}{suffix}"
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(path, exif=exif)
 
     assert image_size(path) == read_image(path).shape[1::-1]
@@ -520,3 +522,26 @@ def test_a_table_may_name_crops_as_predictions_do(tmp_path):
 
     assert len(found.images) == 12 and {image.width for image in found.images} == {20}
     assert plan_splits(RunOptions(data="x"), found).groups == 6
+
+
+def test_images_without_labels_are_tied_to_the_images_of_crops(tmp_path):
+    data, rng = tmp_path / "data", np.random.default_rng(0)
+    for number in range(9):
+        write_voc(data / "images" / f"{number}.png", usual_boxes(number), data / "annotations", (128, 96))
+        pixels = cv2.GaussianBlur(rng.integers(0, 256, (96, 128), "u1"), (0, 0), 1.2)
+        cv2.imwrite(str(data / "images" / f"{number}.png"), pixels)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "copy.png").write_bytes((data / "images" / "2.png").read_bytes())
+    cv2.imwrite(str(other / "new.png"), cv2.GaussianBlur(rng.integers(0, 256, (96, 128), "u1"), (0, 0), 1.2))
+    found = inspect_dataset(read(data, boxes="crop")[1])
+    groups = plan_splits(RunOptions(data="x"), found).group_of
+
+    tied = tie(read_unlabelled(other, set()), found, groups, data, None, 0.9, lambda *step: None)
+
+    sources = [source_path(image.sample.path) for image in found.images]
+    own = {
+        source: {group for name, group in zip(sources, tied.ties, strict=True) if name == source} for source in sources
+    }
+    copy, new = tied.images
+    assert {copy.group} == own["images/2.png"] and new.group not in tied.ties and len(set(tied.ties)) == 9
