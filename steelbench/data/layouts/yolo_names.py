@@ -7,6 +7,7 @@ or numbered names in braces or lines. That needs no YAML library, and no file ca
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _checked(names: Sequence[str]) -> list[str]:
     if not 0 < len(names) <= MAX_CLASSES:
         raise AnnotationError(f"{len(names)} names, expected 1 to {MAX_CLASSES}")
     checked = [check_label(name) for name in names]
-    twice = sorted({name for name in checked if checked.count(name) > 1})
+    twice = sorted(name for name, count in Counter(checked).items() if count > 1)
     if twice:
         raise AnnotationError(f"the name {twice[0]!r} stands there twice")
     return checked
@@ -89,7 +90,7 @@ def _yaml_names(text: str) -> list[str]:
 def _between(value: str) -> list[tuple[str | None, str]]:
     """The items between brackets or braces."""
     end = value.rfind("]" if value[0] == "[" else "}")
-    inside = value[1:end].strip().removesuffix(",") if end > 0 else ""
+    inside = _single_blanks(value[1:end]).removesuffix(",") if end > 0 else ""
     items, at = [], 0
     while at < len(inside):
         found = _ITEM.match(inside, at)
@@ -101,10 +102,15 @@ def _between(value: str) -> list[tuple[str | None, str]]:
 
 
 def _matched(pattern: re.Pattern[str], line: str) -> tuple[str | None, str]:
-    found = pattern.fullmatch(line)
+    found = pattern.fullmatch(_single_blanks(line))
     if found is None:
         raise AnnotationError(f"{line.strip()[:40]!r} is no name")
     return found[1], found[2]
+
+
+def _single_blanks(text: str) -> str:
+    """The text with one blank for several, on which the patterns take time in proportion to its length."""
+    return " ".join(text.split())
 
 
 def _unquoted(name: str) -> str:

@@ -1,5 +1,6 @@
 """YOLO as its tools export it: every place of the text files, every way to write the names, files that mean harm."""
 
+import time
 from collections import Counter
 
 import pytest
@@ -141,6 +142,28 @@ def test_names_that_cannot_be_read_say_why(text, told, tmp_path):
     with pytest.raises(SteelbenchError, match=r"data\.yaml") as caught:
         read_names(path)
     assert told in str(caught.value)
+
+
+@each(
+    "text",
+    [
+        "names: [" + " " * 500_000 + "a b" + " " * 500_000 + "'",
+        "names: [" + "a " * 400_000,
+        "names:\n  - a" + " " * 900_000 + "'b\n  ]",
+        "names:\n" + "  \n" * 300_000 + " - a\n  ]",
+        "names: [" + ", ".join(f"n{number}" for number in range(100_000)) + "]",
+        "names: [" + ", ".join(f"n{number}" for number in range(9_999)) + ", n0]",
+    ],
+    ids=["blanks", "words", "line", "lines", "many names", "twice"],
+)
+def test_names_that_mean_harm_are_refused_soon(text, tmp_path):
+    path = tmp_path / "data.yaml"
+    path.write_text(text, encoding="utf-8")
+
+    start = time.process_time()
+    with pytest.raises(SteelbenchError, match=r"data\.yaml"):
+        read_names(path)
+    assert time.process_time() - start < 2
 
 
 def test_a_class_folder_called_labels_needs_more_to_be_this_layout(tmp_path):
