@@ -89,6 +89,18 @@ NOTICES = {
         sentence="{count} {pictures} under two labels: {names}.",
         advice="One of the labels is wrong; keep one of the files.",
     ),
+    "SB120": NoticeKind(
+        level="note",
+        rule="the data has boxes, and --boxes was not given",
+        sentence="{count} whole images are labelled by their boxes, where those name one class.",
+        advice="--boxes crop makes every box a sample of its own.",
+    ),
+    "SB121": NoticeKind(
+        level="note",
+        rule="--boxes crop",
+        sentence="The images below are {count} crops of {images} images, one for each box. All crops of an image stay "
+        "on one side of a split; predictions.csv names them path#x,y,w,h.",
+    ),
     "SB201": NoticeKind(
         level="serious",
         rule="a test image shares pixels, or a group, with a training image",

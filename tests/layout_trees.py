@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from annotated_sets import make_coco, make_voc, make_yolo
 
 NEU = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
 
@@ -171,6 +172,13 @@ TREES = (
     Tree("the same with validation images", "and NEU-DET/Validation_Images/", neu_det_validation, "neu_det"),
     Tree("GC10-DET", "1/ ... 10/, lable/", gc10_det, "gc10_det"),
     Tree("GC10-DET, folders with names", "01_punching_hole/ ..., lable/", gc10_named, "gc10_det"),
+    Tree("COCO", "{train,valid,test}/_annotations.coco.json beside the images", make_coco, "coco"),
+    Tree("the same, boxes as samples", "", make_coco, "coco", ("--boxes", "crop")),
+    Tree("YOLO", "{train,valid,test}/{images,labels}/, data.yaml", make_yolo, "yolo"),
+    Tree("the same, boxes as samples", "", make_yolo, "yolo", ("--boxes", "crop")),
+    Tree("Pascal VOC", "JPEGImages/, Annotations/", make_voc, "voc"),
+    Tree("the same, boxes as samples", "", make_voc, "voc", ("--boxes", "crop")),
+    Tree("NEU-DET, flat, boxes as samples", "", neu_det_flat, "neu_det", ("--boxes", "crop", "--min-box", "1")),
     Tree("parts of a split", "{train,val,test}/CLASS/", split_folders, "split_folders"),
     Tree("a folder export of Roboflow", "{train,valid,test}/CLASS/, README.roboflow.txt", roboflow, "split_folders"),
     Tree("other words for the parts", "{Training,Testing}/CLASS/", training_testing, "split_folders"),

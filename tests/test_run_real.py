@@ -6,6 +6,7 @@ import json
 import pytest
 
 from steelbench.cli.exit import main
+from steelbench.data.crops import source_path
 
 pytestmark = pytest.mark.slow
 
@@ -38,3 +39,44 @@ def test_the_real_severstal_layout_is_read(data_folder, weights_folder, tmp_path
     dataset = json.loads((results / "results.json").read_text(encoding="utf-8"))["dataset"]
     assert dataset["classes"] == {"defect_1": 3, "defect_3": 7}
     assert sum(dataset["left_out"].values()) == 15
+
+
+def laid_out(data, root, layout):
+    """NEU-DET as it is downloaded, by links: flat, or in parts with class folders."""
+    annotations = {path.stem: path for path in (data / "NEU-annotations").glob("*.xml")}
+    for image in (data / "NEU").rglob("*.jpg"):
+        known = image.stem in annotations
+        part = root / ("train" if known else "validation")
+        to = root / "IMAGES" if layout == "flat" else part / "images" / image.parent.name
+        xml = root / "ANNOTATIONS" if layout == "flat" else part / "annotations"
+        for folder, file in ((to, image), (xml, annotations.get(image.stem))):
+            folder.mkdir(parents=True, exist_ok=True)
+            if file:
+                (folder / file.name).symlink_to(file)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("layout", "boxes", "least"), [("flat", "crop", 0.93), ("nested", "crop", 0.93), ("flat", "image", 0.97)]
+)
+def test_neu_det_by_its_boxes(data_folder, weights_folder, tmp_path, layout, boxes, least):
+    """4126 boxes in 1770 of the 1800 images; in 121 of them boxes of several classes."""
+    data, results = laid_out(data_folder, tmp_path / "NEU-DET", layout), tmp_path / "r"
+    command = ["run", "--data", str(data), "--boxes", boxes, "--backbones", "mobilenet_v2_035", "--methods", "linear"]
+
+    assert main([*command, "--weights-dir", str(weights_folder), "--results", str(results)]) == 0
+
+    summary = json.loads((results / "results.json").read_text(encoding="utf-8"))
+    left_out, images = summary["dataset"]["left_out"], summary["dataset"]["images"]
+    assert left_out.pop("without an annotation") == 30
+    assert images + sum(left_out.values()) == (4126 if boxes == "crop" else 1770)
+    assert left_out.get("with boxes of several classes", 0) == (121 if boxes == "image" else 0)
+    assert summary["split"]["leaking"] == 0
+    (row,) = [row for row in summary["rows"] if row["backbone"] != "none"]
+    assert row["accuracy"] >= least
+    with (results / "audit" / "groups.csv").open(newline="", encoding="utf-8") as file:
+        everything = {row["file"] for row in csv.DictReader(file)}
+    with (results / "runs" / f"{row['name']}-s0-f0" / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        test = {row["path"] for row in csv.DictReader(file)}
+    assert len(everything) == images and test < everything
+    assert not {source_path(path) for path in test} & {source_path(path) for path in everything - test}

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
+
+import numpy as np
 
 from steelbench.audit.duplicates.search import Progress, find_pairs, no_progress
 from steelbench.audit.findings import AuditResult
 from steelbench.audit.image_statistics import doubtful_images, measure_images
 from steelbench.audit.shortcuts import brightness_by_class, find_shortcuts
-from steelbench.data.groups import Kind, Pair, group_files, pair_links
+from steelbench.audit.sources import source_images, with_crops
+from steelbench.data.groups import Kind, Pair, crop_links, group_files, pair_links
 from steelbench.data.images import read_image
-from steelbench.data.inspection import Inspection, inspect_dataset, left_out_counts
+from steelbench.data.inspection import Inspected, Inspection, inspect_dataset, left_out_counts
 from steelbench.data.leakage import expected_random_leakage
 from steelbench.data.readers import read_dataset
 from steelbench.experiment import DataOptions
@@ -70,7 +73,8 @@ def audit_inspected(
     """
     pairs, seconds, from_cache = audited_pairs(root, inspection, bit_depth, progress)
     files = [image.sample.path for image in inspection.images]
-    groups, links, total = group_files(files, pairs), pair_links(files, pairs), len(files)
+    groups, total = group_files(files, pairs), len(files)
+    links = np.concatenate([pair_links(files, pairs), crop_links(files)])
     statistics = measure_images(root, inspection.images, bit_depth, lambda done: progress("attributes", done, total))
     return AuditResult(
         name=name,
@@ -95,6 +99,8 @@ def audited_pairs(
 ) -> tuple[list[Pair], float, bool]:
     """Return the pairs that share pixels, from the cache if the same images were searched before.
 
+    Of crops, the images that they were cut out of are compared, and named.
+
     Args:
         root: folder that relative paths of the images start from.
         inspection: the images.
@@ -105,20 +111,22 @@ def audited_pairs(
         Pairs sorted by file names, the seconds that finding them took (when it was done), and whether they come from
         the cache.
     """
-    kept = cache_folder() / "audit" / f"{_digest(inspection)}.json"
-    known = _read_kept(kept, {image.sample.path for image in inspection.images})
+    sources = source_images(root, inspection.images, bit_depth, lambda done, total: progress("reading", done, total))
+    kept = cache_folder() / "audit" / f"{_digest(sources)}.json"
+    known = _read_kept(kept, {image.sample.path for image in sources})
     if known:
-        return *known, True
+        pairs, seconds = known
+        return with_crops(pairs, inspection.images), seconds, True
     start = time.perf_counter()
-    pairs = find_pairs(inspection.images, lambda image: read_image(root / image.sample.path, bit_depth), progress)
+    pairs = find_pairs(sources, lambda image: read_image(root / image.sample.path, bit_depth), progress)
     seconds = time.perf_counter() - start
     write_json(kept, {"version": VERSION, "seconds": seconds, "pairs": [asdict(pair) for pair in pairs]})
-    return pairs, seconds, False
+    return with_crops(pairs, inspection.images), seconds, False
 
 
-def _digest(inspection: Inspection) -> str:
+def _digest(images: Sequence[Inspected]) -> str:
     digest = hashlib.sha256(f"audit {VERSION}\n".encode())
-    for image in inspection.images:
+    for image in images:
         values = (image.sample.path, image.sample.label, image.bytes_digest, image.pixels_digest)
         digest.update(("\0".join(values) + "\n").encode())
     return digest.hexdigest()

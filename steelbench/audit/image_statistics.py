@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile
 
 from steelbench.arrays import RGBImage
-from steelbench.data.images import decode, read_bytes
+from steelbench.data.images import open_image
 from steelbench.data.inspection import Inspected
 from steelbench.data.parallel import ordered_map
 
@@ -48,15 +48,15 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImageP
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """Statistics of one image file.
+    """Statistics of one image file, or of a crop of one.
 
     Attributes:
-        file: path below the data folder.
+        file: path below the data folder, or a crop's address.
         label: class name.
         format: as the content says, such as `PNG`.
         height: pixels.
         width: pixels.
-        file_bytes: size of the file.
+        file_bytes: size of the file; of a crop, its share of that.
         quality: JPEG quality, 1..100; None for other formats.
         levels: int64 [256], number of pixels of each gray level.
         sharpness: variance of the Laplacian of the gray levels.
@@ -111,8 +111,8 @@ def measure_images(
 
 
 def _measure(root: Path, image: Inspected, bit_depth: int | None) -> ImageStatistics:
-    data = read_bytes(root / image.sample.path)
-    gray = _gray(decode(data, bit_depth).pixels)
+    opened = open_image(root / image.sample.path, bit_depth)
+    data, gray = opened.data, _gray(opened.image.pixels)
     name = file_format(data)
     return ImageStatistics(
         file=image.sample.path,
@@ -120,7 +120,7 @@ def _measure(root: Path, image: Inspected, bit_depth: int | None) -> ImageStatis
         format=name,
         height=image.height,
         width=image.width,
-        file_bytes=len(data),
+        file_bytes=round(len(data) * opened.share),
         quality=jpeg_quality(data) if name == "JPEG" else None,
         levels=np.bincount(gray.ravel(), minlength=256),
         sharpness=float(cv2.Laplacian(gray, cv2.CV_32F).var()),

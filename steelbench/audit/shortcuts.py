@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from steelbench.arrays import Groups
 from steelbench.audit.image_statistics import ImageStatistics
+from steelbench.data.crops import split_address
 
 FOLDS = 5
 # A shortcut is worth a warning if the tree beats the majority by this much, and by more than chance (2.6 standard
@@ -139,6 +140,9 @@ def format_facts(measured: Sequence[ImageStatistics]) -> list[str]:
 
 
 def _size_facts(measured: Sequence[ImageStatistics]) -> list[str]:
+    # Hardly two crops are of one size, so that each of them would be a fact.
+    if any(split_address(image.file)[1] for image in measured):
+        return []
     return _facts(measured, lambda image: f"{image.width} x {image.height}", lambda value: f"Size {value}")
 
 

@@ -227,7 +227,9 @@ def audit(
 @app.command(rich_help_panel=USE)
 def predict(
     model: Annotated[Path, MODEL],
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images, or folders of images.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Images, crops IMAGE#x,y,w,h, or folders of images.")
+    ],
 ) -> int:
     """Print path, class and probability of images, as CSV."""
     from steelbench.cli.commands.predict import predict_files
@@ -238,7 +240,7 @@ def predict(
 @app.command(rich_help_panel=USE)
 def retrieve(
     model: Annotated[Path, MODEL],
-    query: Annotated[Path, typer.Option(metavar="IMAGE", help="The image to compare with.")],
+    query: Annotated[Path, typer.Option(metavar="IMAGE", help="The image, or crop IMAGE#x,y,w,h, to compare with.")],
     index: Annotated[Path, typer.Option(metavar="DIR", help="A folder of images to search.")],
     top: Annotated[int, typer.Option(metavar="N", min=1, max=500, help="How many images.")] = 20,
     sheet: Annotated[
@@ -257,7 +259,11 @@ def enroll(
         Path, typer.Argument(metavar="MODEL", help="A triplet or arcface model's .h5, its card beside it.")
     ],
     new_class_dir: Annotated[
-        Path, typer.Argument(metavar="NEW_CLASS_DIR", help="A folder of images of the new class, named like it.")
+        list[Path],
+        typer.Argument(
+            metavar="NEW_CLASS_DIR",
+            help="A folder of images of the new class, named like it; or images or crops IMAGE#x,y,w,h of one.",
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.h5", help="The new model; default MODEL-with-CLASS.h5 beside it.")

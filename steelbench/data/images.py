@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from steelbench.arrays import RGBImage
 from steelbench.data import MAX_PIXELS
+from steelbench.data.crops import Crop, locate
 from steelbench.data.file_headers import (
     HEAD,
     PNG,
@@ -23,6 +26,7 @@ from steelbench.data.file_headers import (
     holds_several,
     pnm_problem,
 )
+from steelbench.data.recent_files import RecentFiles
 
 MAX_BYTES = 512 * 1024 * 1024
 EXTENSIONS = frozenset(
@@ -188,11 +192,67 @@ def _plain_alpha(data: bytes) -> bytes:
     return data
 
 
-def read_image(path: Path, bit_depth: int | None = None) -> RGBImage:
-    """Read and decode an image file.
+@dataclass(frozen=True)
+class OpenedImage:
+    """A whole image, or a crop of it, with the bytes of its file.
+
+    Attributes:
+        data: bytes of the file.
+        image: the decoded pixels, of the crop alone.
+        crop: None for a whole image.
+        share: of the file's pixels, 0..1.
+    """
+
+    data: bytes
+    image: Decoded
+    crop: Crop | None = None
+    share: float = 1.0
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 of the file's bytes; of a crop, of those and the rectangle."""
+        digest = hashlib.sha256(self.data)
+        if self.crop:
+            digest.update(f"#{self.crop}".encode())
+        return digest.hexdigest()
+
+
+def open_image(path: Path, bit_depth: int | None = None) -> OpenedImage:
+    """Read and decode an image file, or cut a crop out of one, which is decoded once for all of its crops.
 
     Args:
-        path: of the file.
+        path: of the file, or a crop's address `path#x,y,w,h`.
+        bit_depth: used bits of 16-bit files; None means all 16.
+
+    Raises:
+        UnreadableImageError: with the reason; also for a crop that leaves its image.
+    """
+    source, crop = locate(path)
+    if crop is None:
+        return _open_file(path, bit_depth)
+    whole = _recent_files(source, bit_depth)
+    height, width = whole.image.pixels.shape[:2]
+    if crop.x + crop.width > width or crop.y + crop.height > height:
+        raise UnreadableImageError(f"the crop {crop} leaves the image, which is {width} pixels wide and {height} high")
+    # A copy, so that whoever keeps the crop does not keep the whole image.
+    cut = whole.image.pixels[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width].copy()
+    image = dataclasses.replace(whole.image, pixels=cut)
+    return OpenedImage(whole.data, image, crop, crop.width * crop.height / (width * height))
+
+
+def _open_file(path: Path, bit_depth: int | None) -> OpenedImage:
+    data = read_bytes(path)
+    return OpenedImage(data, decode(data, bit_depth))
+
+
+_recent_files = RecentFiles(_open_file, lambda found: len(found.data) + found.image.pixels.nbytes)
+
+
+def read_image(path: Path, bit_depth: int | None = None) -> RGBImage:
+    """Read and decode an image file, or a crop of one.
+
+    Args:
+        path: of the file, or a crop's address `path#x,y,w,h`.
         bit_depth: used bits of 16-bit files; None means all 16.
 
     Returns:
@@ -201,7 +261,12 @@ def read_image(path: Path, bit_depth: int | None = None) -> RGBImage:
     Raises:
         UnreadableImageError: with the reason.
     """
-    return decode(read_bytes(path), bit_depth).pixels
+    return open_image(path, bit_depth).image.pixels
+
+
+def image_exists(path: Path) -> bool:
+    """Return whether an image file, or the file of a crop's address, is there."""
+    return locate(path)[0].is_file()
 
 
 def resize(pixels: RGBImage, size: int) -> NDArray[np.float32]:
@@ -221,11 +286,11 @@ def resize(pixels: RGBImage, size: int) -> NDArray[np.float32]:
 
 
 class ImageFiles:
-    """Images read from files on demand; nothing is kept in memory.
+    """Images read from files on demand; nothing is kept in memory but the last files that crops were cut from.
 
     Args:
         root: folder that paths start from.
-        paths: one for each row.
+        paths: one for each row, of files or crops.
         bit_depth: used bits of 16-bit files; None means all 16.
     """
 
@@ -233,7 +298,7 @@ class ImageFiles:
         self.root, self.paths, self.bit_depth = root, paths, bit_depth
 
     def path(self, row: int) -> Path:
-        """Return the file of a row."""
+        """Return the file of a row, or the address of its crop."""
         return self.root / self.paths[row]
 
     def raw(self, rows: Iterable[int]) -> Iterator[RGBImage]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from steelbench.arrays import RowIndices
-from steelbench.data.images import UnreadableImageError, decode, read_bytes
+from steelbench.data.images import UnreadableImageError, open_image
 from steelbench.data.label_names import spellings
 from steelbench.data.masks import REASON as MASK
 from steelbench.data.parallel import ordered_map
@@ -29,11 +29,11 @@ SHOWN_NAMES = 3
 
 @dataclass(frozen=True)
 class Inspected:
-    """A usable image.
+    """A usable image, or a crop of one.
 
     Attributes:
         sample: its path, label, split and group.
-        bytes_digest: sha256 of the file's bytes.
+        bytes_digest: sha256 of the file's bytes; of a crop, of those and its rectangle.
         pixels_digest: sha256 of the decoded pixels and their shape.
         height: of the image, pixels.
         width: of the image, pixels.
@@ -122,7 +122,7 @@ def inspect_dataset(
     everything = _inspection(images, tuple(skipped), bit_depth)
     found = without_classes(everything, small, small_reason(drop_small), bit_depth)
     refuse_classes(dataset, found, {name: count for name, count in counts.items() if name not in small})
-    return found
+    return replace(found, notices=(*dataset.notices, *found.notices))
 
 
 def without_classes(found: Inspection, names: Collection[str], reason: str, bit_depth: int | None) -> Inspection:
@@ -173,15 +173,14 @@ def inspect_samples(
 
 def _inspect(root: Path, sample: Sample, bit_depth: int | None) -> Inspected | Skipped:
     try:
-        data = read_bytes(root / sample.path)
-        image = decode(data, bit_depth)
+        opened = open_image(root / sample.path, bit_depth)
     except UnreadableImageError as error:
         return Skipped(sample.path, str(error))
+    image = opened.image
     height, width = image.pixels.shape[:2]
     # The shape counts: a row of pixels is not its column.
     pixels = hashlib.sha256(f"{height} {width} ".encode() + image.pixels.tobytes()).hexdigest()
-    digest = hashlib.sha256(data).hexdigest()
-    return Inspected(sample, digest, pixels, height, width, image.bits, image.largest, image.several)
+    return Inspected(sample, opened.digest, pixels, height, width, image.bits, image.largest, image.several)
 
 
 def refuse_unreadable(skipped: Sequence[Skipped], total: int, where: str = "") -> None:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from steelbench.data.boxes import with_boxes
 from steelbench.data.filters import filter_dataset
 from steelbench.data.layouts.class_folders import has_folders, read_class_folders
+from steelbench.data.layouts.coco import is_coco, read_coco
 from steelbench.data.layouts.csv_table import read_csv_table
 from steelbench.data.layouts.folders import content_words, contents, data_folders, loose_images
 from steelbench.data.layouts.gc10_det import is_gc10, read_gc10
@@ -18,6 +20,8 @@ from steelbench.data.layouts.neu_names import has_neu_names, read_neu_names
 from steelbench.data.layouts.nonsense import refuse_nonsense
 from steelbench.data.layouts.severstal import is_severstal, read_severstal
 from steelbench.data.layouts.split_folders import has_split_folders, read_split_folders
+from steelbench.data.layouts.voc import is_voc, read_voc
+from steelbench.data.layouts.yolo import is_yolo, read_yolo
 from steelbench.data.samples import Dataset
 from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import DataOptions
@@ -61,7 +65,10 @@ def read_dataset(options: DataOptions | str) -> tuple[str, Dataset]:
     if isinstance(options, str):
         options = DataOptions(data=options)
     name, path = recognise(options)
-    found = filter_dataset(DATASETS[name].read(path.resolve(), options), options, listed=path.is_file())
+    found = DATASETS[name].read(path.resolve(), options)
+    if options.boxes and not DATASETS[name].boxes:
+        found = with_boxes(found, options)
+    found = filter_dataset(found, options, listed=path.is_file())
     left_out = {reason: count for reason, count in found.left_out.items() if count}
     ordered = tuple(sorted(found.samples, key=lambda sample: sample.path))
     dataset = replace(found, samples=ordered, left_out=left_out)
@@ -162,6 +169,8 @@ DATASETS = {
     "demo": Reader(lambda path: True, read_class_folders, "demo: seven procedural steel textures, made on the spot"),
     "csv": Reader(Path.is_file, read_csv_table, "a CSV with path,label and optional split,group"),
     "severstal": Reader(is_severstal, read_severstal, "Severstal's train.csv beside train_images/"),
+    "coco": Reader(is_coco, read_coco, "COCO: a JSON file beside the images or in annotations/", boxes=True),
+    "yolo": Reader(is_yolo, read_yolo, "YOLO: images/ and labels/ with data.yaml or classes.txt", boxes=True),
     "mvtec": Reader(
         has_objects, read_object, "objects like MVTec's: train/good/, test/DEFECT/, ground_truth/; --object says which"
     ),
@@ -172,6 +181,7 @@ DATASETS = {
         may_be_said=True,
     ),
     "gc10_det": Reader(is_gc10, read_gc10, "GC10-DET's numbered class folders beside lable/ with XML files"),
+    "voc": Reader(is_voc, read_voc, "Pascal VOC: XML files beside the images or in Annotations/", boxes=True),
     "split_folders": Reader(
         has_split_folders, read_split_folders, "train/, val/ or valid/, test/ (or other words), each with class folders"
     ),

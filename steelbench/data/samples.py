@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from steelbench.data.images import is_image
 from steelbench.errors import SteelbenchError
+from steelbench.records import Notice
 
 # Lower case; what Windows, macOS and network drives put into folders of images.
 SYSTEM_NAMES = frozenset(
@@ -64,6 +65,7 @@ class Dataset:
         passed_over: those of `left_out` that are known by name.
         annotations: paths, relative to the data folder with `/`, of the files that the labels were read from.
         notes: sentences about how the folder was read, for the user.
+        notices: for the reader, on how the folder was read.
     """
 
     root: Path
@@ -73,6 +75,7 @@ class Dataset:
     passed_over: tuple[LeftOut, ...] = ()
     annotations: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def is_passed_over(name: str) -> bool:

@@ -1,8 +1,7 @@
-"""Wrong answers: each with its probabilities, the nearest training images, and who else is wrong; `errors.csv`."""
+"""Wrong answers: each with its probabilities, the nearest training images, and who else is wrong."""
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,54 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from steelbench.evaluation.error_tables import NEIGHBOURS, NEIGHBOURS_FILE, WrongAnswer, read_lines
 from steelbench.evaluation.trust import read_probabilities
-from steelbench.files import whole_file
 from steelbench.records import RunRecord
-
-ERRORS_FILE = "errors.csv"
-NEIGHBOURS_FILE = "neighbours.csv"
-NEIGHBOURS = 3
-COLUMNS = (
-    "row",
-    "path",
-    "label",
-    "predicted",
-    "probability",
-    "label_probability",
-    "rows_wrong",
-    "rows_tested",
-    "shares_pixels",
-    *(f"neighbour_{rank}" for rank in range(1, NEIGHBOURS + 1)),
-)
-
-
-@dataclass(frozen=True)
-class WrongAnswer:
-    """A test image that a row names wrongly.
-
-    Attributes:
-        row: name of the row.
-        path: of the image.
-        label: its class, as the data says.
-        predicted: the class that the row names.
-        probability: of that class, mean over the seeds that tested the image.
-        label_probability: of the class that the data says.
-        rows_wrong: number of rows that name the image wrongly.
-        rows_tested: number of rows that tested it.
-        shares_pixels: whether the audit found an image of another class that shares pixels with it.
-        neighbours: training images that lie nearest in the row's embedding, nearest first.
-    """
-
-    row: str
-    path: str
-    label: str
-    predicted: str
-    probability: float
-    label_probability: float
-    rows_wrong: int
-    rows_tested: int
-    shares_pixels: bool
-    neighbours: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -131,7 +85,7 @@ def _neighbours(results: Path, records: Sequence[RunRecord]) -> dict[str, tuple[
     """Return the nearest training images of wrong answers; of the first seed that has them."""
     found: dict[str, tuple[str, ...]] = {}
     for record in sorted(records, key=lambda record: (record.seed, record.fold)):
-        for line in _read_csv(results / "runs" / record.run_name / NEIGHBOURS_FILE):
+        for line in read_lines(results / "runs" / record.run_name / NEIGHBOURS_FILE):
             near = tuple(filter(None, (line.get(f"neighbour_{rank}") for rank in range(1, NEIGHBOURS + 1))))
             found.setdefault(line.get("path", ""), near)
     return found
@@ -139,58 +93,5 @@ def _neighbours(results: Path, records: Sequence[RunRecord]) -> dict[str, tuple[
 
 def _conflicts(results: Path) -> set[str]:
     """Return the images that share pixels with an image of another class, as the audit found them."""
-    pairs = _read_csv(results / "audit" / "pairs.csv")
+    pairs = read_lines(results / "audit" / "pairs.csv")
     return {pair.get(side, "") for pair in pairs if pair.get("same_label") == "false" for side in ("file_a", "file_b")}
-
-
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    """Return the lines of a table that only adds to what is shown; [] if it is missing or damaged."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file, restval=""))
-    except (OSError, ValueError, csv.Error):
-        return []
-
-
-def write_errors(path: Path, errors: Sequence[WrongAnswer]) -> None:
-    """Write `errors.csv`, whole or not at all."""
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for own in errors:
-            near = [*own.neighbours, *[""] * NEIGHBOURS][:NEIGHBOURS]
-            shares = [f"{own.probability:.6f}", f"{own.label_probability:.6f}"]
-            counts = [own.rows_wrong, own.rows_tested, str(own.shares_pixels).lower()]
-            writer.writerow([own.row, own.path, own.label, own.predicted, *shares, *counts, *near])
-
-
-def read_errors(path: Path) -> list[WrongAnswer] | None:
-    """Return what `write_errors` wrote; None if it is missing or damaged."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [_read_error(line) for line in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
-        return None
-
-
-def _read_error(line: Mapping[str, str]) -> WrongAnswer:
-    return WrongAnswer(
-        row=line["row"],
-        path=line["path"],
-        label=line["label"],
-        predicted=line["predicted"],
-        probability=float(line["probability"]),
-        label_probability=float(line["label_probability"]),
-        rows_wrong=int(line["rows_wrong"]),
-        rows_tested=int(line["rows_tested"]),
-        shares_pixels=line["shares_pixels"] == "true",
-        neighbours=tuple(filter(None, (line[f"neighbour_{rank}"] for rank in range(1, NEIGHBOURS + 1)))),
-    )
-
-
-def write_neighbours(path: Path, images: Sequence[str], neighbours: Sequence[Sequence[str]]) -> None:
-    """Write the nearest training images of each image, nearest first, whole or not at all."""
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", *(f"neighbour_{rank}" for rank in range(1, NEIGHBOURS + 1))])
-        writer.writerows([image, *near] for image, near in zip(images, neighbours, strict=True))

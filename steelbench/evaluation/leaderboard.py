@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from steelbench.evaluation.errors import ERRORS_FILE, find_errors, write_errors
+from steelbench.evaluation.error_tables import ERRORS_FILE, write_errors
+from steelbench.evaluation.errors import find_errors
 from steelbench.evaluation.metrics import learn_dependences, naive_accuracy, row_scores
 from steelbench.evaluation.notices import result_notices
 from steelbench.evaluation.outcome import RunOutcome

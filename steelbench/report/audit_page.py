@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steelbench.data.crops import split_address
 from steelbench.files import write_text
 from steelbench.report import formatting
 from steelbench.report.formatting import count
@@ -86,10 +87,18 @@ def _context(audit: AuditResult) -> dict[str, Any]:
 
 def summary_sentences(audit: AuditResult) -> list[str]:
     """Return sentences on the images that share pixels, most important first."""
-    if not audit.pairs:
+    crops = any(split_address(file)[1] for file in audit.groups)
+    if not audit.pairs and not crops:
         return [f"No two of the {len(audit.inspection.images)} images were found to share pixels."]
     share = formatting.percent(audit.grouped_images / len(audit.groups))
     leaks = [f"{formatting.percent(leak)} of the test images ({split})" for split, leak in audit.leaks.items()]
+    if crops:
+        return [
+            f"Of a random split, {formatting.join(leaks)} are expected to be cut out of the image of a training crop, "
+            "or of one that shares pixels with it.",
+            f"{audit.grouped_images} of {len(audit.groups)} crops ({share}) are tied so to another one; they form "
+            f"{count(audit.shared_groups, 'group')}, which must stay on one side of a split.",
+        ]
     return [
         f"Of a random split, {formatting.join(leaks)} are expected to share pixels with a training image.",
         f"{audit.grouped_images} of {len(audit.groups)} images ({share}) share pixels with another one; they form "

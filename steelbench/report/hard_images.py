@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.errors import ERRORS_FILE, WrongAnswer, read_errors
+from steelbench.evaluation.error_tables import ERRORS_FILE, WrongAnswer, read_errors
 from steelbench.records import ThumbnailIndex, read_record
 
 

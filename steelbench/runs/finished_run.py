@@ -23,7 +23,7 @@ from steelbench.evaluation.calibration import fit_temperature
 from steelbench.evaluation.embeddings.embedded import unit_rows
 from steelbench.evaluation.embeddings.embedding_file import write_embeddings
 from steelbench.evaluation.embeddings.retrieval import Embedded, evaluate_embeddings
-from steelbench.evaluation.errors import NEIGHBOURS, NEIGHBOURS_FILE, write_neighbours
+from steelbench.evaluation.error_tables import NEIGHBOURS, NEIGHBOURS_FILE, write_neighbours
 from steelbench.evaluation.metrics import Metrics
 from steelbench.methods import METHODS
 from steelbench.models import saved_model

@@ -16,6 +16,7 @@ from typing import Any
 from steelbench.audit.audit import VERSION as AUDIT_VERSION
 from steelbench.audit.audit import audit_inspected, audited_pairs
 from steelbench.audit.findings import AuditResult
+from steelbench.data.crops import source_path
 from steelbench.data.inspection import (
     Inspection,
     inspect_dataset,
@@ -39,7 +40,10 @@ from steelbench.runs.results_folder import refuse_unusable_cache
 from steelbench.runs.unlabelled import FoundImages, read_unlabelled, tie
 
 # Readers that take images below the data folder for its own, whatever the name of their folder.
-IMAGES_BELOW = ("class_folders", "split_folders", "mvtec", "neu_det", "gc10_det", "name_prefixes")
+IMAGES_BELOW = (
+    *("class_folders", "split_folders", "mvtec", "neu_det", "gc10_det", "name_prefixes"),
+    *("coco", "voc", "yolo"),
+)
 # (step, what it works on, done, total)
 Progress = Callable[[str, str, int, int], None]
 
@@ -234,7 +238,7 @@ def _read_unlabelled(options: RunOptions, dataset: Dataset, progress: Progress) 
     if options.unlabelled is None:
         return None
     named = [*(sample.path for sample in dataset.samples), *(file.path for file in dataset.passed_over)]
-    labelled = {(dataset.root / path).resolve() for path in named}
+    labelled = {(dataset.root / source_path(path)).resolve() for path in named}
 
     def decoded(done: int, total: int) -> None:
         progress("decode", "images without labels", done, total)

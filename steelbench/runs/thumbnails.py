@@ -13,7 +13,7 @@ import numpy as np
 from steelbench.arrays import RGBImage
 from steelbench.data.images import UnreadableImageError, read_image
 from steelbench.data.parallel import ordered_map
-from steelbench.evaluation.errors import WrongAnswer
+from steelbench.evaluation.error_tables import WrongAnswer
 from steelbench.files import whole_file, write_json
 from steelbench.records import ThumbnailIndex
 

@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 from layout_trees import TREES, put
 
+from steelbench.data.crops import source_path
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import DATASETS, read_dataset
 from steelbench.errors import SteelbenchError
@@ -37,7 +38,11 @@ def test_every_reader_keeps_the_contract(tree, tmp_path):
     """Recognised; samples sorted, distinct, inside the root, readable; the same again on a second reading."""
     given = dict(zip(tree.options[::2], tree.options[1::2], strict=False))
     options = DataOptions(
-        data=str(tree.make(tmp_path)), object=given.get("--object"), include_none="--include-none" in tree.options
+        data=str(tree.make(tmp_path)),
+        object=given.get("--object"),
+        boxes=given.get("--boxes"),
+        min_box=int(given.get("--min-box", 16)),
+        include_none="--include-none" in tree.options,
     )
 
     found, dataset = read_dataset(options)
@@ -48,7 +53,7 @@ def test_every_reader_keeps_the_contract(tree, tmp_path):
     assert dataset.root.is_absolute()
     for sample in dataset.samples:
         assert not sample.path.startswith("/") and "\\" not in sample.path
-        assert (dataset.root / sample.path).is_file() and sample.label
+        assert (dataset.root / source_path(sample.path)).is_file() and sample.label
         assert sample.split in ("", "train", "validation", "test")
     assert all(count > 0 for count in dataset.left_out.values())
     assert read_dataset(options) == (found, dataset)

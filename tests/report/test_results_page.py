@@ -293,7 +293,7 @@ def test_published_numbers_stand_in_a_table_of_their_own(tmp_path, monkeypatch):
 
     text, parsed = render(tmp_path, summary([model_row("vgg19", "linear", 0.95)]))
 
-    start, end = text.index('id="published"'), text.index('id="curves"')
+    start, end = text.index('id="published"'), text.index('id="data"')
     table = text[start:end]
     assert asked == [CLASSES] and text.index('id="leaderboard"') < start < end
     assert text.count("99.7 %") == table.count("99.7 %") == 1 and "81.0 %" in table

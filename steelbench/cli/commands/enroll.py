@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from steelbench.cli.commands.predict import image_paths
@@ -9,32 +10,49 @@ from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
 
 
-def enroll_folder(model: Path, folder: Path, out: Path | None) -> int:
+def enroll_folder(model: Path, places: Sequence[Path], out: Path | None) -> int:
     """Write a model that also knows the class that a folder shows, and print its path.
 
     Args:
         model: of the `.h5` to extend.
-        folder: images of the new class, which gets the folder's name.
+        places: a folder of images of the new class, which gets its name; or some images or crops `IMAGE#x,y,w,h` of
+            such a folder.
         out: the new `.h5`; `MODEL-with-CLASS.h5` beside the old one if None.
 
     Returns:
         The exit code: 1 if an image could not be read.
     """
-    if not folder.is_dir():
-        raise SteelbenchError(f"{folder} is no folder; name one that holds images of the new class.")
-    target = out or model.with_name(f"{model.stem}-with-{_slug(folder.name)}.h5")
+    name = _class_name(places)
+    target = out or model.with_name(f"{model.stem}-with-{_slug(name)}.h5")
     if target.suffix != ".h5":
         raise SteelbenchError(f"--out {target} does not end in .h5; that is what plain Keras opens.")
     if target.exists():
         raise SteelbenchError(f"{target} exists; name another file with --out, or delete it.")
     from steelbench.inference.enrollment import enroll_class
 
-    count, unreadable = enroll_class(model, folder.name, list(image_paths([folder])), target)
-    say(f"'{folder.name}' is the mean of {count} images")
+    count, unreadable = enroll_class(model, name, list(image_paths(places)), target)
+    say(f"'{name}' is the mean of {count} images")
     for path in unreadable:
         say(f"{path} cannot be read and was left out")
     print(result(str(target)))
     return 1 if unreadable else 0
+
+
+def _class_name(places: Sequence[Path]) -> str:
+    """The name of the one folder that is given, or that all given images lie in."""
+    from steelbench.data.crops import locate
+
+    found = [(place, locate(place)[0]) for place in places]
+    for place, file in found:
+        if not place.is_dir() and not file.is_file():
+            raise SteelbenchError(f"{place} is no folder; name one that holds images of the new class.")
+    folders = {place if place.is_dir() else file.absolute().parent for place, file in found}
+    if len(folders) > 1:
+        raise SteelbenchError(
+            f"{len(folders)} folders are named ({', '.join(sorted(map(str, folders)))}), but the one class gets the "
+            "name of one folder; put its images together."
+        )
+    return folders.pop().name
 
 
 def _slug(name: str) -> str:

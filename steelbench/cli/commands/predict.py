@@ -21,7 +21,7 @@ CHUNK_PIXELS = 50_000_000
 
 
 def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files as given, and the images below the folders, sorted.
+    """Yield the files and crops as given, and the images below the folders, sorted.
 
     Hidden and system files and folders are passed over, also those that a shell names for `*`, unless no other path is
     given.
@@ -30,11 +30,12 @@ def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
         SteelbenchError: if a path does not exist, or a folder holds no image.
         OSError: if a folder may not be read.
     """
+    from steelbench.data.images import image_exists
     from steelbench.data.samples import image_files, is_passed_over
 
     given = list(paths)
     for path in [path for path in given if not is_passed_over(path.name)] or given:
-        if not path.exists():
+        if not path.exists() and not image_exists(path):
             raise SteelbenchError(f"{path} does not exist; name image files or folders of images.")
         if not path.is_dir():
             yield path

@@ -16,7 +16,7 @@ def retrieve_files(model_path: Path, query: Path, index: Path, top: int, sheet: 
 
     Args:
         model_path: of the `.h5`.
-        query: image to compare with.
+        query: image to compare with, or a crop `IMAGE#x,y,w,h`.
         index: folder of images to search.
         top: number of images.
         sheet: PNG to draw; `similar-to-<query>.png` if None.
@@ -24,7 +24,9 @@ def retrieve_files(model_path: Path, query: Path, index: Path, top: int, sheet: 
     Returns:
         The exit code: 1 if an image of the index could not be read.
     """
-    if not query.is_file():
+    from steelbench.data.images import image_exists
+
+    if not image_exists(query):
         raise SteelbenchError(f"--query {query} is no file; name an image.")
     files = list(image_paths([index]))
     from steelbench.inference.image_search import draw_sheet, most_similar

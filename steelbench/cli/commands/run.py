@@ -286,7 +286,7 @@ def execute(
 
 def draw_thumbnails(options: RunOptions, outcome: RunOutcome) -> None:
     """Draw the images that the report shows: wrong answers, their neighbours, examples of each class."""
-    from steelbench.evaluation.errors import ERRORS_FILE, read_errors
+    from steelbench.evaluation.error_tables import ERRORS_FILE, read_errors
     from steelbench.runs.thumbnails import choose_pictures, class_examples, write_thumbnails
 
     examples = class_examples(list(outcome.labels), list(outcome.labels.values()))

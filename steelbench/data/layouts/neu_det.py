@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from steelbench.data.folder_walk import paths_below
 from steelbench.data.layouts.folders import (
     BESIDE_IMAGES,
     IMAGE_FOLDERS,
@@ -82,8 +83,7 @@ def read_neu_det(root: Path, options: DataOptions) -> Dataset:
     left_out = {"no class in folder or name": images - len(samples), "in no folder of images": loose}
     notes = () if options.boxes else tuple(_notes(root, places))
     # What `_notes` tells of them is enough; they are not counted as other files again.
-    annotations = frozenset(path.relative_to(root).as_posix() for path in root.rglob("*.xml"))
-    return Dataset(root, tuple(samples), left_out, annotations=annotations, notes=notes)
+    return Dataset(root, tuple(samples), left_out, annotations=paths_below(root, ".xml"), notes=notes)
 
 
 def _samples(root: Path, place: Place) -> list[Sample]:

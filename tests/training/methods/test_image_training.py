@@ -1,11 +1,14 @@
 """Rules for every method that changes the encoder, and the images that they share."""
 
 import dataclasses
+from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 from image_sets import FINETUNE, SUPCON, changed, weights_of
 
+from steelbench.data import images as data_images
 from steelbench.training.loop.fit import FitContext
 from steelbench.training.methods import finetune, image_training, supcon
 from steelbench.training.methods.image_training import Inference
@@ -70,3 +73,26 @@ def test_inference_of_a_sample_does_not_depend_on_its_batch_and_traces_once(imag
 
     assert np.array_equal(infer(images.pixels, rows), whole[rows])
     assert infer.run.experimental_get_tracing_count() == 1
+
+
+def test_crops_of_one_image_are_decoded_once_for_all_epochs(images, tmp_path, monkeypatch):
+    """Two of the fixture's images stand in each file, side by side."""
+    for number, (left, right) in enumerate(zip(images.pixels[::2], images.pixels[1::2], strict=True)):
+        beside = np.concatenate([left, right], axis=1)
+        assert cv2.imwrite(str(tmp_path / f"{number:03}.png"), beside[..., ::-1])
+    count, size = len(images.pixels), images.pixels.shape[1]
+    paths = [f"{row // 2:03}.png#{row % 2 * size},0,{size},{size}" for row in range(count)]
+    decoded, real = Counter(), data_images.decode
+
+    def decode(data, bit_depth=None):
+        decoded.update([data])
+        return real(data, bit_depth)
+
+    monkeypatch.setattr(data_images, "decode", decode)
+
+    pixels = image_training.read_pixels(data_images.ImageFiles(tmp_path, paths, None), range(count), size)
+    np.testing.assert_array_equal(pixels, images.pixels)
+    TRAIN["finetune"](dataclasses.replace(images, pixels=pixels), FINETUNE, FitContext())
+
+    assert FINETUNE.epochs > 1
+    assert len(decoded) == count // 2 and set(decoded.values()) == {1}
