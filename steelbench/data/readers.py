@@ -163,8 +163,8 @@ def _said(options: DataOptions, places: list[Path]) -> tuple[str, Path]:
     raise SteelbenchError(f"--data {options.data} is not laid out as {name}; expected {DATASETS[name].layout}.{like}")
 
 
-# The first row that matches reads the data: the most specific stands first. Layouts of boxes stand behind those that
-# name a class for each whole image, and before `split_folders`.
+# The first row that matches reads the data: the most specific stands first. COCO and YOLO say by a file of their own
+# what they are; Pascal VOC stands behind the layouts whose folders or names tell the class of a whole image.
 DATASETS = {
     "demo": Reader(lambda path: True, read_class_folders, "demo: seven procedural steel textures, made on the spot"),
     "csv": Reader(Path.is_file, read_csv_table, "a CSV with path,label and optional split,group"),

@@ -71,12 +71,6 @@ def parts(root):
             write_voc(root / part / f"{part}{number}.png", usual_boxes(number))
 
 
-def nested(root):
-    for number in range(9):
-        part = root / ("train" if number < 6 else "validation")
-        write_voc(part / "images" / f"kind{number % 3}" / f"{number}.png", usual_boxes(number), part / "annotations")
-
-
 def labels_folder(root):
     for number in range(9):
         write_voc(root / "imgs" / f"{number}.png", usual_boxes(number), root / "lable")
@@ -91,7 +85,7 @@ def test_every_place_of_the_files_is_recognised(write, tmp_path):
 
     assert name == "voc" and len(whole.samples) == 9 and len(crops.samples) == 18
     assert not whole.left_out and not crops.left_out
-    expected = {flat: {""}, parts: {"train", "validation", "test"}, nested: {"train", "validation"}}.get(write, {""})
+    expected = {flat: {""}, parts: {"train", "validation", "test"}}.get(write, {""})
     assert {sample.split for sample in whole.samples} == {sample.split for sample in crops.samples} == expected
     assert [told.code for told in whole.notices] == ["SB120"] and not read(tmp_path, boxes="image")[1].notices
 
