@@ -45,7 +45,14 @@ def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Pat
         raise SteelbenchError(f"none of the {len(files)} images of '{name}' can be read; name a folder of images.")
     saved_model.save(extended(model, with_class(kernel, embeddings)), target)
     card = model.card.model_dump(mode="json")
-    fields = {**card, "name": target.stem, "classes": [*model.classes, name], "verification": None, "metrics": {}}
+    fields = {
+        **card,
+        "name": target.stem,
+        "classes": [*model.classes, name],
+        "verification": None,
+        "metrics": {},
+        "decision": None,
+    }
     saved_model.write_card(target, fields)
     return len(read), unreadable
 

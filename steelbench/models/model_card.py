@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError
 
 from steelbench.errors import SteelbenchError
-from steelbench.records import Record, RunRecord
+from steelbench.records import Record, RunRecord, Share
 
 MAX_BYTES = 4 * 1024 * 1024
 # A text in quotes, which may hold commas, or a comma before the bracket that closes a list; JSON has no such comma.
@@ -45,6 +45,22 @@ INPUT_CONTRACT = {
 }
 
 
+class Decision(Record):
+    """The confidence below which a person looks, and what is promised of the answers above it.
+
+    Attributes:
+        threshold: least confidence of an answer that no person looks at.
+        escapes: largest share of all images that is answered wrongly and looked at by nobody.
+        confidence: with which that is promised, for images like the test images.
+        referred: share of the test images below the threshold.
+    """
+
+    threshold: Share
+    escapes: Share
+    confidence: Share
+    referred: Share
+
+
 class Card(Record):
     """A model card; further fields of the file are kept.
 
@@ -53,6 +69,7 @@ class Card(Record):
         classes: names, in the order of the probabilities.
         sha256: of the `.h5`.
         bit_depth: used bits of the 16-bit images that it was trained on; None for all 16.
+        decision: when a person must look; None where the test images promise nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -60,6 +77,7 @@ class Card(Record):
     classes: list[str]
     sha256: str
     bit_depth: int | None = None
+    decision: Decision | None = None
 
 
 def card_fields(record: RunRecord) -> dict[str, Any]:

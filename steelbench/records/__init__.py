@@ -1,6 +1,6 @@
 """The records of a results folder, typed to their leaves."""
 
-from steelbench.records.base import Record, SparseRecord, read_record, row_name
+from steelbench.records.base import Record, Share, SparseRecord, read_record, row_name
 from steelbench.records.run import (
     SCHEMA,
     EmbeddingScores,
@@ -49,6 +49,7 @@ __all__ = [
     "RunKey",
     "RunNotes",
     "RunRecord",
+    "Share",
     "SparseRecord",
     "SplitSummary",
     "StageRecord",

@@ -345,6 +345,23 @@ def test_the_command_prints_each_image_with_its_class_and_probability(saved, tmp
         assert float(line["probability"]) == pytest.approx(expected, abs=1e-4)
 
 
+def test_answers_below_the_threshold_of_the_card_are_uncertain(saved, tmp_path, capsys):
+    for channel in (0, 1):
+        cv2.imwrite(str(tmp_path / f"{channel}.png"), pixels(6 + channel, 8, channel)[..., ::-1])
+    sure = [by_hand(pixels(6 + channel, 8, channel)).max() for channel in (0, 1)]
+    assert [line["uncertain"] for line in predicted(capsys, saved, tmp_path)[1]] == ["", ""]
+    card = saved.with_suffix(".json")
+    before = card.read_text()
+    decision = {"threshold": float(np.mean(sure)), "escapes": 0.01, "confidence": 0.95, "referred": 0.1}
+    card.write_text(json.dumps(json.loads(before) | {"decision": decision}))
+
+    lines = predicted(capsys, saved, tmp_path)[1]
+
+    card.write_text(before)
+    assert [line["uncertain"] == "true" for line in lines] == [own < np.mean(sure) for own in sure]
+    assert {line["uncertain"] for line in lines} == {"true", "false"}
+
+
 def test_an_unreadable_image_has_a_row_with_the_reason_and_the_exit_code_is_1(saved, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "a.png"), pixels())
     (tmp_path / "b.png").touch()

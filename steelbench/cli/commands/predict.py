@@ -1,4 +1,4 @@
-"""`steelbench predict MODEL PATH...`: path, class and probability as CSV."""
+"""`steelbench predict MODEL PATH...`: path, class, probability and whether a person must look, as CSV."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def predict_files(model_path: Path, paths: Iterable[Path]) -> int:
 
     model = load_model(model_path)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", "class", "probability", "reason"])
+    writer.writerow(["path", "class", "probability", "reason", "uncertain"])
     unreadable = False
     for chunk in _read_chunks(files, model.bit_depth):
         writer.writerows([*map(result, row)] for row in _rows(model, chunk))
@@ -88,9 +88,11 @@ def _read_chunks(files: Iterable[Path], bit_depth: int | None) -> Iterator[list[
 def _rows(model: Model, chunk: list[tuple[Path, RGBImage | str]]) -> Iterator[list[str]]:
     readable = [found for _, found in chunk if not isinstance(found, str)]
     probabilities = list(model.predict(readable, refuse_scaled=False)) if readable else []
+    decision = model.card.decision
     for path, found in chunk:
         if isinstance(found, str):
-            yield [str(path), "", "", found]
+            yield [str(path), "", "", found, ""]
         else:
             own = probabilities.pop(0)
-            yield [str(path), model.classes[int(own.argmax())], f"{own.max():.6f}", ""]
+            uncertain = "" if decision is None else str(bool(own.max() < decision.threshold)).lower()
+            yield [str(path), model.classes[int(own.argmax())], f"{own.max():.6f}", "", uncertain]

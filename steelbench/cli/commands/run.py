@@ -252,6 +252,7 @@ def execute(
     """
     from steelbench.evaluation.leaderboard import assemble
     from steelbench.report.results_page import build_report
+    from steelbench.runs.decisions import write_decisions
     from steelbench.runs.results_folder import refuse_unusable, refuse_unusable_cache
     from steelbench.runs.run import run
 
@@ -273,6 +274,7 @@ def execute(
             outcome = dataclasses.replace(outcome, notices=[*notices, *outcome.notices], silenced=hidden)
             summary = assemble(options.results, outcome)
             draw_thumbnails(options, outcome)
+            write_decisions(options.results, summary)
             build_report(options.results)
     from steelbench.cli.tables import print_leaderboard
 

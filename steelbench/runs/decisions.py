@@ -1,0 +1,42 @@
+"""The threshold on a model's card: below it a person looks, above it a share of escapes is promised. No TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from steelbench.errors import SteelbenchError
+from steelbench.evaluation.decision import CONFIDENCE
+from steelbench.files import write_json
+from steelbench.models.model_card import Decision, read_card_file
+from steelbench.records import Row, Summary
+
+# The share of escapes that a card promises: the first that the test images allow.
+WANTED = (0.01, 0.02)
+
+
+def card_decision(row: Row) -> Decision | None:
+    """Return the threshold for a row's saved model; None if its test images allow no promise."""
+    promises = {own.escapes: own for own in row.trust.promises} if row.trust else {}
+    for escapes in WANTED:
+        own = promises.get(escapes)
+        if own is not None and own.threshold is not None and own.referred is not None:
+            return Decision(threshold=own.threshold, escapes=escapes, confidence=CONFIDENCE, referred=own.referred)
+    return None
+
+
+def write_decisions(results: Path, summary: Summary) -> None:
+    """Write each offered model's threshold onto its card; a card that cannot be read stays as it is."""
+    for row in summary.rows:
+        path = (results / row.model).with_suffix(".json") if row.model and row.status == "done" else None
+        if path is None:
+            continue
+        decision = card_decision(row)
+        try:
+            card = read_card_file(path)
+        except SteelbenchError:
+            # Loading the model says what is wrong with it.
+            continue
+        if card.decision != decision:
+            fields = json.loads(path.read_text(encoding="utf-8-sig"))
+            write_json(path, {**fields, "decision": decision.model_dump() if decision else None})
