@@ -4,6 +4,8 @@ import hashlib
 import re
 from html.parser import HTMLParser
 
+import cv2
+import numpy as np
 import pytest
 from results_folder import (
     CLASSES,
@@ -19,7 +21,9 @@ from results_folder import (
 )
 
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.error_tables import WrongAnswer, write_errors
 from steelbench.evaluation.published import Published
+from steelbench.files import write_json
 from steelbench.records import DatasetSummary, Notice, Row, SplitSummary
 from steelbench.report import results_page
 from steelbench.report.results_page import build_report
@@ -423,3 +427,45 @@ def test_promised_thresholds_stand_on_the_page_and_a_row_without_them_is_left_ou
 
 def test_records_without_confidence_have_no_such_section(results):
     assert 'id="confidence"' not in (results / "report.html").read_text(encoding="utf-8")
+
+
+def errors_of(rows, path, label, predicted, *, of=2, neighbours=(), shares_pixels=False):
+    return [
+        WrongAnswer(row, path, label, predicted, 0.91, 0.05, len(rows), of, shares_pixels, neighbours) for row in rows
+    ]
+
+
+def test_images_that_every_row_fails_on_are_shown_with_their_pictures_and_the_question(tmp_path):
+    rows = [model_row(name, "softmax", 0.95) for name in ("vgg19", "xception", "resnet50")]
+    names = [row.name for row in rows]
+    folder = write_folder(tmp_path, summary([*rows, majority_row()]))
+    write_errors(
+        folder / "errors.csv",
+        [
+            *errors_of(names, "in/<b>1.jpg", "inclusion", "patches", of=3, neighbours=("p/2.jpg",), shares_pixels=True),
+            *errors_of(names[1:2], "cr/7.jpg", "crazing", "scratches", of=3),
+        ],
+    )
+    cv2.imwrite(str(tmp_path / "grey.jpg"), np.full((9, 9), 128, "u1"))
+    thumbnails = folder / "thumbnails"
+    thumbnails.mkdir()
+    (thumbnails / "x.jpg").write_bytes((tmp_path / "grey.jpg").read_bytes())
+    write_json(thumbnails / "index.json", {"files": {"in/<b>1.jpg": "x.jpg"}})
+
+    text = build_report(folder).read_text(encoding="utf-8")
+
+    section = text[text.index('id="errors"') : text.index('id="classes"')]
+    assert "2 test images are answered wrongly" in section and "<b>1" not in section
+    assert "all 3 rows say <strong>patches</strong>: is the label right?" in section
+    assert "It shares pixels with an image of another class" in section and "1 of 3 rows are wrong" in section
+    assert "data:image/jpeg;base64" in section and section.count("no picture") == 2
+    assert "91.0 %" in section and "Nearest training images of vgg19 + softmax" in section
+    assert text.index('href="#errors"') < text.index('id="leaderboard"')
+
+
+def test_without_a_wrong_answer_that_is_said_and_without_the_table_nothing(tmp_path):
+    folder = write_folder(tmp_path, summary([model_row("vgg19", "softmax", 0.95), majority_row()]))
+    assert 'id="errors"' not in build_report(folder).read_text(encoding="utf-8")
+    write_errors(folder / "errors.csv", [])
+
+    assert "No compared row answers a test image wrongly." in build_report(folder).read_text(encoding="utf-8")
