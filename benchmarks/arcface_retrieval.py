@@ -18,6 +18,7 @@ from pathlib import Path
 from steelbench.experiment import Arcface, Experiment, Knn, Triplet
 
 BACKBONE = "densenet121"
+FALLBACKS = {BACKBONE: "efficientnet_lite0"}
 EXPERIMENTS = [
     Experiment(backbone=BACKBONE, method=Arcface(learning_rate=2e-4)),
     Experiment(backbone=BACKBONE, method=Triplet(mining="batch_hard", batch_size=64, learning_rate=2e-4)),

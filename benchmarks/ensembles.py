@@ -17,6 +17,7 @@ from pathlib import Path
 from steelbench.experiment import Experiment, Knn, Linear, Softmax
 
 BACKBONES = ("mobilenet_v2", "mobilenet_v2_035")
+FALLBACKS = {"mobilenet_v2": "efficientnet_lite0", "mobilenet_v2_035": "efficientnet_lite1"}
 EXPERIMENTS = [
     Experiment(backbone=backbone, method=method)
     for backbone in (*BACKBONES, "+".join(BACKBONES))

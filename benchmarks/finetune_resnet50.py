@@ -17,9 +17,11 @@ from pathlib import Path
 
 from steelbench.experiment import Experiment, Finetune, Linear
 
+BACKBONE = "resnet50"
+FALLBACKS = {BACKBONE: "efficientnet_lite0"}
 EXPERIMENTS = [
-    Experiment(backbone="resnet50", method=Finetune()),
-    Experiment(backbone="resnet50", method=Linear()),
+    Experiment(backbone=BACKBONE, method=Finetune()),
+    Experiment(backbone=BACKBONE, method=Linear()),
 ]
 DEMO = {"weights": "auto", "image_size": 64, "epochs": 2, "augment": "light"}
 

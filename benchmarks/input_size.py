@@ -15,8 +15,10 @@ from pathlib import Path
 
 from steelbench.experiment import Experiment, Linear
 
+BACKBONE = "mobilenet_v2_035"
+FALLBACKS = {BACKBONE: "efficientnet_lite0"}
 EXPERIMENTS = [
-    Experiment(backbone="mobilenet_v2_035", method=Linear(), image_size=size, variant=f"size={size}")
+    Experiment(backbone=BACKBONE, method=Linear(), image_size=size, variant=f"size={size}")
     for size in (64, 96, 128, 160, 224, 320)
 ]
 DEMO = {"weights": "auto"}

@@ -20,6 +20,7 @@ from pathlib import Path
 from steelbench.experiment import Experiment, Softmax, Triplet
 
 BACKBONE = "hub:resnet_18_imagenet"
+FALLBACKS = {BACKBONE: "efficientnet_lite0"}
 EXPERIMENTS = [
     Experiment(backbone=BACKBONE, method=Triplet()),
     Experiment(backbone=BACKBONE, method=Softmax()),

@@ -19,12 +19,14 @@ from pathlib import Path
 from steelbench.experiment import Experiment, Softmax, Supcon
 
 BACKBONE = "efficientnet_b3"
+FALLBACKS = {BACKBONE: "efficientnet_lite1"}
 EXPERIMENTS = [
     Experiment(
         backbone=BACKBONE, method=Softmax(hidden=1000, dropout=0.5, input_dropout=0.5, learning_rate=3e-4, epochs=20)
     ),
     Experiment(backbone=BACKBONE, method=Supcon()),
     Experiment(backbone=BACKBONE, method=Supcon(loss="npairs"), variant="npairs"),
+    Experiment(backbone=BACKBONE, method=Supcon(trainable="last:20"), variant="last=20"),
 ]
 DEMO = {"weights": "auto", "image_size": 160}
 
