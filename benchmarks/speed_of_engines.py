@@ -3,7 +3,8 @@
 Run:      python benchmarks/speed_of_engines.py [--backbones a,b] [--seconds N] [--out FILE.json]
 Takes:    about 6 minutes for the four main backbones on 2 cores; each measurement in a process of its own.
 Expect:   OpenVINO in float32 faster than Keras for all but VGG19; bfloat16 several times faster where the processor
-          has it. Weights are random: they cost the same time as trained ones. The column "of best" is images/s divided by the backbone's best images/s in this run.
+          has it. The column "of best" is images/s divided by the backbone's best images/s in this run.
+Weights:  random; they cost the same time as trained ones.
 """
 
 import argparse

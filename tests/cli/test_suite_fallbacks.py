@@ -158,4 +158,5 @@ def test_the_report_says_which_network_ran(suite, steel, tmp_path, monkeypatch):
     assert {row.weights for row in summary.rows if row.backbone == OTHER} == {"imagenet"}
     [told] = [notice for notice in summary.warnings if notice.code == "SB307"]
     assert told.level == "note"
-    assert "xception is not here, efficientnet_lite0 ran in its place" in (results / "report.html").read_text(encoding="utf-8")
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert f"{OWN} is not here, {OTHER} ran in its place" in page
