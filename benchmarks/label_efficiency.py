@@ -4,9 +4,9 @@ Run:      python benchmarks/label_efficiency.py --data DIR [--backbones a,b] [--
 Takes:    at most 4 minutes for five backbones on NEU or X-SDD on 2 cores that other programs use, too, where their
           features are cached; else a minute more for each backbone.
 Expect:   NEU, ImageNet weights, 10 images of each class: mobilenet_v2 97.5 %, mobilenet_v2_035 93.2,
-          efficientnet_lite0, 1 and 2 91.1, 90.9 and 92.6; with all 1152 training images 99.6, 98.8, 99.4, 98.5 and 98.3 %.
-          X-SDD with 10: 90.4, 86.9, 88.3, 88.7 and 89.5 %; with all 869: 98.5, 98.4, 99.1, 98.9 and 99.0 %. Two
-          draws of one image of each class differ by 30 points.
+          efficientnet_lite0, 1 and 2 91.1, 90.9 and 92.6; with all 1152 training images 99.6, 98.8, 99.4, 98.5 and
+          98.3 %. X-SDD with 10: 90.4, 86.9, 88.3, 88.7 and 89.5 %; with all 869: 98.5, 98.4, 99.1, 98.9 and 99.0 %.
+          Two draws of one image of each class differ by 30 points.
 Demo:     --data demo takes whatever weights are found, random ones if there are none, and 2 splits with 5 draws each.
 Source:   none; the classifier is that of the method `linear` with C = 0.1, which needs no validation images (on NEU,
           C from 0.01 to 1 changes a mean by about one point at most).

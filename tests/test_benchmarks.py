@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import steelbench
-from steelbench.cli.commands.run import MAIN_BACKBONES, PACKAGED, load_suite
+from steelbench.cli.commands.run import MAIN_BACKBONES, PACKAGED
+from steelbench.cli.suites import load_suite
 from steelbench.experiment import RunOptions
 from steelbench.models.backbones import BACKBONES
 

@@ -139,7 +139,8 @@ def run(
     """Run experiments; write a report and models."""
     # Every option by its name; those of `RunOptions` are called like its fields.
     given = locals()
-    from steelbench.cli.commands.run import Request, Suite, execute, foresee, load_suite, make_experiments
+    from steelbench.cli.commands.run import Request, execute, foresee, make_experiments
+    from steelbench.cli.suites import Suite, load_suite
 
     found = load_suite(suite) if suite else Suite()
     preset = found.demo if data == "demo" else {}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import runpy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from steelbench.cli.next_steps import next_steps
 from steelbench.cli.progress import ProgressDisplay
+from steelbench.cli.suites import Suite, experiments_of, replace_networks
 from steelbench.cli.terminal import say
 from steelbench.data.readers import read_dataset
 from steelbench.errors import SteelbenchError, choose
@@ -79,54 +79,6 @@ def _method(name: str) -> str:
     return choose("method", name, METHODS)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Suite:
-    """What a suite file defines; empty without one.
-
-    Attributes:
-        experiments: the list EXPERIMENTS.
-        demo: the dict DEMO, option -> value for options that are not given with the demo data.
-        fallbacks: the dict FALLBACKS, network -> the one that runs where the weights of the first cannot be had.
-    """
-
-    experiments: Sequence[Experiment] = ()
-    demo: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    fallbacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-
-def load_suite(path: Path) -> Suite:
-    """Return what a suite file defines.
-
-    Raises:
-        SteelbenchError: if the file is missing, fails, has no EXPERIMENTS, or a dict of another kind.
-    """
-    if not path.is_file():
-        reason = "is a folder" if path.is_dir() else "does not exist"
-        raise SteelbenchError(f"--suite {path} {reason}; name a Python file with a list EXPERIMENTS.")
-    try:
-        names = runpy.run_path(str(path), run_name="steelbench_suite")
-    except SteelbenchError as error:
-        raise SteelbenchError(f"--suite {path}: {error}") from None
-    except (Exception, SystemExit) as error:
-        raise SteelbenchError(f"--suite {path} fails with {type(error).__name__}: {error}; mend the file.") from None
-    experiments, preset, fallbacks = names.get("EXPERIMENTS"), names.get("DEMO", {}), names.get("FALLBACKS", {})
-    if not isinstance(experiments, list) or not experiments or not all(map(_is_experiment, experiments)):
-        raise SteelbenchError(
-            f"--suite {path} defines no EXPERIMENTS; expected a list of steelbench.experiment.Experiment, one at "
-            "least, each with a method's settings, such as Softmax()."
-        )
-    if not isinstance(preset, dict):
-        raise SteelbenchError(f"--suite {path}: DEMO is {preset!r}; expected a dict of options for --data demo.")
-    if not isinstance(fallbacks, dict) or not all(isinstance(name, str) for name in (*fallbacks, *fallbacks.values())):
-        raise SteelbenchError(f"--suite {path}: FALLBACKS is {fallbacks!r}; expected a dict of names of networks.")
-    check_networks(tuple(fallbacks.values()))
-    return Suite(experiments=experiments, demo=preset, fallbacks=fallbacks)
-
-
-def _is_experiment(item: Any) -> bool:
-    return isinstance(item, Experiment) and any(type(item.method) is row.settings for row in METHODS.values())
-
-
 def make_experiments(request: Request, preset: Mapping[str, Any], suite: Suite) -> list[Experiment]:
     """Return the experiments that a command asks for, each for seed 0 and fold 0.
 
@@ -152,7 +104,7 @@ def make_experiments(request: Request, preset: Mapping[str, Any], suite: Suite) 
     else:
         experiments = [
             experiment
-            for experiment in _with_backbones(suite, backbones)
+            for experiment in experiments_of(suite, backbones)
             if not methods or experiment.method_name in methods
         ]
         if not experiments:
@@ -167,32 +119,6 @@ def make_experiments(request: Request, preset: Mapping[str, Any], suite: Suite) 
         )
         for experiment in experiments
     ]
-
-
-def _with_backbones(suite: Suite, backbones: Sequence[str] | None) -> list[Experiment]:
-    """Return the experiments of these backbones, as the suite has them or after its fallbacks; None for all."""
-    if backbones is None:
-        return list(suite.experiments)
-    own = [experiment for experiment in suite.experiments if experiment.backbone in backbones]
-    replaced = _replace_networks(suite.experiments, suite.fallbacks)
-    return own + [experiment for experiment in replaced if experiment.backbone in backbones and experiment not in own]
-
-
-def _replace_networks(experiments: Sequence[Experiment], instead: Mapping[str, str]) -> list[Experiment]:
-    """Return experiments with other networks for some, without those that are named twice after that.
-
-    Args:
-        experiments: an ensemble becomes a single network where its parts become one.
-        instead: network -> the one in its place.
-    """
-    taken, chosen = {experiment.name for experiment in experiments}, []
-    for experiment in experiments:
-        named = dict.fromkeys(instead.get(part, part) for part in experiment.networks)
-        replaced = dataclasses.replace(experiment, backbone="+".join(named))
-        if replaced == experiment or replaced.name not in taken:
-            chosen.append(replaced)
-        taken.add(replaced.name)
-    return chosen
 
 
 def with_weights(experiments: list[Experiment], options: RunOptions, progress: Progress) -> list[Experiment]:
@@ -277,7 +203,7 @@ def replace_missing(
     ]  # fmt: skip
     for told in notices:
         say(told.text)
-    return _replace_networks(experiments, instead), notices
+    return replace_networks(experiments, instead), notices
 
 
 def _why_missing(part: str, options: RunOptions, progress: Progress, fallbacks: Mapping[str, str]) -> str:
