@@ -3,6 +3,7 @@
 Run:      python benchmarks/speed_vs_usual_recipe.py --data DIR [--weights-dir DIR] [--images N] [--epochs N]
           [--backbones a,b] [--out FILE.json]
 Takes:    about 45 minutes on 2 cores for NEU's 1800 images and the four main backbones; nothing else may run meanwhile.
+Demo:     --data demo takes 120 images, efficientnet_b0 and inception_v3.
 Recipe:   what is published for these backbones (Maddali, Severstal): images resized in memory, `fit` through the frozen
           backbone in every epoch, batch 64, Adam 1e-3, checkpoint of the whole model on val_loss, 80/20. Two epochs are
           run and the second is multiplied by the number of epochs; building and loading are counted once. Weights are
@@ -27,9 +28,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from speed_of_engines import measured_elsewhere
 
-# Enough to see the ratio; with all 360 the recipe alone takes minutes for each network.
-DEMO_IMAGES = 120
 MAIN = "vgg19,efficientnet_b0,xception,inception_v3"
+USUAL = {"images": 0, "backbones": MAIN}
+# Enough to see the ratio; VGG19 and Xception take minutes each.
+DEMO = {"images": 120, "backbones": "efficientnet_b0,inception_v3"}
 
 
 def recipe(data: str, backbone: str, images: int, epochs: int, run_all: bool, weights_dir: str) -> dict[str, float]:
@@ -162,19 +164,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="demo")
     parser.add_argument("--weights-dir", default="")
-    parser.add_argument("--images", type=int, default=0, help="only so many, drawn by seed")
+    parser.add_argument("--images", type=int, help="only so many, drawn by seed; 0 for all")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--backbones", default=MAIN)
+    parser.add_argument("--backbones", help=f"default {MAIN}")
     parser.add_argument("--out", type=Path, default=Path("results/speed_vs_usual_recipe.json"))
     parser.add_argument("--recipe", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.data == "demo" and not options.images:
-        options.images = DEMO_IMAGES
-        print(f"speed_vs_usual_recipe: demo preset: images={DEMO_IMAGES}", file=sys.stderr)
     if options.recipe:
         data, backbone, images, epochs, run_all, folder = options.recipe
         print(json.dumps(recipe(data, backbone, int(images), int(epochs), run_all == "all", folder)))
         return
+    for name, value in (DEMO if options.data == "demo" else USUAL).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+            print(f"speed_vs_usual_recipe: {name}={value}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         compare(options, Path(folder))
 
