@@ -4,6 +4,7 @@ Run:      python benchmarks/speed_of_engines.py [--backbones a,b] [--seconds N] 
 Takes:    about 6 minutes for the four main backbones on 2 cores; each measurement in a process of its own.
 Expect:   OpenVINO in float32 faster than Keras for all but VGG19; bfloat16 several times faster where the processor
           has it. The column "of best" is images/s divided by the backbone's best images/s in this run.
+Weights:  random; they cost the same time as trained ones.
 """
 
 import argparse

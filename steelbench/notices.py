@@ -151,6 +151,12 @@ NOTICES = {
         "{constant:.0%} are constant).",
         advice="Pixels in 0..1 instead of 0..255 do this; look at the file that --weights names.",
     ),
+    "SB307": NoticeKind(
+        level="note",
+        rule="a network of a suite cannot be had, and the suite names another one for that case",
+        sentence="{name} is not here, {fallback} ran in its place, as the suite says: {reason}.",
+        advice="`steelbench weights list` says how to get them.",
+    ),
     "SB401": NoticeKind(
         level="serious",
         rule="the accuracy of a row is at most that of the majority class",

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import steelbench
-from steelbench.cli.commands.run import MAIN_BACKBONES, PACKAGED, load_suite
+from steelbench.cli.commands.run import MAIN_BACKBONES, PACKAGED
+from steelbench.cli.suites import load_suite
 from steelbench.experiment import RunOptions
+from steelbench.models.backbones import BACKBONES
 
 PACKAGE = Path(steelbench.__file__).parent
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -75,13 +77,31 @@ def test_it_helps(path, helped):
 
 @pytest.mark.parametrize("path", SUITES, ids=by_name)
 def test_its_experiments_load_and_have_names_of_their_own(path):
-    experiments, preset = load_suite(path)
+    suite = load_suite(path)
+    preset = suite.demo
 
-    names = [experiment.name for experiment in experiments]
+    names = [experiment.name for experiment in suite.experiments]
     assert names and len(set(names)) == len(names)
     # An option that does not exist would be left out without a word.
     assert preset and set(preset) <= {*RunOptions.model_fields, "epochs"}
     RunOptions(data="demo", **{name: value for name, value in preset.items() if name != "epochs"})
+
+
+@pytest.mark.parametrize("path", SUITES, ids=by_name)
+def test_it_has_a_network_whose_weights_come_from_the_package_index_or_needs_none(path):
+    """A user without the weights of its own networks gets a working run on genuine ones."""
+    suite = load_suite(path)
+    packaged = {name for name, row in BACKBONES.items() if row.imagenet.package}
+
+    needed = {part for experiment in suite.experiments for part in experiment.networks}
+    assert set(suite.fallbacks) <= needed and set(suite.fallbacks.values()) <= packaged
+    if suite.demo["weights"] == "random":
+        assert not suite.fallbacks
+    else:
+        # Either every network has another one, or one of them is packaged and the others are left unranked.
+        assert needed - packaged <= set(suite.fallbacks) or needed & packaged
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    assert all(name in text for name in suite.fallbacks.values())
 
 
 def defined(module):
@@ -121,12 +141,12 @@ def test_there_is_a_suite_for_every_recipe():
 
 
 def test_the_first_suite_has_a_network_whose_weights_come_with_an_installation():
-    experiments, preset = load_suite(FOLDER / "compare_backbones.py")
+    suite = load_suite(FOLDER / "compare_backbones.py")
 
-    names = {(experiment.backbone, experiment.method_name) for experiment in experiments}
+    names = {(experiment.backbone, experiment.method_name) for experiment in suite.experiments}
     assert {backbone for backbone, _ in names} == {*MAIN_BACKBONES, PACKAGED}
-    assert len(names) == len(experiments) == 10
-    assert preset["weights"] == "auto"
+    assert len(names) == len(suite.experiments) == 10
+    assert suite.demo["weights"] == "auto"
 
 
 def test_where_labels_say_nothing_no_method_without_a_network_is_above_chance():

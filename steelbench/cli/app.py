@@ -145,10 +145,11 @@ def run(
     """Run experiments; write a report and models."""
     # Every option by its name; those of `RunOptions` are called like its fields.
     given = locals()
-    from steelbench.cli.commands.run import Request, execute, foresee, load_suite, make_experiments
+    from steelbench.cli.commands.run import Request, execute, foresee, make_experiments
+    from steelbench.cli.suites import Suite, load_suite
 
-    experiments, preset = load_suite(suite) if suite else (None, {})
-    preset = preset if data == "demo" else {}
+    found = load_suite(suite) if suite else Suite()
+    preset = found.demo if data == "demo" else {}
     if preset:
         say(f"demo preset of {suite}: {', '.join(f'{key}={value}' for key, value in preset.items())}")
     given |= {"results": results or Path("results") / (Path(data).resolve().stem or "run")}
@@ -162,10 +163,10 @@ def run(
         epochs=epochs,
         silence=tuple(silence or ()),
     )
-    todo = make_experiments(request, preset, experiments)
+    todo = make_experiments(request, preset, found)
     if dry_run:
-        return foresee(options, todo, request.auto)
-    return execute(options, todo, _command_line(), request.silence, request.auto)
+        return foresee(options, todo, request.auto, found.fallbacks)
+    return execute(options, todo, _command_line(), request.silence, request.auto, found.fallbacks)
 
 
 def _command_line() -> str:

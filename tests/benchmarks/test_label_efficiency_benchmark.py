@@ -46,8 +46,8 @@ def test_the_recorded_command_names_folders_by_their_last_name(program, tmp_path
     told = program["command_line"](program["parse"](given))
 
     assert told == (
-        "python benchmarks/label_efficiency.py --data NEU --backbones mobilenet_v2,mobilenet_v2_035 "
-        "--weights imagenet --weights-dir weights --seeds 3 --draws 10"
+        "python benchmarks/label_efficiency.py --data NEU --backbones efficientnet_lite0,efficientnet_lite1,"
+        "efficientnet_lite2 --weights imagenet --weights-dir weights --seeds 3 --draws 10"
     )
 
 

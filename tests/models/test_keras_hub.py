@@ -13,7 +13,7 @@ from each import each
 
 from steelbench.cli.commands.run import FALLBACK, replace_missing
 from steelbench.errors import SteelbenchError
-from steelbench.experiment import Experiment, Knn, Softmax
+from steelbench.experiment import Experiment, Knn, RunOptions, Softmax
 from steelbench.models import keras_hub
 from steelbench.models.backbones import check_networks, find_backbone
 from steelbench.models.encoder import build_encoder
@@ -160,7 +160,7 @@ def test_a_preset_that_was_never_fetched_cannot_be_built(missing):
 def test_what_is_missing_is_replaced_and_told(missing, capsys):
     wanted = [Experiment(backbone=name, method=Knn()) for name in ("hub:tiny", "vgg19", "hub:tiny+vgg19")]
 
-    chosen, notices = replace_missing(wanted, lambda *_: None)
+    chosen, notices = replace_missing(wanted, RunOptions(data="demo"), lambda *_: None)
 
     assert [item.backbone for item in chosen] == [FALLBACK, "vgg19", f"{FALLBACK}+vgg19"]
     [notice] = notices
@@ -171,7 +171,7 @@ def test_what_is_missing_is_replaced_and_told(missing, capsys):
 def test_a_stand_in_that_is_asked_for_anyway_runs_once(missing):
     wanted = [Experiment(backbone=name, method=Softmax()) for name in ("hub:tiny", FALLBACK, "hub:other")]
 
-    chosen, notices = replace_missing(wanted, lambda *_: None)
+    chosen, notices = replace_missing(wanted, RunOptions(data="demo"), lambda *_: None)
 
     assert [item.backbone for item in chosen] == [FALLBACK] and len(notices) == 2
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelbench.cli.next_steps import next_steps
 from steelbench.cli.progress import ProgressDisplay
 from steelbench.cli.recognised import say_recognised
+from steelbench.cli.suites import Suite, experiments_of, replace_networks
 from steelbench.cli.terminal import say
 from steelbench.data.readers import read_dataset
 from steelbench.errors import SteelbenchError, choose
@@ -30,8 +30,9 @@ MAIN_BACKBONES = ("vgg19", "efficientnet_b0", "xception", "inception_v3")
 AUTO = "auto"
 # Its ImageNet weights come from the package index.
 PACKAGED = "efficientnet_lite0"
-# Runs in place of a KerasHub preset that cannot be fetched.
+# Runs in place of a KerasHub preset that cannot be fetched, where the suite names no other network.
 FALLBACK = "resnet50"
+NO_WEIGHTS = "its weights are not on this machine and could not be fetched"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,40 +83,7 @@ def _method(name: str) -> str:
     return choose("method", name, METHODS)
 
 
-def load_suite(path: Path) -> tuple[list[Experiment], dict[str, Any]]:
-    """Return the experiments of a suite file and its preset for the demo data.
-
-    Returns:
-        The list EXPERIMENTS; the dict DEMO of option -> value, empty if the file has none.
-
-    Raises:
-        SteelbenchError: if the file is missing, fails, or has no EXPERIMENTS.
-    """
-    if not path.is_file():
-        reason = "is a folder" if path.is_dir() else "does not exist"
-        raise SteelbenchError(f"--suite {path} {reason}; name a Python file with a list EXPERIMENTS.")
-    try:
-        names = runpy.run_path(str(path), run_name="steelbench_suite")
-    except SteelbenchError as error:
-        raise SteelbenchError(f"--suite {path}: {error}") from None
-    except (Exception, SystemExit) as error:
-        raise SteelbenchError(f"--suite {path} fails with {type(error).__name__}: {error}; mend the file.") from None
-    experiments, preset = names.get("EXPERIMENTS"), names.get("DEMO", {})
-    if not isinstance(experiments, list) or not experiments or not all(map(_is_experiment, experiments)):
-        raise SteelbenchError(
-            f"--suite {path} defines no EXPERIMENTS; expected a list of steelbench.experiment.Experiment, one at "
-            "least, each with a method's settings, such as Softmax()."
-        )
-    if not isinstance(preset, dict):
-        raise SteelbenchError(f"--suite {path}: DEMO is {preset!r}; expected a dict of options for --data demo.")
-    return experiments, preset
-
-
-def _is_experiment(item: Any) -> bool:
-    return isinstance(item, Experiment) and any(type(item.method) is row.settings for row in METHODS.values())
-
-
-def make_experiments(request: Request, preset: dict[str, Any], suite: list[Experiment] | None) -> list[Experiment]:
+def make_experiments(request: Request, preset: Mapping[str, Any], suite: Suite) -> list[Experiment]:
     """Return the experiments that a command asks for, each for seed 0 and fold 0.
 
     Without names and without a suite these are too many: `with_weights` says which of them can run.
@@ -123,7 +91,7 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
     Args:
         request: the options as typed.
         preset: option -> value, for options that were not given.
-        suite: the experiments of the suite file, to choose from; None without one.
+        suite: to choose from; `--backbones` also takes the networks that it falls back to.
 
     Raises:
         SteelbenchError: for unknown names, or if nothing is left to run.
@@ -131,7 +99,7 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
     named = request.named_backbones
     backbones = _names(named, "backbone", BACKBONES, _backbone) if named is not None else None
     methods = _names(request.methods, "method", METHODS, _method) if request.methods is not None else None
-    if suite is None:
+    if not suite.experiments:
         experiments = [
             Experiment(backbone=backbone, method=METHODS[method].settings())
             for backbone in backbones or (*MAIN_BACKBONES, PACKAGED)
@@ -140,9 +108,8 @@ def make_experiments(request: Request, preset: dict[str, Any], suite: list[Exper
     else:
         experiments = [
             experiment
-            for experiment in suite
-            if (not backbones or experiment.backbone in backbones)
-            and (not methods or experiment.method_name in methods)
+            for experiment in experiments_of(suite, backbones)
+            if not methods or experiment.method_name in methods
         ]
         if not experiments:
             raise SteelbenchError("--backbones and --methods leave nothing of the suite; name some that it has.")
@@ -196,39 +163,62 @@ def with_weights(experiments: list[Experiment], options: RunOptions, progress: P
 
 def _can_be_had(name: str, options: RunOptions, progress: Progress) -> bool:
     try:
-        resolve(name, options.weights, options.weights_dir, lambda *step: progress("fetch", *step))
+        # With `auto` nothing is missing, as random weights take their place.
+        kind = "imagenet" if options.weights == "auto" else options.weights
+        resolve(name, kind, options.weights_dir, lambda *step: progress("fetch", *step))
     except NotFoundError:
         return False
     return True
 
 
 def replace_missing(
-    experiments: Sequence[Experiment], progress: Progress, weights_dir: Path | None = None
+    experiments: Sequence[Experiment],
+    options: RunOptions,
+    progress: Progress,
+    fallbacks: Mapping[str, str] | None = None,
 ) -> tuple[list[Experiment], list[Notice]]:
-    """Fetch the presets of KerasHub; replace one that cannot be fetched by `FALLBACK`, and say so.
+    """Fetch presets of KerasHub and weights of a suite's networks; replace a network that cannot be had, and say so.
+
+    Args:
+        experiments: to run.
+        options: of the run; with weights other than `imagenet` or `auto` no network but a preset is replaced.
+        progress: called while files are fetched.
+        fallbacks: of the suite; a preset that it does not name falls back to `FALLBACK`.
 
     Returns:
-        The experiments without those that are named twice after that, and a notice for each missing preset.
+        The experiments without those that are named twice after that, and a notice for each network replaced.
 
     Raises:
-        SteelbenchError: if there is no such preset.
+        SteelbenchError: if there is no such preset, or a file is damaged.
     """
-    parts = [part for experiment in experiments for part in experiment.networks]
-    presets = [part for part in dict.fromkeys(parts) if part.startswith(keras_hub.PREFIX)]
-    missing = {preset: keras_hub.fetch(preset, search_folders(weights_dir), progress) for preset in presets}
+    fallbacks = fallbacks or {}
+    if fallbacks:
+        # Before weights are fetched, which may take minutes.
+        read_dataset(options)
+    parts = dict.fromkeys(part for experiment in experiments for part in experiment.networks)
+    reasons = {part: reason for part in parts if (reason := _why_missing(part, options, progress, fallbacks))}
+    instead = {part: fallbacks.get(part, FALLBACK) for part in reasons}
     notices = [
-        notice("SB303", name=name, fallback=FALLBACK, reason=reason) for name, reason in missing.items() if reason
-    ]
+        notice(
+            "SB307" if part in fallbacks else "SB303",
+            name=part, fallback=instead[part], reason=reason, advise=reason == NO_WEIGHTS,
+        )
+        for part, reason in reasons.items()
+    ]  # fmt: skip
     for told in notices:
         say(told.text)
-    taken, chosen = {experiment.name for experiment in experiments}, []
-    for experiment in experiments:
-        named = dict.fromkeys(FALLBACK if missing.get(part) else part for part in experiment.networks)
-        replaced = dataclasses.replace(experiment, backbone="+".join(named))
-        if replaced == experiment or replaced.name not in taken:
-            chosen.append(replaced)
-        taken.add(replaced.name)
-    return chosen, notices
+    return replace_networks(experiments, instead), notices
+
+
+def _why_missing(part: str, options: RunOptions, progress: Progress, fallbacks: Mapping[str, str]) -> str:
+    """Return why a network cannot be had though another could run in its place; "" if it can, or none could."""
+    if part.startswith(keras_hub.PREFIX):
+        return keras_hub.fetch(part, search_folders(options.weights_dir), progress)
+    if part not in fallbacks or options.weights not in ("imagenet", "auto"):
+        return ""
+    if _can_be_had(part, options, progress) or not _can_be_had(fallbacks[part], options, progress):
+        return ""
+    return NO_WEIGHTS
 
 
 def execute(
@@ -237,6 +227,7 @@ def execute(
     command: str,
     silence: tuple[str, ...] = (),
     auto: bool = False,
+    fallbacks: Mapping[str, str] | None = None,
 ) -> int:
     """Run experiments, write leaderboard and report, print the leaderboard, and say what to do next.
 
@@ -246,6 +237,7 @@ def execute(
         command: the command line, for the record.
         silence: codes of notices that are left out of the report.
         auto: whether experiments of networks whose weights cannot be had are left out.
+        fallbacks: of the suite, network -> the one that runs where the weights of the first cannot be had.
 
     Returns:
         The exit code: 1 if an experiment failed.
@@ -264,7 +256,7 @@ def execute(
         say_recognised(options)
         if auto:
             experiments = with_weights(experiments, options, terminal)
-        experiments, notices = replace_missing(experiments, terminal, options.weights_dir)
+        experiments, notices = replace_missing(experiments, options, terminal, fallbacks)
         outcome = run(options, experiments, command, terminal)
         if outcome is None:
             summary = read_record(options.results / "results.json", Summary)
@@ -297,7 +289,12 @@ def draw_thumbnails(options: RunOptions, outcome: RunOutcome) -> None:
     write_thumbnails(options.results, outcome.root, options.bit_depth, wanted, examples)
 
 
-def foresee(options: RunOptions, experiments: list[Experiment], auto: bool = False) -> int:
+def foresee(
+    options: RunOptions,
+    experiments: list[Experiment],
+    auto: bool = False,
+    fallbacks: Mapping[str, str] | None = None,
+) -> int:
     """Print for each backbone the runs, the images that are cached, the minutes and the memory; returns 0."""
     from steelbench.cli.tables import show
     from steelbench.runs.results_folder import refuse_unusable_cache
@@ -309,7 +306,7 @@ def foresee(options: RunOptions, experiments: list[Experiment], auto: bool = Fal
         say_recognised(options)
         if auto:
             experiments = with_weights(experiments, options, terminal)
-        experiments, _ = replace_missing(experiments, terminal, options.weights_dir)
+        experiments, _ = replace_missing(experiments, options, terminal, fallbacks)
         forecasts, counts = preview(options, experiments, terminal)
     show(
         ("backbone", "pixels", "runs", "images", "cached", "images/s", "minutes", "memory GiB"),
