@@ -3,6 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# The folder of the clone is on the path. An import hook, the other way, is passed over by Python that starts where the
+# clone lies, because the folder `steelbench` there looks like a package.
+EDITABLE := --config-settings editable_mode=compat
+
 .PHONY: bench test fast lint parity clean
 
 # The four main backbones and efficientnet_lite0 on the embedded demo data; the report is results/demo/report.html.
@@ -44,12 +48,12 @@ parity: .venv/parity-tfa/made .venv/parity-pml/made .venv/parity-lite/made .venv
 
 .venv/bench: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -e '.[fast,noisy,lite]'
+	$(PIP) -e '.[fast,noisy,lite]' $(EDITABLE)
 	touch $@
 
 .venv/dev: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev]' $(EDITABLE)
 	touch $@
 
 clean:

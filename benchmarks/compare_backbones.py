@@ -11,7 +11,8 @@ Source:   Maddali, "Detect the defects in steel with CNNs and transfer learning"
 Reported: best accuracy on 1419 validation rows: VGG19 .839, Xception .839, InceptionV3 .834, EfficientNetB0 .726, which
           is the share of the largest class.
 Measured: efficientnet_lite0 alone, as the weights of the four were not available: with --data demo 90.3 % (softmax) and
-          86.1 % (linear, HOG 54.2 %); NEU, 5 folds x 3 seeds, 98.9 % (softmax) and 99.2 % (linear); X-SDD 98.7 and 99.0 %.
+          86.1 % (linear, HOG 54.2 %); 5 folds x 3 seeds on NEU 98.9 % (softmax) and 99.2 % (linear), on X-SDD 98.7 and
+          99.0 %.
 Here:     each backbone has its own preprocessing (there all divide by 255, which EfficientNet does inside). Images are
           split, not rows, of which 427 images have two. There is a test set, which the source has not.
 """

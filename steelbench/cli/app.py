@@ -231,11 +231,14 @@ def predict(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Images, crops IMAGE#x,y,w,h, or folders of images.")
     ],
+    bit_depth: Annotated[
+        int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "those that the model was trained on")
+    ] = None,
 ) -> int:
     """Print path, class and probability of images, as CSV."""
     from steelbench.cli.commands.predict import predict_files
 
-    return predict_files(model, paths)
+    return predict_files(model, paths, bit_depth)
 
 
 @app.command(rich_help_panel=USE)

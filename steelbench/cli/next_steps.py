@@ -13,7 +13,7 @@ SPLIT_READERS = ("split_folders",)
 
 
 def next_steps(results: Path, data: str, summary: Summary) -> list[str]:
-    """Return three lines: the report, the best model with the command that uses it, and the next command.
+    """Return three lines: the report, a model with the command that uses it, and the next command.
 
     Args:
         results: the results folder.
@@ -29,7 +29,9 @@ def _use(results: Path, summary: Summary) -> str:
     if not usable:
         return "no model is worth using: no network was trained; steelbench weights list says how to get weights"
     best = usable[0]
-    return f"best model, {row_label(best)}: steelbench predict {_quoted(results / str(best.model))} IMAGES"
+    others = sum(bool(row.tied) for row in usable) - bool(best.tied)
+    tied = f" (tied for best with {others} other{'' if others == 1 else 's'})" if others else ""
+    return f"model to take, {row_label(best)}{tied}: steelbench predict {_quoted(results / str(best.model))} IMAGES"
 
 
 def _next(results: Path, data: str, summary: Summary) -> str:
@@ -39,7 +41,8 @@ def _next(results: Path, data: str, summary: Summary) -> str:
     own = split.kind == OWN_SPLIT or (split.kind != "regroup" and summary.dataset.reader in SPLIT_READERS)
     if split.folds == 1 and not own:
         wider = results.with_name(f"{results.name}-5x3")
-        return f"next, narrower intervals: the same command with --folds 5 --seeds 3 --results {_quoted(wider)}"
+        command = f"the same command with --folds 5 --seeds 3 --results {_quoted(wider)}"
+        return f"next, narrower intervals, and how sure an answer must be: {command}"
     return f"next, copies and wrong labels in your images: steelbench audit --data {shlex.quote(data)}"
 
 

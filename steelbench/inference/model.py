@@ -238,7 +238,9 @@ def _check_values(images: Sequence[NDArray[Any]], refuse_scaled: bool) -> None:
             "preprocesses them itself."
         )
     if high > 255:
-        raise SteelbenchError(f"the largest value is {high:g}: expected 0..255. Divide 16-bit images by 257.")
+        raise SteelbenchError(
+            f"the largest value is {high:g}: expected 0..255. Divide 12-bit images by 16, 16-bit images by 257."
+        )
     if refuse_scaled and 0 < high <= 1:
         raise SteelbenchError(
             f"the largest value is {high:g}: the images look scaled to 0..1. Give raw pixels 0..255; the model "

@@ -132,7 +132,10 @@ def _notices(audit: AuditResult) -> list[tuple[str, str]]:
     told = [notice for notice in audit.inspection.notices if notice.code != "SB111" or not audit.conflicts]
     notices: list[tuple[str, str]] = [(notice.level, notice.text) for notice in told]
     if audit.leaks and max(audit.leaks.values()) >= 0.02:
-        text = "A random split of this data would partly measure memory; use --split grouped instead."
+        text = (
+            "A random split of this data would partly measure memory; `steelbench run` keeps such images together, "
+            "other programs do not."
+        )
         notices.append(("serious", text))
     if audit.conflicts:
         verb = "carries" if len(audit.conflicts) == 1 else "carry"

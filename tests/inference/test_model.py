@@ -349,7 +349,7 @@ def test_answers_below_the_threshold_of_the_card_are_uncertain(saved, tmp_path, 
     for channel in (0, 1):
         cv2.imwrite(str(tmp_path / f"{channel}.png"), pixels(6 + channel, 8, channel)[..., ::-1])
     sure = [by_hand(pixels(6 + channel, 8, channel)).max() for channel in (0, 1)]
-    assert [line["uncertain"] for line in predicted(capsys, saved, tmp_path)[1]] == ["", ""]
+    assert [line["uncertain"] for line in predicted(capsys, saved, tmp_path)[1]] == ["unknown", "unknown"]
     card = saved.with_suffix(".json")
     before = card.read_text()
     decision = {"threshold": float(np.mean(sure)), "escapes": 0.01, "confidence": 0.95, "referred": 0.1}
@@ -360,6 +360,20 @@ def test_answers_below_the_threshold_of_the_card_are_uncertain(saved, tmp_path, 
     card.write_text(before)
     assert [line["uncertain"] == "true" for line in lines] == [own < np.mean(sure) for own in sure]
     assert {line["uncertain"] for line in lines} == {"true", "false"}
+
+
+def test_images_of_a_12_bit_camera_are_told_and_read_with_their_bit_depth(saved, tmp_path, capsys):
+    eight = pixels(6, 8, 1)
+    cv2.imwrite(str(tmp_path / "a.png"), eight[..., ::-1].astype("u2") * 16)
+
+    assert main(["predict", str(saved), str(tmp_path)]) == 0
+    told = capsys.readouterr().err
+    code, lines = predicted(capsys, saved, tmp_path, "--bit-depth", "12")
+
+    assert "no value of the 1 16-bit images exceeds 4095" in told and "--bit-depth 12" in told
+    assert code == 0 and float(lines[0]["probability"]) == pytest.approx(by_hand(eight).max(), abs=5e-3)
+    assert main(["predict", str(saved), str(tmp_path), "--bit-depth", "12"]) == 0
+    assert "exceeds 4095" not in capsys.readouterr().err
 
 
 def test_an_unreadable_image_has_a_row_with_the_reason_and_the_exit_code_is_1(saved, tmp_path, capsys):

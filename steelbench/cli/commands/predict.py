@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelbench.cli.terminal import result
+from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
 
 if TYPE_CHECKING:
     from steelbench.arrays import RGBImage
+    from steelbench.data.images import Decoded
     from steelbench.inference.model import Model
 
 CHUNK = 64
@@ -46,8 +48,13 @@ def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
         yield from found
 
 
-def predict_files(model_path: Path, paths: Iterable[Path]) -> int:
+def predict_files(model_path: Path, paths: Iterable[Path], bit_depth: int | None = None) -> int:
     """Print a CSV line for each image; one that cannot be read has a reason in place of its class.
+
+    Args:
+        model_path: of the `.h5`.
+        paths: images, crops or folders.
+        bit_depth: used bits of 16-bit files; None for those of the images that the model was trained on.
 
     Returns:
         The exit code: 1 if an image could not be read.
@@ -58,24 +65,50 @@ def predict_files(model_path: Path, paths: Iterable[Path]) -> int:
     model = load_model(model_path)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["path", "class", "probability", "reason", "uncertain"])
-    unreadable = False
-    for chunk in _read_chunks(files, model.bit_depth):
+    unreadable, depth, deep = False, bit_depth or model.bit_depth, DeepImages()
+    for chunk in _read_chunks(files, depth, deep):
         writer.writerows([*map(result, row)] for row in _rows(model, chunk))
         unreadable |= any(isinstance(found, str) for _, found in chunk)
+    if deep.look_like_12_bit and depth is None:
+        say(
+            f"no value of the {deep.count} 16-bit images exceeds 4095, as in 12-bit data; read as 16 bit they are "
+            "almost black, and the answers worthless. If the camera gives 12 bits, add --bit-depth 12."
+        )
     return int(unreadable)
 
 
-def _read_chunks(files: Iterable[Path], bit_depth: int | None) -> Iterator[list[tuple[Path, RGBImage | str]]]:
+@dataclass
+class DeepImages:
+    """The 16-bit images among those read: how many, and their largest value."""
+
+    count: int = 0
+    largest: int = 0
+
+    def add(self, image: Decoded) -> None:
+        """Count an image if it has 16 bits."""
+        if image.bits == 16:
+            self.count, self.largest = self.count + 1, max(self.largest, image.largest)
+
+    @property
+    def look_like_12_bit(self) -> bool:
+        """Return whether there are some, and none needs more than 12 bits."""
+        return self.count > 0 and self.largest <= 4095
+
+
+def _read_chunks(
+    files: Iterable[Path], bit_depth: int | None, deep: DeepImages
+) -> Iterator[list[tuple[Path, RGBImage | str]]]:
     """Yield files with their pixels, or the reason why they cannot be read, as many as fit into memory."""
-    from steelbench.data.images import UnreadableImageError, read_image
+    from steelbench.data.images import UnreadableImageError, open_image
 
     chunk: list[tuple[Path, RGBImage | str]] = []
     pixels = 0
     for path in files:
         try:
-            image = read_image(path, bit_depth)
-            chunk.append((path, image))
-            pixels += image.shape[0] * image.shape[1]
+            image = open_image(path, bit_depth).image
+            deep.add(image)
+            chunk.append((path, image.pixels))
+            pixels += image.pixels.shape[0] * image.pixels.shape[1]
         except UnreadableImageError as error:
             chunk.append((path, str(error)))
         if len(chunk) == CHUNK or pixels > CHUNK_PIXELS:
@@ -94,5 +127,5 @@ def _rows(model: Model, chunk: list[tuple[Path, RGBImage | str]]) -> Iterator[li
             yield [str(path), "", "", found, ""]
         else:
             own = probabilities.pop(0)
-            uncertain = "" if decision is None else str(bool(own.max() < decision.threshold)).lower()
+            uncertain = "unknown" if decision is None else str(bool(own.max() < decision.threshold)).lower()
             yield [str(path), model.classes[int(own.argmax())], f"{own.max():.6f}", "", uncertain]
