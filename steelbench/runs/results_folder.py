@@ -130,7 +130,7 @@ def clear(results: Path, config: dict[str, Any], experiments: Sequence[Experimen
     try:
         refuse_other_results(results, config)
     except SteelbenchError:
-        _remove(results / "runs", results / "models", results / "unfinished")
+        _remove(*(results / name for name in ("runs", "models", "cost", "unfinished")))
         return
     for experiment in experiments:
         _remove(*(results / name / experiment.run_name for name in ("runs", "unfinished")))
