@@ -6,7 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import psutil
@@ -78,21 +78,19 @@ def without_collection() -> Iterator[None]:
         gc.enable()
 
 
-@dataclass(frozen=True)
 class OtherPrograms:
     """Measures what other programs use of the machine's cores, from when it is made."""
 
-    start: float = field(default_factory=time.perf_counter)
-    machine: float = field(default_factory=lambda: _busy_seconds())
-    own: float = field(default_factory=time.process_time)
+    def __init__(self) -> None:
+        self.start = _seconds()
 
     def share(self) -> float:
         """Return the share of all cores that other programs used since then, 0..1."""
-        used = _busy_seconds() - self.machine - (time.process_time() - self.own)
-        cores = psutil.cpu_count() or 1
-        return float(min(1.0, max(0.0, used / (cores * (time.perf_counter() - self.start) + 1e-9))))
+        wall, busy, own = (now - before for now, before in zip(_seconds(), self.start, strict=True))
+        return float(np.clip((busy - own) / ((psutil.cpu_count() or 1) * wall + 1e-9), 0, 1))
 
 
-def _busy_seconds() -> float:
+def _seconds() -> tuple[float, float, float]:
+    """Return the seconds that passed, that all cores together were busy, and that this process computed."""
     times = psutil.cpu_times()
-    return times.user + times.system
+    return time.perf_counter(), times.user + times.system, time.process_time()
