@@ -63,7 +63,9 @@ def parts_of(encoder: keras.Model) -> list[keras.Model]:
     last = encoder.layers[-1]
     if not isinstance(last, layers.Concatenate):
         return [encoder]
-    return [keras.Model(encoder.input, features, name=features._keras_history.operation.name) for features in last.input]
+    return [
+        keras.Model(encoder.input, features, name=features._keras_history.operation.name) for features in last.input
+    ]
 
 
 def _copy_onto(encoder: keras.Model, images: keras.KerasTensor, prefix: str) -> keras.Model:

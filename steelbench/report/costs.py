@@ -27,6 +27,7 @@ def cost_context(models: Sequence[Row], environment: Mapping[str, JsonValue] | N
     costed = [(row, row.cost, time) for row in models if row.cost for time in row.cost.times]
     return {
         "costed": costed,
+        "could_be_timed": any(row.model for row in models),
         "not_timed": [(row, row.cost.problem) for row in models if row.cost and row.cost.problem],
         "noisy_times": _noise(costed),
         "processor": (environment or {}).get("processor"),
@@ -42,7 +43,7 @@ def _noise(costed: Sequence[tuple[Row, Cost, EngineTime]]) -> str:
     others = max(time.others for time in noisy)
     worst = max(time.ms_p99 / time.ms_p50 for time in noisy)
     return (
-        f"{formatting.count(len(noisy), 'time')} of {len(costed)} may be too long: other programs used up to "
+        f"{len(noisy)} of {formatting.count(len(costed), 'time')} may be too long: other programs used up to "
         f"{formatting.percent(others)} of the cores meanwhile, and the slowest images took up to {worst:.1f} times the "
         "median. Delete the folder cost/ and run the same command again on a machine that does nothing else."
     )

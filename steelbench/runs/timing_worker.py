@@ -16,7 +16,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from steelbench.arrays import Features, RGBImage
 from steelbench.data.images import ImageFiles, resize

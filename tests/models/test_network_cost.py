@@ -42,7 +42,9 @@ def test_a_small_net_is_the_sum_of_its_layers():
     assert multiply_adds(net(*stack)) == 8 * 6 * 4 * 27 + 8 * 6 * 4 * 2
 
 
-@pytest.mark.parametrize("layer", [layers.Conv2DTranspose(4, 3), layers.Conv1D(4, 3), layers.EinsumDense("abcd,de->abce", (8, 6, 2))])
+@pytest.mark.parametrize(
+    "layer", [layers.Conv2DTranspose(4, 3), layers.Conv1D(4, 3), layers.EinsumDense("abcd,de->abce", (8, 6, 2))]
+)
 def test_layers_that_are_not_counted_give_no_number(layer):
     assert multiply_adds(net(layer, shape=(6, 3) if isinstance(layer, layers.Conv1D) else (8, 6, 3))) is None
 

@@ -117,6 +117,4 @@ def _legend(axis: Axes, rows: Sequence[Row], colours: Mapping[str, str], markers
         Line2D([], [], marker=marker, linestyle="", color=QUIET, label=shorten(name, 30))
         for name, marker in markers.items()
     ]
-    axis.legend(
-        handles=[*dots, *kinds], loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, fontsize=9
-    )
+    axis.legend(handles=[*dots, *kinds], loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, fontsize=9)
