@@ -22,7 +22,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": usable_cores(),
         "memory_gib": round(total_memory_gib(), 1),
     }
@@ -35,7 +35,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Return the name of this machine's processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -21,7 +21,18 @@ from steelbench.evaluation.ranking import judge
 from steelbench.evaluation.statistics.dependence import Dependence
 from steelbench.evaluation.trust import describe_trust
 from steelbench.files import whole_file, write_json
-from steelbench.records import Comparison, Cost, Row, RowDetail, RunKey, RunRecord, Summary, Trust, read_record
+from steelbench.records import (
+    Comparison,
+    Cost,
+    Row,
+    RowDetail,
+    RunKey,
+    RunRecord,
+    Summary,
+    Trust,
+    cost_file,
+    read_record,
+)
 
 COLUMNS = (
     "backbone", "method", "variant", "weights", "status", "reason", "accuracy", "accuracy_low", "accuracy_high",
@@ -141,7 +152,7 @@ def _unfinished_row(records: list[RunRecord], failed: list[Failure], expected: i
 def _read_cost(results: Path, records: list[RunRecord]) -> Cost | None:
     """Return what the saved model costs; None where that was not measured, or on another run's model."""
     try:
-        cost = read_record(results / "cost" / f"{records[0].name}.json", Cost)
+        cost = read_record(cost_file(results, records[0].name), Cost)
     except SteelbenchError:
         # Costs count for nothing in the comparison: the leaderboard is written without them.
         return None

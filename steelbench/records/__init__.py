@@ -1,7 +1,7 @@
 """The records of a results folder, typed to their leaves."""
 
 from steelbench.records.base import Record, Share, SparseRecord, read_record, row_name
-from steelbench.records.cost import Cost, EngineTime
+from steelbench.records.cost import Cost, EngineTime, cost_file
 from steelbench.records.run import (
     SCHEMA,
     EmbeddingScores,
@@ -61,6 +61,7 @@ __all__ = [
     "Trust",
     "Verification",
     "WeightsRecord",
+    "cost_file",
     "read_record",
     "row_name",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -9,6 +10,11 @@ from pydantic import Field
 from steelbench.records.base import Record, Share
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def cost_file(results: Path, name: str) -> Path:
+    """Return the path of the record of a row's cost in a results folder."""
+    return results / "cost" / f"{name}.json"
 
 
 class EngineTime(Record):
@@ -36,5 +42,6 @@ class Cost(Record):
     fingerprint: str = Field(description="of its run; a cost of another run is not read")
     multiply_adds: int | None = Field(None, description="for one image; None where a layer is of an unknown kind")
     memory_bytes: int | None = Field(None, description="of weights and of one image's activations, float32, estimated")
-    times: list[EngineTime] = []
+    processor: str = Field("", description="of the machine that it was timed on")
+    times: list[EngineTime] = Field(default_factory=list)
     problem: str = Field("", description="why it was not timed")

@@ -30,7 +30,7 @@ def cost_context(models: Sequence[Row], environment: Mapping[str, JsonValue] | N
         "could_be_timed": any(row.model for row in models),
         "not_timed": [(row, row.cost.problem) for row in models if row.cost and row.cost.problem],
         "noisy_times": _noise(costed),
-        "processor": (environment or {}).get("processor"),
+        "processors": list(dict.fromkeys(cost.processor for _, cost, _ in costed if cost.processor)),
         "line_data": _line_data(costed, environment),
     }
 

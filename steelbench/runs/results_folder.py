@@ -18,6 +18,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.evaluation.predictions import read_groups
 from steelbench.experiment import Experiment
 from steelbench.files import cache_folder, unwritable
+from steelbench.records import cost_file
 
 # Fields of `config.json` that must be the same for all runs of a results folder, and what a refusal calls them.
 FIXED = {
@@ -134,6 +135,7 @@ def clear(results: Path, config: dict[str, Any], experiments: Sequence[Experimen
         return
     for experiment in experiments:
         _remove(*(results / name / experiment.run_name for name in ("runs", "unfinished")))
+        cost_file(results, experiment.name).unlink(missing_ok=True)
         for suffix in (".h5", ".json"):
             (results / "models" / f"{experiment.name}{suffix}").unlink(missing_ok=True)
 

@@ -19,11 +19,10 @@ from steelbench.errors import SteelbenchError
 from steelbench.features.engines import ENGINES
 from steelbench.files import write_json
 from steelbench.progress import Progress
-from steelbench.records import Cost, Record, RunRecord, read_record
+from steelbench.records import Cost, Record, RunRecord, cost_file, read_record
 from steelbench.runs.jobs import Event, RunData
-from steelbench.runs.worker_process import worker_environment
+from steelbench.runs.worker_process import ending, worker_environment
 
-FOLDER = "cost"
 # Test images that are timed in turn.
 IMAGES = 8
 
@@ -56,11 +55,6 @@ class TimingRequest(Record):
     bit_depth: int | None
     images: list[str]
     tasks: list[TimingTask]
-
-
-def cost_file(results: Path, name: str) -> Path:
-    """Return the path of the record of a row's cost."""
-    return results / FOLDER / f"{name}.json"
 
 
 def untimed(results: Path, timing: str) -> list[TimingTask]:
@@ -133,7 +127,7 @@ def time_models(results: Path, data: RunData, timing: str, progress: Progress) -
     path, log = results / "unfinished" / "timing.json", results / "unfinished" / "timing.log"
     write_json(path, request)
     code = _run_process(path, log, progress)
-    reason = f"its process ended with {code}" if code else "it was not reached"
+    reason = ending(code, log)
     for task in tasks:
         if not _is_timed(results, task.run, task.engines):
             write_json(cost_file(results, task.run.name), Cost(fingerprint=task.run.fingerprint, problem=reason))

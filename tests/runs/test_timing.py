@@ -1,6 +1,7 @@
 """Timing of saved models: which are timed, what becomes of those that cannot be, and what a time is the sum of."""
 
 import json
+import os
 import stat
 import sys
 
@@ -13,9 +14,9 @@ from steelbench.features.engines import ENGINES
 from steelbench.features.spec import ImageRef
 from steelbench.files import write_json
 from steelbench.models.head import Dense, Head
-from steelbench.records import Cost, EngineTime, RunRecord, Summary, read_record
+from steelbench.records import Cost, EngineTime, RunRecord, Summary, cost_file, read_record
 from steelbench.runs.jobs import RunData, SplitRef
-from steelbench.runs.timing import cost_file, time_models, untimed
+from steelbench.runs.timing import time_models, untimed
 
 TIME = {
     "precision": "float32", "device": "CPU", "threads": 2, "batch": 8, "repetitions": 30, "ms_p50": 5.0, "ms_p99": 6.0,
@@ -91,6 +92,7 @@ DATA = RunData(
     images=[ImageRef(path=f"{row}.png", digest=str(row)) for row in range(9)],
     splits=[SplitRef.of(Split(*map(np.array, ([0, 1], [2], [3, 4, 5]))), 0, 0)],
 )
+EVENT = '{"kind": "progress", "step": "timing", "done": 1, "total": 1}'
 
 
 @pytest.fixture
@@ -118,21 +120,36 @@ def test_a_process_that_dies_leaves_a_reason_for_each_model_that_it_did_not_reac
     told = json.loads((tmp_path / "request").read_text())
     assert told["images"] == ["3.png", "4.png", "5.png"], "test images"
     assert read_record(cost_file(tmp_path, first.name), Cost).times
-    assert read_record(cost_file(tmp_path, second.name), Cost).problem == "its process ended with -9"
+    assert read_record(cost_file(tmp_path, second.name), Cost).problem.startswith("its process was ended by signal 9")
     assert names(tmp_path) == []
 
 
 def test_progress_is_passed_on_and_nonsense_is_not(process, tmp_path):
     finished(tmp_path, record())
-    event = '{"kind": "progress", "step": "timing", "done": 1, "total": 1}'
-    process(f"echo nonsense; echo '{event}'")
+    process(f"echo nonsense; echo '{EVENT}'")
     told = []
 
     time_models(tmp_path, DATA, "own", lambda *step: told.append(step))
 
     assert told == [("timing", "models", 0, 1), ("timing", "models", 1, 1)]
-    assert read_record(cost_file(tmp_path, record().name), Cost).problem == "it was not reached"
+    assert read_record(cost_file(tmp_path, record().name), Cost).problem == "its process ended with 0: no message"
     assert not list((tmp_path / "unfinished").iterdir())
+
+
+def test_ctrl_c_ends_the_process(process, tmp_path):
+    finished(tmp_path, record())
+    process(f"echo $$ > {tmp_path}/pid; echo '{EVENT}'; exec sleep 60")
+
+    def progress(step, name, done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        time_models(tmp_path, DATA, "own", progress)
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert names(tmp_path) == ["vgg19-softmax"], "the next command times it"
 
 
 def dense(rng, *shape):
