@@ -1,9 +1,12 @@
-"""A worker process's ear for its parent: words on standard input, and its end when the parent is gone."""
+"""A worker process's talk with its parent: its turn, its events, and its end when the parent is gone. No TensorFlow."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
+
+from steelbench.runs.jobs import Event
 
 
 def listen_to_parent() -> threading.Event:
@@ -19,3 +22,14 @@ def listen_to_parent() -> threading.Event:
 
     threading.Thread(target=watch, daemon=True).start()
     return turn
+
+
+def open_events() -> Callable[[Event], None]:
+    """Return a function that writes events to standard output; what libraries print goes to the log from now on."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def emit(event: Event) -> None:
+        events.write(event.model_dump_json() + "\n")
+
+    return emit

@@ -32,7 +32,7 @@ from steelbench.machine import processor_name, usable_cores
 from steelbench.models.head import Dense, Head
 from steelbench.records import Cost, EngineTime, RunRecord, cost_file, read_record
 from steelbench.runs.jobs import Event
-from steelbench.runs.parent import listen_to_parent
+from steelbench.runs.parent import listen_to_parent, open_events
 from steelbench.runs.timing import TimingRequest, TimingTask, network_of
 
 BATCH = 8
@@ -244,9 +244,7 @@ def _device(engine: str) -> str:
 def main() -> None:
     """Time the models of the request named on the command line."""
     listen_to_parent()
-    # Libraries that print write to the log, as standard error does; standard output is for events alone.
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
+    emit = open_events()
     threads = min(FEW_CORES, usable_cores())
     pin(threads)
     import tensorflow as tf
@@ -254,7 +252,7 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     request = read_record(Path(sys.argv[1]), TimingRequest)
-    time_all(request, threads, lambda event: print(event.model_dump_json(), file=events, flush=True))
+    time_all(request, threads, emit)
 
 
 if __name__ == "__main__":

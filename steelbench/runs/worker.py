@@ -5,7 +5,6 @@ python -m steelbench.runs.worker JOB.json      events as JSON lines; started by 
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -14,19 +13,13 @@ import tensorflow as tf
 from steelbench.errors import SteelbenchError
 from steelbench.runs.job_execution import Worker
 from steelbench.runs.jobs import Event, read_job
-from steelbench.runs.parent import listen_to_parent
+from steelbench.runs.parent import listen_to_parent, open_events
 
 
 def main() -> None:
     """Run the job named on the command line."""
     turn = listen_to_parent()
-    # Libraries that print write to the log, as standard error does; standard output is for events alone.
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
-
-    def emit(event: Event) -> None:
-        events.write(event.model_dump_json() + "\n")
-
+    emit = open_events()
     job = read_job(Path(sys.argv[1]))
     tf.config.experimental.enable_op_determinism()
     try:
