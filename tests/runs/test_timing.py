@@ -10,12 +10,14 @@ import pytest
 
 from steelbench.cli.exit import main
 from steelbench.data.splits import Split
+from steelbench.experiment import Experiment, Softmax
 from steelbench.features.engines import ENGINES
 from steelbench.features.spec import ImageRef
 from steelbench.files import write_json
 from steelbench.models.head import Dense, Head
 from steelbench.records import Cost, EngineTime, RunRecord, Summary, cost_file, read_record
 from steelbench.runs.jobs import RunData, SplitRef
+from steelbench.runs.results_folder import FIXED, clear, is_complete
 from steelbench.runs.timing import time_models, untimed
 
 TIME = {
@@ -150,6 +152,27 @@ def test_ctrl_c_ends_the_process(process, tmp_path):
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
     assert names(tmp_path) == ["vgg19-softmax"], "the next command times it"
+
+
+def test_force_times_anew_and_a_cost_newer_than_the_report_is_not_in_it(tmp_path):
+    own, other = record("softmax"), record("linear")
+    finished(tmp_path, own, other)
+    config = dict.fromkeys(FIXED, "x")
+    write_json(tmp_path / "config.json", config)
+    for name in ("results.json", "leaderboard.csv", "report.html"):
+        (tmp_path / name).touch()
+    assert is_complete(tmp_path)
+    for row in (own, other):
+        timed(tmp_path, row, "keras")
+    later = (tmp_path / "report.html").stat().st_mtime + 1
+    os.utime(cost_file(tmp_path, own.name), (later, later))
+    assert not is_complete(tmp_path)
+
+    clear(tmp_path, config, [Experiment(backbone="vgg19", method=Softmax())])
+    assert [path.stem for path in (tmp_path / "cost").iterdir()] == [other.name]
+
+    clear(tmp_path, {**config, "data_digest": "other data"}, [])
+    assert not (tmp_path / "cost").exists()
 
 
 def dense(rng, *shape):
