@@ -149,6 +149,7 @@ class RunOptions(DataOptions):
     augment: Literal["none", "light", "heavy"] = "none"
     homogenize: Literal["none", "global", "image"] = "none"
     verify: Literal["sample", "full"] = "sample"
+    timing: Literal["own", "all", "off"] = "own"
     track: Literal["off", "tensorboard"] = "off"
     unlabelled: Path | None = None
     confidence: float = Field(CONFIDENCE, ge=0.5, le=1, description="least probability of a pseudo-label")

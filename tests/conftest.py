@@ -17,6 +17,8 @@ def own_cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEELBENCH_CACHE", str(folder))
+        # Timing starts a process that imports TensorFlow, at the end of every run.
+        patch.setenv("STEELBENCH_TIMING", "off")
         yield folder
 
 

@@ -124,6 +124,10 @@ def run(
     ] = None,
     homogenize: Annotated[str | None, run_option("homogenize", "Even out the brightness", "NAME")] = None,
     verify: Annotated[str | None, run_option("verify", "Test images to check the saved model on", "NAME")] = None,
+    timing: Annotated[
+        str | None,
+        run_option("timing", "Engines to time each saved model on", "NAME", variable="STEELBENCH_TIMING"),
+    ] = None,
     layout: Layout = None,
     object: Object = None,
     boxes: Boxes = None,

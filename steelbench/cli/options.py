@@ -19,7 +19,9 @@ BACKBONES = typer.Option("--backbones", metavar="A,B", help="Names of backbones,
 SILENCE = typer.Option("--silence", metavar="CODE", help="Code of a notice to leave out; may be given again.")
 
 
-def run_option(field: str, help: str, metavar: str | None = None, default: str = "") -> Any:
+def run_option(
+    field: str, help: str, metavar: str | None = None, default: str = "", variable: str | None = None
+) -> Any:
     """Return the option that sets a field of `RunOptions`.
 
     Choices, limits and default come from the field, so that they are written once.
@@ -29,12 +31,13 @@ def run_option(field: str, help: str, metavar: str | None = None, default: str =
         help: what it means, without choices, limits, default and full stop.
         metavar: what stands for the value in the help; None for a flag.
         default: what None stands for, where that is the field's default.
+        variable: of the environment, which sets the option where it is not given.
     """
     info = RunOptions.model_fields[field]
     name = f"--{field.replace('_', '-')}"
     choices = _choices(info.annotation)
     if choices:
-        return typer.Option(name, metavar=metavar, help=f"{help}: {_listed(choices, info.default)}.")
+        return typer.Option(name, metavar=metavar, help=f"{help}: {_listed(choices, info.default)}.", envvar=variable)
     limits = _limits(info.metadata)
     if not default and not isinstance(info.default, bool) and isinstance(info.default, int | float | str):
         default = str(info.default)

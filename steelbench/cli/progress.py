@@ -19,6 +19,7 @@ TITLES = {
     "heads": "training heads on",
     "saving": "saving",
     "verifying": "verifying",
+    "timing": "timing",
     "audit": "looking for shared pixels in",
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from steelbench.errors import SteelbenchError
 from steelbench.evaluation.error_tables import ERRORS_FILE, write_errors
 from steelbench.evaluation.errors import find_errors
 from steelbench.evaluation.metrics import learn_dependences, naive_accuracy, row_scores
@@ -20,7 +21,18 @@ from steelbench.evaluation.ranking import judge
 from steelbench.evaluation.statistics.dependence import Dependence
 from steelbench.evaluation.trust import describe_trust
 from steelbench.files import whole_file, write_json
-from steelbench.records import Comparison, Row, RowDetail, RunKey, RunRecord, Summary, Trust, read_record
+from steelbench.records import (
+    Comparison,
+    Cost,
+    Row,
+    RowDetail,
+    RunKey,
+    RunRecord,
+    Summary,
+    Trust,
+    cost_file,
+    read_record,
+)
 
 COLUMNS = (
     "backbone", "method", "variant", "weights", "status", "reason", "accuracy", "accuracy_low", "accuracy_high",
@@ -96,6 +108,7 @@ def _read_rows(
             records,
             row_scores(answers[name], records[0].classes, groups, dependences[name]),
             None if name in apart else describe_trust(results, records, records[0].classes, groups),
+            _read_cost(results, records),
         )
         if name in finished
         else _unfinished_row(records, failed.get(name, []), expected)
@@ -136,7 +149,17 @@ def _unfinished_row(records: list[RunRecord], failed: list[Failure], expected: i
     return Row(**_what_ran(records), status="failed", reason=reason)
 
 
-def _finished_row(records: list[RunRecord], scores: dict[str, Any], trust: Trust | None) -> Row:
+def _read_cost(results: Path, records: list[RunRecord]) -> Cost | None:
+    """Return what the saved model costs; None where that was not measured, or on another run's model."""
+    try:
+        cost = read_record(cost_file(results, records[0].name), Cost)
+    except SteelbenchError:
+        # Costs count for nothing in the comparison: the leaderboard is written without them.
+        return None
+    return cost if cost.fingerprint in {record.fingerprint for record in records} else None
+
+
+def _finished_row(records: list[RunRecord], scores: dict[str, Any], trust: Trust | None, cost: Cost | None) -> Row:
     return Row(
         **_what_ran(records),
         **scores,
@@ -145,6 +168,7 @@ def _finished_row(records: list[RunRecord], scores: dict[str, Any], trust: Trust
         train_accuracy=_mean(records, "train"),
         naive_accuracy=naive_accuracy(records),
         trust=trust,
+        cost=cost,
     )
 
 

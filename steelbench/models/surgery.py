@@ -58,6 +58,16 @@ def join(encoders: Mapping[str, keras.Model]) -> keras.Model:
     return model
 
 
+def parts_of(encoder: keras.Model) -> list[keras.Model]:
+    """Return the encoders that `join` put side by side, with the joined one's layers; itself if it is a single one."""
+    last = encoder.layers[-1]
+    if not isinstance(last, layers.Concatenate):
+        return [encoder]
+    return [
+        keras.Model(encoder.input, features, name=features._keras_history.operation.name) for features in last.input
+    ]
+
+
 def _copy_onto(encoder: keras.Model, images: keras.KerasTensor, prefix: str) -> keras.Model:
     """Return a copy of an encoder on these images, with its weights."""
     part = clone_onto(encoder, images, prefix)
@@ -130,9 +140,10 @@ def before_pooling(encoder: keras.Model) -> keras.Model:
     """Return the encoder behind its resizing layer, frozen: float32 [B, S, S, 3] to features float32 [B, D].
 
     Args:
-        encoder: of `build_encoder`.
+        encoder: of `build_encoder`, or one of `parts_of`.
     """
-    network = keras.Model(encoder.get_layer("resizing").output, encoder.output, name=encoder.name)
+    resizing = next(layer for layer in encoder.layers if isinstance(layer, layers.Resizing))
+    network = keras.Model(resizing.output, encoder.output, name=encoder.name)
     # OpenVINO and training flags alike go by this: BatchNorm must use its stored statistics.
     network.trainable = False
     return network

@@ -1,6 +1,7 @@
 """The records of a results folder, typed to their leaves."""
 
 from steelbench.records.base import Record, Share, SparseRecord, read_record, row_name
+from steelbench.records.cost import Cost, EngineTime, cost_file
 from steelbench.records.run import (
     SCHEMA,
     EmbeddingScores,
@@ -35,9 +36,11 @@ __all__ = [
     "SCHEMA",
     "ClassScore",
     "Comparison",
+    "Cost",
     "DatasetSummary",
     "EmbeddingScores",
     "EngineCheckRecord",
+    "EngineTime",
     "FeatureHealth",
     "Notice",
     "PromiseRecord",
@@ -58,6 +61,7 @@ __all__ = [
     "Trust",
     "Verification",
     "WeightsRecord",
+    "cost_file",
     "read_record",
     "row_name",
 ]

@@ -16,6 +16,7 @@ from steelbench.notices import NOTICES, known_codes
 from steelbench.records import ClassScore, EmbeddingScores, Row
 from steelbench.report import formatting
 from steelbench.report.conclusion import conclusion, standings
+from steelbench.report.costs import cost_context
 from steelbench.report.figures.scale import Scale
 from steelbench.report.load import Records, load
 from steelbench.report.page_template import render
@@ -84,6 +85,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "row_labels": {row.name: formatting.row_label(row) for row in models},
         "trusted": [(row, row.trust) for row in models if row.trust],
         "decide_data": _decide_data(models, list(summary.dataset.classes)),
+        **cost_context(models, records.environment),
         "published": published_for(list(summary.dataset.classes)),
         "variants": any(row.variant for row in summary.rows),
         "pictures": pictures,

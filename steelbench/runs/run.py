@@ -45,6 +45,7 @@ from steelbench.runs.run_summary import (
     write_skipped,
 )
 from steelbench.runs.scheduler import run_jobs
+from steelbench.runs.timing import time_models, untimed
 
 
 def run(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> RunOutcome | None:
@@ -78,7 +79,7 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
             refuse_other_results(results, inputs.config, inputs.files)
         sweep(results)
         todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
-        if not todo and is_complete(results):
+        if not todo and is_complete(results) and not untimed(results, options.timing):
             return None
         return _run(inputs, audited or split_and_audit(inputs, progress), todo, progress)
 
@@ -127,6 +128,7 @@ def _run(inputs: RunInputs, audited: AuditedSplits, todo: Sequence[Experiment], 
         lambda done, total: progress("features", "hog", done, total),
     )
     failures |= run_jobs(jobs, results, _listener(progress, notices))
+    time_models(results, data, options.timing, progress)
     if not any((results / "unfinished").glob("*.log")):
         shutil.rmtree(results / "unfinished", ignore_errors=True)
     return RunOutcome(

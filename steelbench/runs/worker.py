@@ -5,9 +5,7 @@ python -m steelbench.runs.worker JOB.json      events as JSON lines; started by 
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from pathlib import Path
 
 import tensorflow as tf
@@ -15,33 +13,13 @@ import tensorflow as tf
 from steelbench.errors import SteelbenchError
 from steelbench.runs.job_execution import Worker
 from steelbench.runs.jobs import Event, read_job
-
-
-def _listen_to_parent() -> threading.Event:
-    """Return an event that is set when the parent writes to stdin. Exit this process when stdin closes."""
-    turn = threading.Event()
-
-    def watch() -> None:
-        # Not `sys.stdin`: a thread that holds its lock makes the interpreter abort at the end of a good run.
-        while os.read(0, 64):
-            turn.set()
-        # The parent is gone, so stop.
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    return turn
+from steelbench.runs.parent import listen_to_parent, open_events
 
 
 def main() -> None:
     """Run the job named on the command line."""
-    turn = _listen_to_parent()
-    # Libraries that print write to the log, as standard error does; standard output is for events alone.
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
-
-    def emit(event: Event) -> None:
-        events.write(event.model_dump_json() + "\n")
-
+    turn = listen_to_parent()
+    emit = open_events()
     job = read_job(Path(sys.argv[1]))
     tf.config.experimental.enable_op_determinism()
     try:

@@ -108,7 +108,7 @@ def run_job(
             on_event(event)
         code = process.wait()
         workers.remove(process)
-    failures |= {key: _ending(code, log) for key in running.values()}
+    failures |= {key: ending(code, log) for key in running.values()}
     if not failures:
         log.unlink(missing_ok=True)
     path.unlink(missing_ok=True)
@@ -138,8 +138,8 @@ def _give_turn(process: subprocess.Popen[bytes]) -> None:
         pipe.flush()
 
 
-def _ending(code: int, log: Path) -> str:
-    """Return why a process ended before its time, by its exit code and its log."""
+def ending(code: int, log: Path) -> str:
+    """Return why a worker process ended before its time, by its exit code and its log."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     last = lines[-1][:300] if lines else "no message"
     if code < 0:

@@ -72,7 +72,8 @@ def test_what_is_given_wins_over_the_preset_and_the_preset_over_the_default(ran,
     assert experiments[0].method.epochs == 3
 
 
-def test_without_a_preset_every_option_has_its_default(ran):
+def test_without_a_preset_every_option_has_its_default(ran, monkeypatch):
+    monkeypatch.delenv("STEELBENCH_TIMING")
     options, *_ = ran("--data", "images/steel.csv", "--methods", "linear")
 
     given = {"data", "results"}

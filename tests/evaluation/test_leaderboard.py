@@ -12,7 +12,7 @@ from steelbench.evaluation.leaderboard import COLUMNS, assemble
 from steelbench.evaluation.outcome import RunOutcome
 from steelbench.evaluation.predictions import write_predictions
 from steelbench.files import write_json
-from steelbench.records import DatasetSummary, Notice, RunKey, RunRecord, SplitSummary
+from steelbench.records import Cost, DatasetSummary, Notice, RunKey, RunRecord, SplitSummary, cost_file
 
 CLASSES = ["=sum(1)", 'a,"b" <i>', "rißig"]
 IMAGES = 45
@@ -277,3 +277,16 @@ def test_predictions_that_were_tampered_with_are_refused_and_named(tmp_path, spo
 
     with pytest.raises(SteelbenchError, match=r"predictions\.csv .*--force"):
         assembled(tmp_path)
+
+
+def test_a_cost_belongs_to_one_run_and_a_damaged_one_is_left_out(tmp_path):
+    for name in ("vgg19-softmax", "vgg19-linear", "vgg19-knn", "vgg19-supcon"):
+        write_run(tmp_path, name)
+    cost = Cost(fingerprint="f", multiply_adds=7)
+    write_json(cost_file(tmp_path, "vgg19-softmax"), cost)
+    write_json(cost_file(tmp_path, "vgg19-linear"), cost.model_copy(update={"fingerprint": "of an older run"}))
+    cost_file(tmp_path, "vgg19-knn").write_text("{", encoding="utf-8")
+
+    found = {row.method: row.cost for row in assembled(tmp_path).rows}
+
+    assert found == {"softmax": cost, "linear": None, "knn": None, "supcon": None}

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 
 from steelbench.records import Row
 from steelbench.report.conclusion import standings
-from steelbench.report.figures import comparison, confidence, curves, embeddings, style
+from steelbench.report.figures import comparison, confidence, cost, curves, embeddings, style
 from steelbench.report.figures.confusion import confusion
 from steelbench.report.formatting import NOTHING, join, method_and_variant, percent, row_label
 from steelbench.report.load import History, Records
 
 # Only these may be deleted: other commands put their own pictures into the folder.
 OURS = (
-    *("accuracy.png", "classes.png", "seconds.png", "reliability.png", "referrals.png"),
+    *("accuracy.png", "classes.png", "seconds.png", "reliability.png", "referrals.png", "cost.png"),
     *("curves-*.png", "confusion-*.png", "embeddings-*.png"),
 )
 
@@ -108,6 +108,9 @@ def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
             comparison.accuracy(models, records.majority, _backbone_colours(records), marks),
         )
     yield from _confidence(models, _line_colours(records))
+    if paid := cost.pareto(models, _backbone_colours(records)):
+        shown = join([row_label(row) for row in models if row.cost and row.cost.times])
+        yield "cost", "Accuracy against time", f"Accuracy against milliseconds for one image, of {shown}", paid
     yield from _curves(records)
     if records.embedded:
         names = list(dict.fromkeys(score.name for row in models for score in row.per_class))
