@@ -20,7 +20,18 @@ from steelbench.evaluation.ranking import judge
 from steelbench.evaluation.statistics.dependence import Dependence
 from steelbench.evaluation.trust import describe_trust
 from steelbench.files import whole_file, write_json
-from steelbench.records import Comparison, Row, RowDetail, RunKey, RunRecord, Summary, Trust, read_record
+from steelbench.records import (
+    Comparison,
+    Row,
+    RowDetail,
+    RunKey,
+    RunRecord,
+    Summary,
+    Trust,
+    UnknownRecord,
+    read_record,
+    read_unknown,
+)
 
 COLUMNS = (
     "backbone", "method", "variant", "weights", "status", "reason", "accuracy", "accuracy_low", "accuracy_high",
@@ -96,6 +107,7 @@ def _read_rows(
             records,
             row_scores(answers[name], records[0].classes, groups, dependences[name]),
             None if name in apart else describe_trust(results, records, records[0].classes, groups),
+            _unknown(results, records),
         )
         if name in finished
         else _unfinished_row(records, failed.get(name, []), expected)
@@ -136,7 +148,14 @@ def _unfinished_row(records: list[RunRecord], failed: list[Failure], expected: i
     return Row(**_what_ran(records), status="failed", reason=reason)
 
 
-def _finished_row(records: list[RunRecord], scores: dict[str, Any], trust: Trust | None) -> Row:
+def _unknown(results: Path, records: list[RunRecord]) -> UnknownRecord | None:
+    first = _first(records)
+    return read_unknown(results, first.name, first.fingerprint)
+
+
+def _finished_row(
+    records: list[RunRecord], scores: dict[str, Any], trust: Trust | None, unknown: UnknownRecord | None
+) -> Row:
     return Row(
         **_what_ran(records),
         **scores,
@@ -145,11 +164,16 @@ def _finished_row(records: list[RunRecord], scores: dict[str, Any], trust: Trust
         train_accuracy=_mean(records, "train"),
         naive_accuracy=naive_accuracy(records),
         trust=trust,
+        unknown=unknown,
     )
 
 
+def _first(records: list[RunRecord]) -> RunRecord:
+    return min(records, key=lambda record: (record.seed, record.fold))
+
+
 def _what_ran(records: list[RunRecord]) -> dict[str, Any]:
-    first = min(records, key=lambda record: (record.seed, record.fold))
+    first = _first(records)
     return {
         "name": first.name, "backbone": first.backbone, "method": first.method, "variant": first.variant,
         "untrained": _is_untrained(first),

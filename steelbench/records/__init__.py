@@ -29,6 +29,15 @@ from steelbench.records.summary import (
     ThumbnailIndex,
     Trust,
 )
+from steelbench.records.unknown import (
+    Detection,
+    LeftOutClass,
+    ScoreName,
+    Unfamiliar,
+    UnknownRecord,
+    read_unknown,
+    unknown_file,
+)
 
 __all__ = [
     "OWN_SPLIT",
@@ -36,9 +45,11 @@ __all__ = [
     "ClassScore",
     "Comparison",
     "DatasetSummary",
+    "Detection",
     "EmbeddingScores",
     "EngineCheckRecord",
     "FeatureHealth",
+    "LeftOutClass",
     "Notice",
     "PromiseRecord",
     "PseudoLabelRecord",
@@ -49,6 +60,7 @@ __all__ = [
     "RunKey",
     "RunNotes",
     "RunRecord",
+    "ScoreName",
     "Share",
     "SparseRecord",
     "SplitSummary",
@@ -56,8 +68,12 @@ __all__ = [
     "Summary",
     "ThumbnailIndex",
     "Trust",
+    "Unfamiliar",
+    "UnknownRecord",
     "Verification",
     "WeightsRecord",
     "read_record",
+    "read_unknown",
     "row_name",
+    "unknown_file",
 ]

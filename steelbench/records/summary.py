@@ -8,6 +8,7 @@ from pydantic import Field
 
 from steelbench.records.base import Finite, Record, RoundedShare, Share, SparseRecord
 from steelbench.records.run import SCHEMA, RunNotes, Verification, WeightsRecord
+from steelbench.records.unknown import UnknownRecord
 
 
 class ClassScore(Record):
@@ -100,6 +101,7 @@ class Row(Record):
     confusion: list[list[int]] = Field([], description="[true class][predicted class], summed over seeds and folds")
     verification: Verification | None = None
     trust: Trust | None = None
+    unknown: UnknownRecord | None = Field(None, description="of `--with unknown`; None without it")
     detail: RowDetail = RowDetail()
 
 

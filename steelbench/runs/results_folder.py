@@ -18,6 +18,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.evaluation.predictions import read_groups
 from steelbench.experiment import Experiment
 from steelbench.files import cache_folder, unwritable
+from steelbench.records import unknown_file
 
 # Fields of `config.json` that must be the same for all runs of a results folder, and what a refusal calls them.
 FIXED = {
@@ -130,12 +131,13 @@ def clear(results: Path, config: dict[str, Any], experiments: Sequence[Experimen
     try:
         refuse_other_results(results, config)
     except SteelbenchError:
-        _remove(results / "runs", results / "models", results / "unfinished")
+        _remove(*(results / name for name in ("runs", "models", "unfinished", "unknown")))
         return
     for experiment in experiments:
         _remove(*(results / name / experiment.run_name for name in ("runs", "unfinished")))
-        for suffix in (".h5", ".json"):
+        for suffix in (".h5", ".json", ".unfamiliar.npz"):
             (results / "models" / f"{experiment.name}{suffix}").unlink(missing_ok=True)
+        unknown_file(results, experiment.name).unlink(missing_ok=True)
 
 
 def _remove(*folders: Path) -> None:
@@ -152,10 +154,11 @@ def _short(value: Any) -> str:
 
 
 def is_complete(results: Path) -> bool:
-    """Return whether leaderboard and report are newer than the newest run."""
+    """Return whether leaderboard and report are newer than the newest run, and than the newest test of a row."""
     made = [results / name for name in ("results.json", "leaderboard.csv", "report.html")]
-    runs = [path.stat().st_mtime for path in (results / "runs").glob("*/result.json")]
-    return all(path.is_file() and path.stat().st_mtime >= max(runs) for path in made) if runs else False
+    runs = list(results.glob("runs/*/result.json"))
+    newest = max((path.stat().st_mtime for path in (*runs, *results.glob("unknown/*.json"))), default=0.0)
+    return all(path.is_file() and path.stat().st_mtime >= newest for path in made) if runs else False
 
 
 @contextmanager
@@ -186,6 +189,6 @@ def locked(results: Path) -> Iterator[None]:
 
 def sweep(results: Path) -> None:
     """Delete the temporary files of `whole_file` whose process was killed before it could rename them."""
-    for path in (*results.glob("models/.*"), *results.glob("runs/*/.*")):
-        if re.fullmatch(r"\..+-[a-z0-9_]{8}\.(h5|json|csv)", path.name):
+    for path in (*results.glob("models/.*"), *results.glob("runs/*/.*"), *results.glob("unknown/.*")):
+        if re.fullmatch(r"\..+-[a-z0-9_]{8}\.(h5|json|csv|npz)", path.name):
             path.unlink(missing_ok=True)

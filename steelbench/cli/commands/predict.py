@@ -1,4 +1,4 @@
-"""`steelbench predict MODEL PATH...`: path, class, probability and whether a person must look, as CSV."""
+"""`steelbench predict MODEL PATH...`: path, class, probability, whether a person must look, and why, as CSV."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelbench.cli.terminal import result
+from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from steelbench.arrays import RGBImage
     from steelbench.inference.model import Model
+    from steelbench.inference.unfamiliar import Recogniser
 
 CHUNK = 64
 # A chunk also ends when it holds more pixels than this: images of a line camera are large.
@@ -56,11 +60,12 @@ def predict_files(model_path: Path, paths: Iterable[Path]) -> int:
     from steelbench.inference.model import load_model
 
     model = load_model(model_path)
+    recogniser = _recogniser(model, model_path)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", "class", "probability", "reason", "uncertain"])
+    writer.writerow(["path", "class", "probability", "reason", "uncertain", "unfamiliar"])
     unreadable = False
     for chunk in _read_chunks(files, model.bit_depth):
-        writer.writerows([*map(result, row)] for row in _rows(model, chunk))
+        writer.writerows([*map(result, row)] for row in _rows(model, recogniser, chunk))
         unreadable |= any(isinstance(found, str) for _, found in chunk)
     return int(unreadable)
 
@@ -85,14 +90,37 @@ def _read_chunks(files: Iterable[Path], bit_depth: int | None) -> Iterator[list[
         yield chunk
 
 
-def _rows(model: Model, chunk: list[tuple[Path, RGBImage | str]]) -> Iterator[list[str]]:
+def _recogniser(model: Model, path: Path) -> Recogniser | None:
+    """Return what says which images are unfamiliar; None, with a word on standard error, where that is not there."""
+    from steelbench.inference.unfamiliar import Recogniser
+
+    try:
+        return Recogniser.of(model, path)
+    except SteelbenchError as error:
+        # The answers need nothing of it.
+        say(f"the column unfamiliar stays empty: {error}")
+        return None
+
+
+def _rows(model: Model, recogniser: Recogniser | None, chunk: list[tuple[Path, RGBImage | str]]) -> Iterator[list[str]]:
     readable = [found for _, found in chunk if not isinstance(found, str)]
-    probabilities = list(model.predict(readable, refuse_scaled=False)) if readable else []
+    answers = iter(_answers(model, recogniser, readable) if readable else [])
     decision = model.card.decision
     for path, found in chunk:
         if isinstance(found, str):
-            yield [str(path), "", "", found, ""]
+            yield [str(path), "", "", found, "", ""]
         else:
-            own = probabilities.pop(0)
+            own, unfamiliar = next(answers)
             uncertain = "" if decision is None else str(bool(own.max() < decision.threshold)).lower()
-            yield [str(path), model.classes[int(own.argmax())], f"{own.max():.6f}", "", uncertain]
+            yield [str(path), model.classes[int(own.argmax())], f"{own.max():.6f}", "", uncertain, unfamiliar]
+
+
+def _answers(
+    model: Model, recogniser: Recogniser | None, images: list[RGBImage]
+) -> Iterator[tuple[NDArray[np.float32], str]]:
+    """Yield probabilities float32 [C] of each image, and whether it is unfamiliar: true, false, or "" if unknown."""
+    if recogniser is None:
+        yield from ((own, "") for own in model.predict(images, refuse_scaled=False))
+        return
+    probabilities, unfamiliar = recogniser(images)
+    yield from ((own, str(bool(new)).lower()) for own, new in zip(probabilities, unfamiliar, strict=True))
