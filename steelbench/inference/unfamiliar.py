@@ -33,15 +33,16 @@ class Recogniser:
 
         from steelbench.models.saved_model import compiled
 
-        last, embedding = model.network.get_layer("probabilities"), model.network.get_layer("embedding")
+        network, self.limit, self.reference = model.network, limit, reference
+        embedding = network.get_layer("embedding")
         if reference is not None and dimension(reference) != embedding.output.shape[-1]:
             raise SteelbenchError(
                 f"the embeddings of {model.card.name} have {embedding.output.shape[-1]} numbers, those that its "
                 f".unfamiliar.npz compares them with {dimension(reference)}; copy the file that belongs to the model."
             )
-        inner = last.input if reference is None else embedding.output
-        self.limit, self.reference, self._last = limit, reference, last
-        self._compute = compiled(keras.Model(model.network.input, [model.network.output, inner]))
+        self._last = network.get_layer("probabilities") if limit.score == "energy" else None
+        inner = embedding.output if self._last is None else self._last.input
+        self._compute = compiled(keras.Model(network.input, [network.output, inner]))
 
     @classmethod
     def of(cls, model: Model, path: Path) -> Self | None:
@@ -77,7 +78,7 @@ class Recogniser:
     def _score(self, probabilities: Features, inner: Any) -> Floats:
         if self.reference is not None:
             return self.reference(inner)
-        if self.limit.score == "max_probability":
+        if self._last is None:
             return max_probability(probabilities)
         kernel, bias = self._last.get_weights()
         return energy(inner @ kernel + bias)
