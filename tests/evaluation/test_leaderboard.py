@@ -12,7 +12,7 @@ from steelbench.evaluation.leaderboard import COLUMNS, assemble
 from steelbench.evaluation.outcome import RunOutcome
 from steelbench.evaluation.predictions import write_predictions
 from steelbench.files import write_json
-from steelbench.records import DatasetSummary, Notice, RunKey, RunRecord, SplitSummary
+from steelbench.records import DatasetSummary, Notice, RunKey, RunRecord, SplitSummary, UnknownRecord, unknown_file
 
 CLASSES = ["=sum(1)", 'a,"b" <i>', "rißig"]
 IMAGES = 45
@@ -277,3 +277,14 @@ def test_predictions_that_were_tampered_with_are_refused_and_named(tmp_path, spo
 
     with pytest.raises(SteelbenchError, match=r"predictions\.csv .*--force"):
         assembled(tmp_path)
+
+
+def test_the_test_with_unknown_defects_belongs_to_a_row_only_if_it_is_of_the_same_run(tmp_path):
+    for name in ("vgg19-softmax", "vgg19-linear", "vgg19-knn"):
+        write_run(tmp_path, name)
+    for name, own in (("vgg19-softmax", "f"), ("vgg19-linear", "g")):
+        write_json(unknown_file(tmp_path, name), UnknownRecord(name=name, fingerprint=own, reason="why"))
+
+    rows = {row.name: row.unknown for row in assembled(tmp_path).rows}
+
+    assert rows["vgg19-softmax"].reason == "why" and rows["vgg19-linear"] is rows["vgg19-knn"] is None
