@@ -25,6 +25,12 @@ def test_scores_of_the_answer_are_their_formulas():
     assert max_probability(np.array([[0.25] * 4]))[0] == 0.75 and energy(np.zeros((1, 4)))[0] == -np.log(4)
 
 
+def test_confident_images_differ_beyond_the_resolution_of_one_minus_float32():
+    sure, surer = np.array([[1, 1e-9, 1e-12]], np.float32), np.array([[1, 1e-20, 0]], np.float32)
+
+    assert max_probability(sure)[0] == pytest.approx(1.001e-9) and max_probability(surer)[0] == pytest.approx(1e-20)
+
+
 def test_energy_keeps_what_probabilities_lose_and_does_not_overflow():
     logits = np.array([[1.0, 2.0], [11.0, 12.0], [1e4, -1e4]])
 
