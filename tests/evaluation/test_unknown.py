@@ -18,7 +18,7 @@ def embeddings(count=80, size=12, classes=4, seed=0):
 
 def test_scores_of_the_answer_are_their_formulas():
     logits = np.random.default_rng(0).normal(0, 5, (30, 6)).astype(np.float32)
-    shares = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+    shares = np.exp(logits.astype(float) - logsumexp(logits.astype(float), axis=1, keepdims=True))
 
     np.testing.assert_allclose(energy(logits), -logsumexp(logits.astype(float), axis=1), rtol=1e-12)
     np.testing.assert_allclose(max_probability(shares), 1 - shares.max(axis=1), atol=1e-7)
