@@ -23,7 +23,7 @@ def max_probability(probabilities: AnyArray) -> Floats:
     """Return 1 minus the largest probability, float64 [N], of probabilities [N, C].
 
     As the sum of the others: float32 has no number between 1 and 1 - 6e-8, so that all confident images would be equal.
-    On NEU more than one in twenty scratches is as confident as that, and a threshold that finds 95 % flagged all images.
+    On NEU more than one scratch in twenty is as confident as that, and a threshold that finds 95 % flagged all images.
 
     References:
         Hendrycks, Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples", 2017.

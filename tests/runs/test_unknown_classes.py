@@ -1,8 +1,10 @@
 """A row is tested with unknown defects: what is left out, what is trained on, what is scored, what goes on the card."""
 
+import pkgutil
+
 import numpy as np
 import pytest
-from feature_sets import clusters, training_set
+from feature_sets import QUICK, clusters, training_set
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -153,6 +155,24 @@ def test_a_head_without_logits_has_no_energy():
         "knn",
     }
     assert set(Scorers.fit(Head((plain,)), features, labels)(features)) == set(SCORES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", QUICK)
+def test_heads_of_every_method_are_tested(data, tmp_path, method):
+    from steelbench.experiment import METHODS
+    from steelbench.training.loop.fit import FitContext
+
+    fit_head = pkgutil.resolve_name(METHODS[method].train)
+
+    def train(own):
+        return fit_head(own, QUICK[method], FitContext()).head
+
+    record = measured(data, tmp_path, train, head=train(data))
+
+    assert set(record.mean) == ({*SCORES} - {"energy"} if method == "knn" else {*SCORES})
+    assert all(own.auroc > 0.6 for own in record.mean.values())
+    assert record.card.score == record.best
 
 
 def test_of_equal_scores_the_simpler_one_is_best(data, tmp_path):
