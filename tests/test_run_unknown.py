@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 
 import pytest
 
@@ -63,8 +62,3 @@ def test_a_finished_folder_gets_the_test_without_being_trained_again(steel, tmp_
     first, second = (results / "unknown" / f"{name}.json" for name in ROWS)
     assert again[first] == complete[first] and again[second] > complete[second]
     assert times(results, f"runs/{NAME}-*/result.json") == trained
-
-    # Another model has another threshold.
-    assert run(steel, results, "--force") == 0
-    assert not list(results.glob("unknown/*.json")) and not list(results.glob("models/*.npz"))
-    assert json.loads((results / "models" / f"{ROWS[0]}.json").read_text()).get("unfamiliar") is None
