@@ -184,6 +184,12 @@ NOTICES = {
         sentence="Validation ({validation:.1%}) lies {points:.1f} points above training ({train:.1%}): the validation "
         "images are easier, or share something with the choice.",
     ),
+    "SB410": NoticeKind(
+        level="note",
+        rule="the test of a row with unknown defects (`--with unknown`) failed",
+        sentence="It could not be tested with unknown defects: {reason}.",
+        advice="The same command tries again.",
+    ),
     "SB501": NoticeKind(
         level="caution",
         rule="the interval of the most accurate row is wider than 10 points",

@@ -27,14 +27,15 @@ def run_option(
     Choices, limits and default come from the field, so that they are written once.
 
     Args:
-        field: its name; the option is called like it.
+        field: its name; the option is called like it, without an underscore at its end.
         help: what it means, without choices, limits, default and full stop.
         metavar: what stands for the value in the help; None for a flag.
         default: what None stands for, where that is the field's default.
         variable: of the environment, which sets the option where it is not given.
     """
     info = RunOptions.model_fields[field]
-    name = f"--{field.replace('_', '-')}"
+    # A field that would be a word of Python has an underscore at its end.
+    name = f"--{field.rstrip('_').replace('_', '-')}"
     choices = _choices(info.annotation)
     if choices:
         return typer.Option(name, metavar=metavar, help=f"{help}: {_listed(choices, info.default)}.", envvar=variable)

@@ -17,6 +17,7 @@ TITLES = {
     "load": "building",
     "features": "images through",
     "heads": "training heads on",
+    "unknown": "leaving out classes of",
     "saving": "saving",
     "verifying": "verifying",
     "timing": "timing",

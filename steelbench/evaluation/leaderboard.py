@@ -30,8 +30,10 @@ from steelbench.records import (
     RunRecord,
     Summary,
     Trust,
+    UnknownRecord,
     cost_file,
     read_record,
+    read_unknown,
 )
 
 COLUMNS = (
@@ -107,8 +109,9 @@ def _read_rows(
         _finished_row(
             records,
             row_scores(answers[name], records[0].classes, groups, dependences[name]),
-            None if name in apart else describe_trust(results, records, records[0].classes, groups),
-            _read_cost(results, records),
+            trust=None if name in apart else describe_trust(results, records, records[0].classes, groups),
+            cost=_read_cost(results, records),
+            unknown=_read_unknown(results, records),
         )
         if name in finished
         else _unfinished_row(records, failed.get(name, []), expected)
@@ -159,7 +162,19 @@ def _read_cost(results: Path, records: list[RunRecord]) -> Cost | None:
     return cost if cost.fingerprint in {record.fingerprint for record in records} else None
 
 
-def _finished_row(records: list[RunRecord], scores: dict[str, Any], trust: Trust | None, cost: Cost | None) -> Row:
+def _read_unknown(results: Path, records: list[RunRecord]) -> UnknownRecord | None:
+    first = _first(records)
+    return read_unknown(results, first.name, first.fingerprint)
+
+
+def _finished_row(
+    records: list[RunRecord],
+    scores: dict[str, Any],
+    *,
+    trust: Trust | None,
+    cost: Cost | None,
+    unknown: UnknownRecord | None,
+) -> Row:
     return Row(
         **_what_ran(records),
         **scores,
@@ -169,11 +184,16 @@ def _finished_row(records: list[RunRecord], scores: dict[str, Any], trust: Trust
         naive_accuracy=naive_accuracy(records),
         trust=trust,
         cost=cost,
+        unknown=unknown,
     )
 
 
+def _first(records: list[RunRecord]) -> RunRecord:
+    return min(records, key=lambda record: (record.seed, record.fold))
+
+
 def _what_ran(records: list[RunRecord]) -> dict[str, Any]:
-    first = min(records, key=lambda record: (record.seed, record.fold))
+    first = _first(records)
     return {
         "name": first.name, "backbone": first.backbone, "method": first.method, "variant": first.variant,
         "untrained": _is_untrained(first),

@@ -52,6 +52,7 @@ def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Pat
         "verification": None,
         "metrics": {},
         "decision": None,
+        "unfamiliar": None,
     }
     saved_model.write_card(target, fields)
     return len(read), unreadable

@@ -104,6 +104,13 @@ class Head:
         """Return the embeddings, float32 [N, E], of features float32 [N, D]."""
         return features if self.embedding is None else self._apply(features, self.layers[: self.embedding + 1])
 
+    def logits(self, features: Features) -> Features | None:
+        """Return what goes into the softmax of the last layer, float32 [N, C]; None if that is no softmax."""
+        last = self.layers[-1]
+        if not isinstance(last, Dense) or last.activation != "softmax":
+            return None
+        return self._apply(features, (*self.layers[:-1], Dense(last.kernel, last.bias, "linear")))
+
     def _apply(self, x: Features, layers: tuple[Dense | Unit, ...]) -> Features:
         for layer in layers:
             x = layer(x)

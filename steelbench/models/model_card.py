@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError
 
 from steelbench.errors import SteelbenchError
-from steelbench.records import Record, RunRecord, Share
+from steelbench.records import Record, RunRecord, Share, Unfamiliar
 
 MAX_BYTES = 4 * 1024 * 1024
 # A text in quotes, which may hold commas, or a comma before the bracket that closes a list; JSON has no such comma.
@@ -70,6 +70,7 @@ class Card(Record):
         sha256: of the `.h5`.
         bit_depth: used bits of the 16-bit images that it was trained on; None for all 16.
         decision: when a person must look; None where the test images promise nothing.
+        unfamiliar: when an image is called unfamiliar; None where that was not measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -78,6 +79,7 @@ class Card(Record):
     sha256: str
     bit_depth: int | None = None
     decision: Decision | None = None
+    unfamiliar: Unfamiliar | None = None
 
 
 def card_fields(record: RunRecord) -> dict[str, Any]:

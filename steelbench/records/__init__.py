@@ -30,6 +30,15 @@ from steelbench.records.summary import (
     ThumbnailIndex,
     Trust,
 )
+from steelbench.records.unknown import (
+    Detection,
+    LeftOutClass,
+    ScoreName,
+    Unfamiliar,
+    UnknownRecord,
+    read_unknown,
+    unknown_file,
+)
 
 __all__ = [
     "OWN_SPLIT",
@@ -38,10 +47,12 @@ __all__ = [
     "Comparison",
     "Cost",
     "DatasetSummary",
+    "Detection",
     "EmbeddingScores",
     "EngineCheckRecord",
     "EngineTime",
     "FeatureHealth",
+    "LeftOutClass",
     "Notice",
     "PromiseRecord",
     "PseudoLabelRecord",
@@ -52,6 +63,7 @@ __all__ = [
     "RunKey",
     "RunNotes",
     "RunRecord",
+    "ScoreName",
     "Share",
     "SparseRecord",
     "SplitSummary",
@@ -59,9 +71,13 @@ __all__ = [
     "Summary",
     "ThumbnailIndex",
     "Trust",
+    "Unfamiliar",
+    "UnknownRecord",
     "Verification",
     "WeightsRecord",
     "cost_file",
     "read_record",
+    "read_unknown",
     "row_name",
+    "unknown_file",
 ]

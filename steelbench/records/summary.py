@@ -9,6 +9,7 @@ from pydantic import Field
 from steelbench.records.base import Finite, Record, RoundedShare, Share, SparseRecord
 from steelbench.records.cost import Cost
 from steelbench.records.run import SCHEMA, RunNotes, Verification, WeightsRecord
+from steelbench.records.unknown import UnknownRecord
 
 
 class ClassScore(Record):
@@ -102,6 +103,7 @@ class Row(Record):
     verification: Verification | None = None
     trust: Trust | None = None
     cost: Cost | None = None
+    unknown: UnknownRecord | None = Field(None, description="of `--with unknown`; None without it")
     detail: RowDetail = RowDetail()
 
 

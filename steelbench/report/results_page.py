@@ -20,6 +20,7 @@ from steelbench.report.costs import cost_context
 from steelbench.report.figures.scale import Scale
 from steelbench.report.load import Records, load
 from steelbench.report.page_template import render
+from steelbench.report.unknown_defects import unknown_defects
 
 if TYPE_CHECKING:
     from steelbench.report.figures.all_figures import FigureFile
@@ -84,6 +85,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "thumbnails": records.thumbnails,
         "row_labels": {row.name: formatting.row_label(row) for row in models},
         "trusted": [(row, row.trust) for row in models if row.trust],
+        "unknown": unknown_defects(models),
         "decide_data": _decide_data(models, list(summary.dataset.classes)),
         **cost_context(models, records.environment),
         "published": published_for(list(summary.dataset.classes)),

@@ -1,4 +1,4 @@
-"""The threshold on a model's card: below it a person looks, above it a share of escapes is promised. No TensorFlow."""
+"""The thresholds on a model's card: below which confidence a person looks, and what is unfamiliar. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def card_decision(row: Row) -> Decision | None:
 
 
 def write_decisions(results: Path, summary: Summary) -> None:
-    """Write each offered model's threshold onto its card; a card that cannot be read stays as it is."""
+    """Write each offered model's thresholds onto its card; a card that cannot be read stays as it is."""
     for row in summary.rows:
         path = (results / row.model).with_suffix(".json") if row.model and row.status == "done" else None
         if path is None:
             continue
-        decision = card_decision(row)
+        wanted = {"decision": card_decision(row), "unfamiliar": row.unknown and row.unknown.card}
         try:
             card = read_card_file(path)
         except SteelbenchError:
             # Loading the model says what is wrong with it.
             continue
-        if card.decision != decision:
+        if {name: getattr(card, name) for name in wanted} != wanted:
             fields = json.loads(path.read_text(encoding="utf-8-sig"))
-            write_json(path, {**fields, "decision": decision.model_dump() if decision else None})
+            write_json(path, fields | {name: own and own.model_dump() for name, own in wanted.items()})

@@ -29,6 +29,7 @@ from steelbench.models.surgery import join
 from steelbench.runs.fingerprint import weights_record
 from steelbench.runs.finished_run import UsedEncoder, finish_run
 from steelbench.runs.jobs import Event, Job, Task
+from steelbench.runs.unknown_classes import measure_rows
 from steelbench.runs.unlabelled import usable
 from steelbench.training.loop.fit import FitContext
 from steelbench.training.loop.training_set import TrainingSet
@@ -117,7 +118,7 @@ class Worker:
             encoder = self._load()
         extracted = None
         # A job with a limit has no tasks: it measures the rate.
-        if on_features or self.job.limit is not None:
+        if on_features or self.job.unknown or self.job.limit is not None:
             with _timed(features, "features"):
                 extracted = self._extract(encoder)
         if on_images:
@@ -133,6 +134,7 @@ class Worker:
                 len(on_images),
                 lambda task, folder: self._run_on_features(task, folder, encoder, found, seconds),
             )
+            measure_rows(self.job, lambda split: self._training_set(found, split), self.emit)
         self._step("heads", len(self.job.tasks), len(self.job.tasks))
 
     def _load(self) -> JobEncoder:
@@ -167,7 +169,8 @@ class Worker:
 
     def _views(self, encoder: JobEncoder) -> Features | None:
         """Return as many views as the task that wants most, float32 [V, N, D]; other tasks take the first of them."""
-        wanted = [(views_of(_settings(task)), task.augment) for task in self.job.tasks if not _settings(task).on_images]
+        tasks = [task for task in (*self.job.tasks, *self.job.unknown) if not _settings(task).on_images]
+        wanted = [(views_of(_settings(task)), task.augment) for task in tasks]
         most, preset = max(wanted, default=(1, "none"))
         if most == 1:
             return None

@@ -139,6 +139,7 @@ class Job(Record):
         verify: how many test images a saved model is verified with.
         track: write curves for TensorBoard.
         tasks: the runs; none for a job that only measures.
+        unknown: runs of seed 0, fold 0, done or among the tasks, whose rows are tested with unknown defects.
         homogenize: none, global or image; if not none, all tasks have one split, which decides the brightness.
         limit: extract features of only so many images, to measure the rate; None for all.
         data: images and splits; in a file of their own, see `read_job`.
@@ -152,6 +153,7 @@ class Job(Record):
     verify: Literal["sample", "full"]
     track: bool
     tasks: list[Task]
+    unknown: list[Task] = Field(default_factory=list)
     homogenize: str = "none"
     limit: int | None = None
     data: RunData = Field(exclude=True, repr=False)

@@ -39,17 +39,20 @@ def make_data(inputs: RunInputs, plan: SplitPlan, unlabelled: Unlabelled | None 
     )
 
 
-def make_jobs(experiments: Sequence[Experiment], inputs: RunInputs, data: RunData) -> list[Job]:
+def make_jobs(
+    experiments: Sequence[Experiment], inputs: RunInputs, data: RunData, unknown: Sequence[Experiment] = ()
+) -> list[Job]:
     """Return one job for each backbone and image size; one for each split, too, where brightness is homogenised.
 
     Args:
         experiments: that are to do, in order.
         inputs: of the command.
         data: of `make_data`.
+        unknown: that are tested with unknown defects, done or to do.
     """
-    options = inputs.options
+    options, train, leave_out = inputs.options, set(experiments), set(unknown)
     together: dict[tuple[object, ...], list[Experiment]] = {}
-    for experiment in experiments:
+    for experiment in dict.fromkeys([*experiments, *unknown]):
         # The training images' mean brightness differs between splits, and with it all features.
         split = (experiment.seed, experiment.fold) if options.homogenize != "none" else None
         sizes = tuple(sizes_of(experiment, options).values())
@@ -63,7 +66,8 @@ def make_jobs(experiments: Sequence[Experiment], inputs: RunInputs, data: RunDat
             precision=options.precision,
             verify=options.verify,
             track=options.track == "tensorboard",
-            tasks=[_task(experiment, inputs) for experiment in same],
+            tasks=[_task(experiment, inputs) for experiment in same if experiment in train],
+            unknown=[_task(experiment, inputs) for experiment in same if experiment in leave_out],
             homogenize=options.homogenize,
             data=data,
         )

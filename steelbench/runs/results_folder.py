@@ -18,8 +18,10 @@ from steelbench.errors import SteelbenchError
 from steelbench.evaluation.predictions import read_groups
 from steelbench.experiment import Experiment
 from steelbench.files import cache_folder, unwritable
-from steelbench.records import cost_file
+from steelbench.records import cost_file, unknown_file
 
+# Folders with a file for each row, of what is measured besides the runs.
+MEASURED = ("cost", "unknown")
 # Fields of `config.json` that must be the same for all runs of a results folder, and what a refusal calls them.
 FIXED = {
     "data_digest": "data",
@@ -131,13 +133,14 @@ def clear(results: Path, config: dict[str, Any], experiments: Sequence[Experimen
     try:
         refuse_other_results(results, config)
     except SteelbenchError:
-        _remove(*(results / name for name in ("runs", "models", "cost", "unfinished")))
+        _remove(*(results / name for name in ("runs", "models", *MEASURED, "unfinished")))
         return
     for experiment in experiments:
         _remove(*(results / name / experiment.run_name for name in ("runs", "unfinished")))
-        cost_file(results, experiment.name).unlink(missing_ok=True)
-        for suffix in (".h5", ".json"):
+        for suffix in (".h5", ".json", ".unfamiliar.npz"):
             (results / "models" / f"{experiment.name}{suffix}").unlink(missing_ok=True)
+        cost_file(results, experiment.name).unlink(missing_ok=True)
+        unknown_file(results, experiment.name).unlink(missing_ok=True)
 
 
 def _remove(*folders: Path) -> None:
@@ -154,10 +157,11 @@ def _short(value: Any) -> str:
 
 
 def is_complete(results: Path) -> bool:
-    """Return whether leaderboard and report are newer than the newest run, and than the newest cost of a model."""
+    """Return whether leaderboard and report are newer than the newest run and the newest measurement of a model."""
     made = [results / name for name in ("results.json", "leaderboard.csv", "report.html")]
     runs = list(results.glob("runs/*/result.json"))
-    newest = max((path.stat().st_mtime for path in (*runs, *results.glob("cost/*.json"))), default=0.0)
+    measured = [path for folder in MEASURED for path in results.glob(f"{folder}/*.json")]
+    newest = max((path.stat().st_mtime for path in (*runs, *measured)), default=0.0)
     return all(path.is_file() and path.stat().st_mtime >= newest for path in made) if runs else False
 
 
@@ -189,6 +193,7 @@ def locked(results: Path) -> Iterator[None]:
 
 def sweep(results: Path) -> None:
     """Delete the temporary files of `whole_file` whose process was killed before it could rename them."""
-    for path in (*results.glob("models/.*"), *results.glob("runs/*/.*"), *results.glob("cost/.*")):
-        if re.fullmatch(r"\..+-[a-z0-9_]{8}\.(h5|json|csv)", path.name):
+    places = ("models", "runs/*", *MEASURED)
+    for path in (path for place in places for path in results.glob(f"{place}/.*")):
+        if re.fullmatch(r"\..+-[a-z0-9_]{8}\.(h5|json|csv|npz|png)", path.name):
             path.unlink(missing_ok=True)

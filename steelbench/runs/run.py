@@ -46,6 +46,7 @@ from steelbench.runs.run_summary import (
 )
 from steelbench.runs.scheduler import run_jobs
 from steelbench.runs.timing import time_models, untimed
+from steelbench.runs.unknown_plan import pass_over, untested
 
 
 def run(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> RunOutcome | None:
@@ -79,9 +80,11 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
             refuse_other_results(results, inputs.config, inputs.files)
         sweep(results)
         todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
-        if not todo and is_complete(results) and not untimed(results, options.timing):
+        waiting = untested(inputs)
+        done = not (todo or waiting or untimed(results, options.timing))
+        if done and is_complete(results):
             return None
-        return _run(inputs, audited or split_and_audit(inputs, progress), todo, progress)
+        return _run(inputs, audited or split_and_audit(inputs, progress), todo, waiting, progress)
 
 
 def preview(
@@ -106,10 +109,16 @@ def preview(
     return found, {"to do": len(todo), "in all": len(inputs.experiments)}
 
 
-def _run(inputs: RunInputs, audited: AuditedSplits, todo: Sequence[Experiment], progress: Progress) -> RunOutcome:
+def _run(
+    inputs: RunInputs,
+    audited: AuditedSplits,
+    todo: Sequence[Experiment],
+    waiting: Sequence[Experiment],
+    progress: Progress,
+) -> RunOutcome:
     options, inspection, plan, results = inputs.options, inputs.inspection, audited.plan, inputs.options.results
     data = _data(inputs, audited, todo, progress)
-    jobs = make_jobs(todo, inputs, data)
+    jobs = make_jobs(todo, inputs, data, pass_over(waiting, inputs))
     write_json(results / "config.json", inputs.config)
     write_json(results / "environment.json", environment())
     write_skipped(results / "skipped_images.csv", inputs.dataset, inspection)

@@ -290,3 +290,14 @@ def test_a_cost_belongs_to_one_run_and_a_damaged_one_is_left_out(tmp_path):
     found = {row.method: row.cost for row in assembled(tmp_path).rows}
 
     assert found == {"softmax": cost, "linear": None, "knn": None, "supcon": None}
+
+
+def test_the_test_with_unknown_defects_belongs_to_a_row_only_if_it_is_of_the_same_run(tmp_path):
+    for name in ("vgg19-softmax", "vgg19-linear", "vgg19-knn"):
+        write_run(tmp_path, name)
+    for name, own in (("vgg19-softmax", "f"), ("vgg19-linear", "g")):
+        write_json(unknown_file(tmp_path, name), UnknownRecord(name=name, fingerprint=own, reason="why"))
+
+    rows = {row.name: row.unknown for row in assembled(tmp_path).rows}
+
+    assert rows["vgg19-softmax"].reason == "why" and rows["vgg19-linear"] is rows["vgg19-knn"] is None

@@ -5,7 +5,7 @@ import json
 from results_folder import CLASSES, model_row, summary, trust
 
 from steelbench.models.model_card import read_card_file
-from steelbench.records import PromiseRecord
+from steelbench.records import PromiseRecord, Unfamiliar, UnknownRecord
 from steelbench.runs.decisions import card_decision, write_decisions
 
 
@@ -66,3 +66,16 @@ def test_a_missing_or_damaged_card_stops_nothing(tmp_path):
     write_decisions(tmp_path, summary([row(one=0.9)]))
 
     assert path.read_text() == "{"
+
+
+def test_the_threshold_for_unfamiliar_images_comes_with_the_record_and_goes_with_it(tmp_path):
+    path = card(tmp_path)
+    limit = Unfamiliar(score="knn", threshold=0.7, flagged=0.05, detected=0.8, neighbours=10, sha256="ab")
+    record = UnknownRecord(name="x", fingerprint="f", card=limit)
+
+    write_decisions(tmp_path, summary([row(one=0.9).model_copy(update={"unknown": record})]))
+
+    found = read_card_file(path)
+    assert found.unfamiliar == limit and found.decision.threshold == 0.9
+    write_decisions(tmp_path, summary([row(one=0.9)]))
+    assert read_card_file(path).unfamiliar is None and json.loads(path.read_text())["kept"] == [1]

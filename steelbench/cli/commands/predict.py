@@ -1,4 +1,4 @@
-"""`steelbench predict MODEL PATH...`: path, class, probability and whether a person must look, as CSV."""
+"""`steelbench predict MODEL PATH...`: path, class, probability, whether a person must look, and why, as CSV."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from steelbench.arrays import RGBImage
     from steelbench.data.images import Decoded
     from steelbench.inference.model import Model
+    from steelbench.inference.unfamiliar import Recogniser
 
 CHUNK = 64
 # A chunk also ends when it holds more pixels than this: images of a line camera are large.
@@ -63,11 +67,12 @@ def predict_files(model_path: Path, paths: Iterable[Path], bit_depth: int | None
     from steelbench.inference.model import load_model
 
     model = load_model(model_path)
+    recogniser = _recogniser(model, model_path)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", "class", "probability", "reason", "uncertain"])
+    writer.writerow(["path", "class", "probability", "reason", "uncertain", "unfamiliar"])
     unreadable, depth, deep = False, bit_depth or model.bit_depth, DeepImages()
     for chunk in _read_chunks(files, depth, deep):
-        writer.writerows([*map(result, row)] for row in _rows(model, chunk))
+        writer.writerows([*map(result, row)] for row in _rows(model, recogniser, chunk))
         unreadable |= any(isinstance(found, str) for _, found in chunk)
     if deep.look_like_12_bit and depth is None:
         say(
@@ -118,14 +123,37 @@ def _read_chunks(
         yield chunk
 
 
-def _rows(model: Model, chunk: list[tuple[Path, RGBImage | str]]) -> Iterator[list[str]]:
+def _recogniser(model: Model, path: Path) -> Recogniser | None:
+    """Return what says which images are unfamiliar; None, with a word on standard error, where that is not there."""
+    from steelbench.inference.unfamiliar import Recogniser
+
+    try:
+        return Recogniser.of(model, path)
+    except SteelbenchError as error:
+        # The answers need nothing of it.
+        say(f"the column unfamiliar stays empty: {error}")
+        return None
+
+
+def _rows(model: Model, recogniser: Recogniser | None, chunk: list[tuple[Path, RGBImage | str]]) -> Iterator[list[str]]:
     readable = [found for _, found in chunk if not isinstance(found, str)]
-    probabilities = list(model.predict(readable, refuse_scaled=False)) if readable else []
+    answers = iter(_answers(model, recogniser, readable) if readable else [])
     decision = model.card.decision
     for path, found in chunk:
         if isinstance(found, str):
-            yield [str(path), "", "", found, ""]
+            yield [str(path), "", "", found, "", ""]
         else:
-            own = probabilities.pop(0)
+            own, unfamiliar = next(answers)
             uncertain = "unknown" if decision is None else str(bool(own.max() < decision.threshold)).lower()
-            yield [str(path), model.classes[int(own.argmax())], f"{own.max():.6f}", "", uncertain]
+            yield [str(path), model.classes[int(own.argmax())], f"{own.max():.6f}", "", uncertain, unfamiliar]
+
+
+def _answers(
+    model: Model, recogniser: Recogniser | None, images: list[RGBImage]
+) -> Iterator[tuple[NDArray[np.float32], str]]:
+    """Yield probabilities float32 [C] of each image, and whether it is unfamiliar: true, false, or "" if unknown."""
+    if recogniser is None:
+        yield from ((own, "") for own in model.predict(images, refuse_scaled=False))
+        return
+    probabilities, unfamiliar = recogniser(images)
+    yield from ((own, str(bool(new)).lower()) for own, new in zip(probabilities, unfamiliar, strict=True))
