@@ -106,7 +106,8 @@ def test_precision_recall_and_f1_are_those_of_the_confusion_matrices(page, model
 
 def test_promised_thresholds_are_the_records(page, models):
     head, *lines = page.below("When must a person look?")
-    assert [cell.splitlines()[0] for cell in head[4:]] == [f"≤ {share} % escape:" for share in ("2.0", "1.0", "0.5", "0.1")]
+    promised = [cell.splitlines()[0] for cell in head[4:]]
+    assert promised == [f"≤ {share} % escape:" for share in ("2.0", "1.0", "0.5", "0.1")]
     for row, line in zip(models, lines, strict=True):
         own = row["trust"]
         assert line[:4] == [
