@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from steelbench.evaluation.statistics.intervals import Interval
 
 # What fits a page of A4 beside everything else; more are cut, and the sheet says so.
-SHOWN_CLASSES = 20
-SHOWN_NOTICES = 3
-COMMAND_LENGTH = 420
-VERSIONS_LENGTH = 300
+SHOWN_CLASSES = 18
+SHOWN_NOTICES = 2
+COMMAND_LENGTH = 330
+VERSIONS_LENGTH = 260
 # Names of the class of images without a defect, lower case.
 GOOD_CLASSES = ("none", "good")
 

@@ -13,6 +13,7 @@ from results_folder import CLASSES, hog_row, judged, majority_row, model_row, su
 from steelbench.evaluation.error_tables import WrongAnswer, write_errors
 from steelbench.files import write_json
 from steelbench.records import Notice
+from steelbench.report.acceptance_sheet import write_sheet
 from steelbench.report.results_page import build_report
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
@@ -268,11 +269,25 @@ def test_the_index_stands_beside_a_wide_page_and_is_a_folded_menu_above_a_narrow
     assert visible(opened, entry)
 
 
-def test_what_one_decides_by_fits_two_screens(opened, device):
-    device(1280)
-    end = "return document.querySelector('#confidence + p + .scroll').getBoundingClientRect().bottom + window.scrollY"
+def test_what_one_decides_by_fits_two_screens_with_fifteen_rows(browser, page):
+    rows = [
+        model_row(name, method, 0.99 - place / 500, seed=place).model_copy(update={"trust": trust(seed=place)})
+        for place, (name, method) in enumerate(
+            (name, method)
+            for name in ("mobilenet_v2", "mobilenet_v2_035", "efficientnet_lite0", "efficientnet_lite1", "vgg19")
+            for method in ("softmax", "linear", "supcon")
+        )
+    ]
+    told = [Notice(level="caution", text="A sentence of the length that such a sentence has. " * 3) for _ in range(6)]
+    record = judged(summary([*rows, hog_row(0.8), majority_row()], warnings=told), tied=6)
+    browser.get(build_report(write_folder(page.parent / "fifteen", record)).as_uri())
+    frame = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", frame)
 
-    assert opened.execute_script(end) <= 1800
+    end = "return document.querySelector('#confidence + p + .scroll').getBoundingClientRect().bottom + window.scrollY"
+    bottom = browser.execute_script(end)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert bottom <= 1800
 
 
 def test_without_scripts_everything_can_be_read(browser, page):
@@ -301,6 +316,20 @@ def test_folds_are_open_on_paper(opened):
     count = opened.execute_script(hidden)
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
     assert count == 0
+
+
+def test_the_acceptance_sheet_is_no_wider_than_its_paper(browser, page):
+    """What is wider, Chromium prints smaller: the inside of a page of A4 is 186 mm, 703 pixels, wide."""
+    wide = [f"class of a long name {place}" for place in range(40)]
+    row = model_row("vgg19", "softmax", 0.7, wide, n_test=4000).model_copy(update={"trust": trust(wide)})
+    folder = write_folder(page.parent / "wide", summary([row], wide), classes=wide)
+    browser.get(write_sheet(folder, row.name).as_uri())
+    frame = {"width": 703, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", frame)
+
+    width = browser.execute_script("return document.documentElement.scrollWidth")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert width <= 703
 
 
 def axe_source():
