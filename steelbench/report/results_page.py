@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LEVELS = {"serious": 0, "caution": 1, "note": 2}
 SHOWN_SKIPPED = 20
-SHOWN_HARD = 24
+OPEN_HARD, SHOWN_HARD = 6, 24
 SHOWN_EXAMPLES = 6
 SHOWN_IN_CELL = 60
 FIRST_NOTICES = 3
@@ -87,6 +87,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "naive_leaking": summary.split.naive_leaking,
         "embedding_scores": _embedding_scores(models),
         "hard": records.hard,
+        "open_hard": OPEN_HARD,
         "shown_hard": SHOWN_HARD,
         "gallery": collect(
             records.thumbnails, shown_paths(records.thumbnails, records.hard, SHOWN_HARD, SHOWN_EXAMPLES)

@@ -72,6 +72,7 @@ def test_only_jpegs_of_the_folder_are_embedded(tmp_path, name):
     assert collect(read_thumbnails(tmp_path), ["a.jpg"]).rules() == ""
 
 
+@pytest.mark.slow
 def test_four_backbones_and_1800_images_stay_below_15_megabytes(tmp_path):
     """Every image is answered wrongly by every row, which no run comes near."""
     paths = [f"{label}/{place:04d}.jpg" for label in CLASSES for place in range(300)]

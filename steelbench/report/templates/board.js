@@ -28,6 +28,10 @@
       });
     }
   }
+  // A narrow page's menu makes room for what it leads to; a wide one's stays in sight by its style.
+  document.querySelector(".index").addEventListener("click", (click) => {
+    if (click.target.closest("a")) click.currentTarget.querySelector("details").open = false;
+  });
   const tools = document.getElementById("board-tools");
   if (!tools) return;
   const [text, tied, told] = ["text", "tied", "told"].map((name) => document.getElementById(`board-${name}`));
