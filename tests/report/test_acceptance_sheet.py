@@ -124,6 +124,22 @@ def test_a_baseline_without_a_model_has_a_sheet_by_name_and_label(tmp_path, aske
     assert facts["File"] == "none is saved" and facts["SHA-256"] == "no card states it"
 
 
+def test_counts_that_are_summed_over_seeds_are_called_answers(tmp_path):
+    record = summary([model_row("vgg19", "softmax", 0.95)])
+    record = record.model_copy(update={"split": record.split.model_copy(update={"seeds": 3})})
+    text, _, tables = sheet(tmp_path, record)
+
+    assert tables.below("Classes")[0][1] == "Answers" and "Answers: of all seeds." in text
+    assert "Numbers are of all 3 trainings; the file is the first." in text
+
+
+def test_the_sheet_of_an_untrained_network_says_so(tmp_path):
+    record = summary([model_row("vgg19", "linear", 0.4, weights="random"), model_row("vgg19", "softmax", 0.9)])
+
+    assert "random weights that nothing trained" in sheet(tmp_path, record, "vgg19-linear")[0]
+    assert "nothing trained" not in sheet(tmp_path / "other", record, "vgg19-softmax")[0]
+
+
 def test_an_unknown_row_is_answered_with_the_closest(tmp_path, capsys):
     write_folder(tmp_path, summary([model_row("vgg19", "softmax", 0.95), majority_row()]))
 
