@@ -181,13 +181,23 @@ def _command_line() -> str:
 
 
 @app.command(rich_help_panel=COMPARE)
-def report(results: Annotated[Path, RESULTS], silence: Annotated[list[str] | None, SILENCE] = None) -> None:
+def report(
+    results: Annotated[Path, RESULTS],
+    sheet: Annotated[
+        str | None, typer.Option(metavar="ROW", help="Write only the acceptance sheet of a row, one page to print.")
+    ] = None,
+    silence: Annotated[list[str] | None, SILENCE] = None,
+) -> None:
     """Draw the report of a results folder again."""
     from steelbench.errors import SteelbenchError
+    from steelbench.report.acceptance_sheet import write_sheet
     from steelbench.report.results_page import build_report
 
     if results.exists() and not results.is_dir():
         raise SteelbenchError(f"{results} is a file; expected the folder that `steelbench run --results` wrote.")
+    if sheet is not None:
+        print(write_sheet(results, sheet))
+        return
     more = {"silence": tuple(silence)} if silence else {}
     print(build_report(results, **more))
 

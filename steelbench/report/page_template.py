@@ -67,7 +67,8 @@ def _environment() -> Environment:
         "points": formatting.points,
         "threshold": formatting.threshold,
         "pystring": json.dumps,
+        "short": formatting.shorten,
         "split_label": formatting.split_label,
     }
-    environment.tests["majority"] = formatting.is_majority
+    environment.tests |= {"majority": formatting.is_majority, "untrained": formatting.is_untrained}
     return environment

@@ -16,8 +16,10 @@ from steelbench.notices import NOTICES, known_codes
 from steelbench.records import ClassScore, EmbeddingScores, Row
 from steelbench.report import formatting
 from steelbench.report.conclusion import conclusion, standings
+from steelbench.report.confusion_table import confusion_tables
 from steelbench.report.costs import cost_context
 from steelbench.report.figures.scale import Scale
+from steelbench.report.gallery import collect, shown_paths
 from steelbench.report.load import Records, load
 from steelbench.report.page_template import render
 from steelbench.report.unknown_defects import unknown_defects
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
 
 LEVELS = {"serious": 0, "caution": 1, "note": 2}
 SHOWN_SKIPPED = 20
-SHOWN_HARD = 24
+OPEN_HARD, SHOWN_HARD = 6, 24
+SHOWN_EXAMPLES = 6
+SHOWN_IN_CELL = 60
+FIRST_NOTICES = 3
 
 
 def build_report(results: Path, silence: Sequence[str] = ()) -> Path:
@@ -58,6 +63,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
     from steelbench.report.figures.all_figures import confusion_stem
 
     summary, models = records.summary, records.models
+    classes, recall = _recall(models)
     notices = sorted(summary.warnings, key=lambda notice: LEVELS[notice.level])
     shown = [notice for notice in notices if notice.code not in hidden]
     ranked = {row.name for row in models}
@@ -65,6 +71,8 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "summary": summary,
         "conclusion": conclusion(summary),
         "notices": shown,
+        "first_notices": FIRST_NOTICES,
+        "more_notices": Counter(notice.level for notice in shown[FIRST_NOTICES:]),
         "notice_kinds": {notice.code: NOTICES[notice.code] for notice in shown if notice.code in NOTICES},
         "silenced": Counter(notice.code for notice in notices if notice.code in hidden),
         "untrained": records.untrained,
@@ -81,8 +89,14 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "naive_leaking": summary.split.naive_leaking,
         "embedding_scores": _embedding_scores(models),
         "hard": records.hard,
+        "open_hard": OPEN_HARD,
         "shown_hard": SHOWN_HARD,
-        "thumbnails": records.thumbnails,
+        "gallery": collect(
+            records.thumbnails, shown_paths(records.thumbnails, records.hard, SHOWN_HARD, SHOWN_EXAMPLES)
+        ),
+        "examples": [(name, own[:SHOWN_EXAMPLES]) for name, own in records.thumbnails.index.examples.items() if own],
+        "matrices": confusion_tables(models, [own for image in records.hard or () for own in image.answers]),
+        "shown_in_cell": SHOWN_IN_CELL,
         "row_labels": {row.name: formatting.row_label(row) for row in models},
         "trusted": [(row, row.trust) for row in models if row.trust],
         "unknown": unknown_defects(models),
@@ -94,8 +108,8 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "curves": [picture for stem, picture in pictures.items() if stem.startswith("curves-")],
         "no_curves": _without_curves(records),
         "confusions": {row.name: pictures[stem] for row in models if (stem := confusion_stem(row)) in pictures},
-        "matrix_width": _widest([pictures[stem] for stem in pictures if stem.startswith("confusion-")]),
-        "recall": _recall(models),
+        "recall_classes": classes,
+        "recall": recall,
         "classes": summary.dataset.classes,
         "left_out": summary.dataset.left_out,
         "skipped": records.skipped,
@@ -151,18 +165,13 @@ def _weights(models: list[Row]) -> dict[str, dict[str, JsonValue]]:
     }
 
 
-def _recall(models: list[Row]) -> list[tuple[str, list[ClassScore | None]]]:
-    """Return each class with its score in every row, in the order of `models`; None where a row lacks the class."""
+def _recall(models: list[Row]) -> tuple[list[str], list[tuple[Row, list[ClassScore | None]]]]:
+    """Return all classes, and each row with its score of each class; None where a row lacks the class."""
     classes = list(dict.fromkeys(score.name for row in models for score in row.per_class))
-    tables = [{score.name: score for score in row.per_class} for row in models]
-    return [(name, [table.get(name) for table in tables]) for name in classes]
+    tables = [(row, {score.name: score for score in row.per_class}) for row in models if row.per_class]
+    return classes, [(row, [table.get(name) for name in classes]) for row, table in tables]
 
 
 def _command(config: dict[str, JsonValue] | None) -> str:
     command = (config or {}).get("command")
     return shlex.join(map(str, command)) if isinstance(command, list) else str(command or "")
-
-
-def _widest(pictures: list[FigureFile]) -> int:
-    """Return the width of the widest PNG in pixels, 0 if there is none; it stands in bytes 16 to 19 of the file."""
-    return max((int.from_bytes(picture.path.read_bytes()[16:20], "big") for picture in pictures), default=0)

@@ -12,7 +12,17 @@ from steelbench.evaluation.leaderboard import COLUMNS, assemble
 from steelbench.evaluation.outcome import RunOutcome
 from steelbench.evaluation.predictions import write_predictions
 from steelbench.files import write_json
-from steelbench.records import Cost, DatasetSummary, Notice, RunKey, RunRecord, SplitSummary, cost_file
+from steelbench.records import (
+    Cost,
+    DatasetSummary,
+    Notice,
+    RunKey,
+    RunRecord,
+    SplitSummary,
+    UnknownRecord,
+    cost_file,
+    unknown_file,
+)
 
 CLASSES = ["=sum(1)", 'a,"b" <i>', "rißig"]
 IMAGES = 45

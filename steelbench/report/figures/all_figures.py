@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from steelbench.records import Row
 from steelbench.report.conclusion import standings
+from steelbench.report.confusion_table import class_names
 from steelbench.report.figures import comparison, confidence, cost, curves, embeddings, style
 from steelbench.report.figures.confusion import confusion
 from steelbench.report.formatting import NOTHING, join, method_and_variant, percent, row_label
@@ -64,12 +65,6 @@ def draw_figures(records: Records, folder: Path) -> dict[str, FigureFile]:
 def confusion_stem(row: Row) -> str:
     """Return the stem of the file of a row's confusion matrix, `confusion-<row>`."""
     return _slug(f"confusion-{row.name}")
-
-
-def class_names(row: Row) -> list[str]:
-    """Return the names of the classes of a row's confusion matrix; numbers if the names are not recorded."""
-    names = [score.name for score in row.per_class]
-    return names if len(names) == len(row.confusion) else [str(place) for place in range(len(row.confusion))]
 
 
 def _backbone_colours(records: Records) -> dict[str, str]:
