@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from steelbench.evaluation.published import published_for
 from steelbench.files import write_text
 from steelbench.notices import NOTICES, known_codes
-from steelbench.records import ClassScore, EmbeddingScores, Row
+from steelbench.records import ClassScore, EmbeddingScores, Row, SplitSummary
 from steelbench.report import formatting
 from steelbench.report.conclusion import conclusion, standings
 from steelbench.report.confusion_table import confusion_tables
@@ -87,6 +87,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "rival_label": next((formatting.row_label(row) for row in models if row.name == summary.judgement.rival), ""),
         "naive": any(row.naive_accuracy is not None for row in models),
         "naive_leaking": summary.split.naive_leaking,
+        "split_facts": _split_facts(summary.split),
         "embedding_scores": _embedding_scores(models),
         "hard": records.hard,
         "open_hard": OPEN_HARD,
@@ -127,6 +128,22 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
 def _embedding_scores(models: list[Row]) -> list[tuple[Row, EmbeddingScores]]:
     """Return each row's embedding scores; rows on one backbone that learned none share those of its features."""
     return [(row, row.detail.notes.embedding) for row in models if row.detail.notes and row.detail.notes.embedding]
+
+
+def _split_facts(split: SplitSummary) -> list[tuple[str, str]]:
+    """Return what the page says of the split, as (what, text)."""
+    facts = [
+        ("kind", formatting.split_label(split)),
+        ("folds, seeds", f"{split.folds}, {split.seeds}"),
+        ("training, validation, test images", f"{split.train}, {split.validation}, {split.test}"),
+        ("groups of images that share pixels", formatting.number(split.groups, 0)),
+        ("test images that share pixels with training images", formatting.percent(split.leaking)),
+    ]
+    if split.naive_leaking is not None:
+        facts.append(("the same on a random split", formatting.percent(split.naive_leaking)))
+    if split.audit_seconds is not None:
+        facts.append(("seconds of the search for shared pixels", formatting.number(split.audit_seconds, 1)))
+    return facts
 
 
 def _decide_data(models: list[Row], classes: list[str]) -> dict[str, Any]:

@@ -97,13 +97,13 @@ def test_data_without_findings_says_so(audit, tmp_path):
 
     assert "No two of the 4 images were found to share pixels." in text
     assert "No image is almost black" in text
-    assert "Label conflicts" not in text and "use --split grouped" not in text
+    assert "Label conflicts" not in text and "keeps such images together" not in text
 
 
 def test_what_makes_a_random_split_worthless_is_a_warning(audit, tmp_path):
     text = write_audit_page(tmp_path, audit, [], {}).read_text(encoding="utf-8")
 
-    assert "use --split grouped" in text
+    assert "keeps such images together" in text
     assert "1 picture carries two labels." in text
     assert "The file format alone tells the class of 90.0 % of the images" in text
     assert "kept from an earlier run" in text
