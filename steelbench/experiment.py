@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from steelbench.errors import SteelbenchError, choose
 from steelbench.methods import (
@@ -48,6 +48,8 @@ __all__ = [
 
 # Least probability of a pseudo-label, where the user gives no other.
 CONFIDENCE = 0.9
+# Further measurements of the finished rows, which `--with` asks for.
+Extra = Literal["robustness", "unknown"]
 
 
 def networks_of(backbone: str) -> tuple[str, ...]:
@@ -150,9 +152,25 @@ class RunOptions(DataOptions):
     homogenize: Literal["none", "global", "image"] = "none"
     verify: Literal["sample", "full"] = "sample"
     track: Literal["off", "tensorboard"] = "off"
+    with_: tuple[Extra, ...] = ()
     unlabelled: Path | None = None
     confidence: float = Field(CONFIDENCE, ge=0.5, le=1, description="least probability of a pseudo-label")
     force: bool = False
+
+    @field_validator("with_", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Return the words of a list with commas, each once."""
+        if not isinstance(value, str):
+            return value
+        words = dict.fromkeys(word.strip() for word in value.split(",") if word.strip())
+        unknown = next((word for word in words if word not in get_args(Extra)), None)
+        if unknown is not None or not words:
+            raise ValueError(
+                f"--with {value} does not say what to measure; expected one or more of {', '.join(get_args(Extra))}, "
+                "separated by commas."
+            )
+        return tuple(words)
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:

@@ -135,6 +135,7 @@ def run(
     join_labels: JoinLabels = False,
     drop_small: DropSmall = None,
     bit_depth: BitDepth = None,
+    with_: Annotated[str | None, run_option("with_", "What else to measure, separated by commas", "A,B")] = None,
     track: Annotated[str | None, run_option("track", "Log curves while training", "NAME")] = None,
     unlabelled: Annotated[Path | None, run_option("unlabelled", "Images without labels to learn from", "DIR")] = None,
     confidence: Annotated[float | None, run_option("confidence", "Least probability of their labels", "P")] = None,

@@ -14,7 +14,7 @@ from steelbench.errors import SteelbenchError
 
 INTERRUPTED = 130
 # Options whose value is a list of names, separated by commas.
-LISTS = ("--backbones", "--methods")
+LISTS = ("--backbones", "--methods", "--with")
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 # The user named a path that cannot be used; steelbench is not at fault.
 UNUSABLE = {

@@ -25,13 +25,14 @@ def run_option(field: str, help: str, metavar: str | None = None, default: str =
     Choices, limits and default come from the field, so that they are written once.
 
     Args:
-        field: its name; the option is called like it.
+        field: its name; the option is called like it, without an underscore at its end.
         help: what it means, without choices, limits, default and full stop.
         metavar: what stands for the value in the help; None for a flag.
         default: what None stands for, where that is the field's default.
     """
     info = RunOptions.model_fields[field]
-    name = f"--{field.replace('_', '-')}"
+    # A field that would be a word of Python has an underscore at its end.
+    name = f"--{field.rstrip('_').replace('_', '-')}"
     choices = _choices(info.annotation)
     if choices:
         return typer.Option(name, metavar=metavar, help=f"{help}: {_listed(choices, info.default)}.")

@@ -35,7 +35,7 @@ def help_of(capsys, monkeypatch):
 def test_every_option_of_a_run_can_be_given_and_its_help_fits_the_terminal(help_of):
     text = help_of("run")
 
-    missing = [name for name in RunOptions.model_fields if f"--{name.replace('_', '-')} " not in text]
+    missing = [name for name in RunOptions.model_fields if f"--{name.rstrip('_').replace('_', '-')} " not in text]
     assert set(missing) <= {"dry_run"}
     assert max(map(len, text.splitlines())) <= 80
 
@@ -78,6 +78,15 @@ def test_without_a_preset_every_option_has_its_default(ran):
     given = {"data", "results"}
     assert options.model_dump(exclude=given) == RunOptions(data="x").model_dump(exclude=given)
     assert options.results.as_posix() == "results/steel"
+
+
+def test_what_else_to_measure_is_a_list_of_known_words(ran, capsys):
+    assert ran("--data", "demo")[0].with_ == ()
+    assert ran("--data", "demo", "--with", "unknown")[0].with_ == ("unknown",)
+    assert ran("--data", "demo", "--with", "unknown,robustness,unknown")[0].with_ == ("unknown", "robustness")
+    for wrong in ("", ",", "unkown", "unknown,rubust"):
+        assert main(["run", "--data", "demo", "--with", wrong]) == 2
+        assert "expected one or more of robustness, unknown" in capsys.readouterr().err
 
 
 def test_codes_to_silence_reach_the_run_and_the_report(ran, monkeypatch, tmp_path):
