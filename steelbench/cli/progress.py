@@ -19,6 +19,7 @@ TITLES = {
     "heads": "training heads on",
     "saving": "saving",
     "verifying": "verifying",
+    "robustness": "corrupted images through",
     "audit": "looking for shared pixels in",
 }
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from steelbench.arrays import FloatImage, GrayImage, RGBImage
+from steelbench.arrays import AnyArray, GrayImage, RGBImage
 from steelbench.data.transforms import line_kernel
 
 # Raise it when a change of this code gives other pixels: measurements with another version are made anew.
@@ -208,7 +208,7 @@ def jpeg_compression(pixels: RGBImage, quality: float, rng: np.random.Generator)
     """Write and read as JPEG of a quality, 1 to 100."""
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     written = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
-    return np.asarray(cv2.cvtColor(cv2.imdecode(written, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(np.asarray(cv2.imdecode(written, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def low_resolution(pixels: RGBImage, share: float, rng: np.random.Generator) -> RGBImage:  # noqa: ARG001
@@ -274,7 +274,7 @@ CORRUPTIONS: dict[str, Corruption] = {
 }  # fmt: skip
 
 
-def _rounded(values: FloatImage) -> RGBImage:
+def _rounded(values: AnyArray) -> RGBImage:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 

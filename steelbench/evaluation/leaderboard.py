@@ -17,10 +17,11 @@ from steelbench.evaluation.notices import result_notices
 from steelbench.evaluation.outcome import RunOutcome
 from steelbench.evaluation.predictions import RowPredictions, gather, read_groups
 from steelbench.evaluation.ranking import judge
+from steelbench.evaluation.robustness import read_robustness
 from steelbench.evaluation.statistics.dependence import Dependence
 from steelbench.evaluation.trust import describe_trust
 from steelbench.files import whole_file, write_json
-from steelbench.records import Comparison, Row, RowDetail, RunKey, RunRecord, Summary, Trust, read_record
+from steelbench.records import Comparison, Robustness, Row, RowDetail, RunKey, RunRecord, Summary, Trust, read_record
 
 COLUMNS = (
     "backbone", "method", "variant", "weights", "status", "reason", "accuracy", "accuracy_low", "accuracy_high",
@@ -96,6 +97,7 @@ def _read_rows(
             records,
             row_scores(answers[name], records[0].classes, groups, dependences[name]),
             None if name in apart else describe_trust(results, records, records[0].classes, groups),
+            read_robustness(results, records),
         )
         if name in finished
         else _unfinished_row(records, failed.get(name, []), expected)
@@ -136,7 +138,9 @@ def _unfinished_row(records: list[RunRecord], failed: list[Failure], expected: i
     return Row(**_what_ran(records), status="failed", reason=reason)
 
 
-def _finished_row(records: list[RunRecord], scores: dict[str, Any], trust: Trust | None) -> Row:
+def _finished_row(
+    records: list[RunRecord], scores: dict[str, Any], trust: Trust | None, robustness: Robustness | None
+) -> Row:
     return Row(
         **_what_ran(records),
         **scores,
@@ -145,6 +149,7 @@ def _finished_row(records: list[RunRecord], scores: dict[str, Any], trust: Trust
         train_accuracy=_mean(records, "train"),
         naive_accuracy=naive_accuracy(records),
         trust=trust,
+        robustness=robustness,
     )
 
 

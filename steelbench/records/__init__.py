@@ -1,6 +1,7 @@
 """The records of a results folder, typed to their leaves."""
 
 from steelbench.records.base import Record, Share, SparseRecord, read_record, row_name
+from steelbench.records.robustness import CorruptionCell, CorruptionResult, Robustness
 from steelbench.records.run import (
     SCHEMA,
     EmbeddingScores,
@@ -35,6 +36,8 @@ __all__ = [
     "SCHEMA",
     "ClassScore",
     "Comparison",
+    "CorruptionCell",
+    "CorruptionResult",
     "DatasetSummary",
     "EmbeddingScores",
     "EngineCheckRecord",
@@ -44,6 +47,7 @@ __all__ = [
     "PseudoLabelRecord",
     "Record",
     "ReliabilityBin",
+    "Robustness",
     "Row",
     "RowDetail",
     "RunKey",

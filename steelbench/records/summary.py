@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from steelbench.records.base import Finite, Record, RoundedShare, Share, SparseRecord
+from steelbench.records.robustness import Robustness
 from steelbench.records.run import SCHEMA, RunNotes, Verification, WeightsRecord
 
 
@@ -100,6 +101,7 @@ class Row(Record):
     confusion: list[list[int]] = Field([], description="[true class][predicted class], summed over seeds and folds")
     verification: Verification | None = None
     trust: Trust | None = None
+    robustness: Robustness | None = Field(None, description="of `--with robustness`")
     detail: RowDetail = RowDetail()
 
 

@@ -36,6 +36,7 @@ from steelbench.runs.results_folder import (
     refuse_unusable,
     sweep,
 )
+from steelbench.runs.robustness import is_reported, measure_robustness
 from steelbench.runs.run_summary import (
     describe_data,
     describe_split,
@@ -78,7 +79,7 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
             refuse_other_results(results, inputs.config, inputs.files)
         sweep(results)
         todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
-        if not todo and is_complete(results):
+        if not todo and is_complete(results) and _has_extras(inputs):
             return None
         return _run(inputs, audited or split_and_audit(inputs, progress), todo, progress)
 
@@ -127,6 +128,8 @@ def _run(inputs: RunInputs, audited: AuditedSplits, todo: Sequence[Experiment], 
         lambda done, total: progress("features", "hog", done, total),
     )
     failures |= run_jobs(jobs, results, _listener(progress, notices))
+    if "robustness" in options.with_:
+        notices += measure_robustness(results, data, _names(inputs), progress)
     if not any((results / "unfinished").glob("*.log")):
         shutil.rmtree(results / "unfinished", ignore_errors=True)
     return RunOutcome(
@@ -138,6 +141,16 @@ def _run(inputs: RunInputs, audited: AuditedSplits, todo: Sequence[Experiment], 
         root=inputs.dataset.root,
         labels={image.sample.path: image.sample.label for image in inspection.images},
     )
+
+
+def _has_extras(inputs: RunInputs) -> bool:
+    """Return whether what `--with` asks for is there, and the report knows of it."""
+    options = inputs.options
+    return "robustness" not in options.with_ or is_reported(options.results, _names(inputs))
+
+
+def _names(inputs: RunInputs) -> list[str]:
+    return [experiment.name for experiment in inputs.experiments]
 
 
 def _data(inputs: RunInputs, audited: AuditedSplits, todo: Sequence[Experiment], progress: Progress) -> RunData:

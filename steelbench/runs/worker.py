@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -17,7 +18,7 @@ from steelbench.runs.job_execution import Worker
 from steelbench.runs.jobs import Event, read_job
 
 
-def _listen_to_parent() -> threading.Event:
+def listen_to_parent() -> threading.Event:
     """Return an event that is set when the parent writes to stdin. Exit this process when stdin closes."""
     turn = threading.Event()
 
@@ -32,16 +33,21 @@ def _listen_to_parent() -> threading.Event:
     return turn
 
 
-def main() -> None:
-    """Run the job named on the command line."""
-    turn = _listen_to_parent()
-    # Libraries that print write to the log, as standard error does; standard output is for events alone.
+def open_events() -> Callable[[Event], None]:
+    """Return a function that writes events to standard output; what libraries print goes to the log from now on."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
     def emit(event: Event) -> None:
         events.write(event.model_dump_json() + "\n")
 
+    return emit
+
+
+def main() -> None:
+    """Run the job named on the command line."""
+    turn = listen_to_parent()
+    emit = open_events()
     job = read_job(Path(sys.argv[1]))
     tf.config.experimental.enable_op_determinism()
     try:
