@@ -18,6 +18,7 @@ from steelbench.report import formatting
 from steelbench.report.conclusion import conclusion, standings
 from steelbench.report.figures.scale import Scale
 from steelbench.report.load import Records, load
+from steelbench.report.mill_conditions import mill_conditions
 from steelbench.report.page_template import render
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "thumbnails": records.thumbnails,
         "row_labels": {row.name: formatting.row_label(row) for row in models},
         "trusted": [(row, row.trust) for row in models if row.trust],
+        "mill": mill_conditions(models),
         "decide_data": _decide_data(models, list(summary.dataset.classes)),
         "published": published_for(list(summary.dataset.classes)),
         "variants": any(row.variant for row in summary.rows),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from steelbench.records import Row
 from steelbench.report.conclusion import standings
-from steelbench.report.figures import comparison, confidence, curves, embeddings, style
+from steelbench.report.figures import comparison, confidence, curves, embeddings, robustness, style
 from steelbench.report.figures.confusion import confusion
 from steelbench.report.formatting import NOTHING, join, method_and_variant, percent, row_label
 from steelbench.report.load import History, Records
@@ -19,7 +19,7 @@ from steelbench.report.load import History, Records
 # Only these may be deleted: other commands put their own pictures into the folder.
 OURS = (
     *("accuracy.png", "classes.png", "seconds.png", "reliability.png", "referrals.png"),
-    *("curves-*.png", "confusion-*.png", "embeddings-*.png"),
+    *("curves-*.png", "confusion-*.png", "embeddings-*.png", "robustness.png", "robustness-examples.png"),
 )
 
 
@@ -108,6 +108,7 @@ def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
             comparison.accuracy(models, records.majority, _backbone_colours(records), marks),
         )
     yield from _confidence(models, _line_colours(records))
+    yield from _robustness(records)
     yield from _curves(records)
     if records.embedded:
         names = list(dict.fromkeys(score.name for row in models for score in row.per_class))
@@ -140,6 +141,15 @@ def _confidence(models: list[Row], colours: dict[str, str]) -> Iterator[tuple[st
         yield "reliability", "Is confidence what it says?", f"Accuracy against confidence of {shown}", reliable
     if referred := confidence.referrals(models, colours):
         yield "referrals", "Escapes against looks", f"Escapes against images sent to a person, of {shown}", referred
+
+
+def _robustness(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
+    models = records.models
+    shown = join([row_label(row) for row in models if row.robustness][: robustness.SHOWN] or [NOTHING])
+    if measured := robustness.strengths(models, _line_colours(records)):
+        yield "robustness", "Accuracy under mill conditions", f"Accuracy against strength of {shown}", measured
+    if records.mill_examples and (images := robustness.examples(records.mill_examples, models)):
+        yield "robustness-examples", "One image under each change", "A test image under each change", images
 
 
 def _curves(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
