@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -101,7 +102,7 @@ def test_the_spots_of_a_strength_stay_at_the_next(name):
     image = rough()
     touched = [(corrupt(name, image, strength, "a") != image).any(axis=2) for strength in STRENGTHS]
 
-    for less, more in zip(touched, touched[1:], strict=False):
+    for less, more in pairwise(touched):
         # A spot over another one may by chance give back a pixel.
         assert (less & more).sum() >= 0.97 * less.sum()
 
@@ -251,7 +252,7 @@ def test_drops_leave_the_rest_of_the_image_alone():
     ids=["float", "gray", "empty", "6", "-1"],
 )
 def test_other_pixels_and_strengths_are_refused(pixels, strength):
-    with pytest.raises(ValueError, match="strength|expected pixels"):
+    with pytest.raises(ValueError, match=r"strength|expected pixels"):
         corrupt("shift", pixels, strength, "a")
 
 
