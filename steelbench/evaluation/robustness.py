@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,25 +47,34 @@ class Measured:
         return sorted({strength for _, strength in self.corrupted})
 
 
-def choose_images(test: RowIndices, groups: Groups, most: int = IMAGES) -> RowIndices:
-    """Return the rows of the test images to measure, sorted: one of each group, drawn, before a second of any.
+def choose_images(test: RowIndices, groups: Groups, labels: Labels, most: int = IMAGES) -> RowIndices:
+    """Return the rows of the test images to measure, sorted; of each class the same share.
 
-    Images that share pixels tell little more than one of them, and each costs as much.
+    Drawn one of each group before a second of any: images that share pixels tell little more than one of them.
 
     Args:
         test: int [T], rows of the test images.
-        groups: int, of every row.
+        groups: int [N], of every row.
+        labels: int [N], class number of every row.
         most: images.
     """
     drawn = np.random.default_rng(0).permutation(test)
-    seen: dict[int, int] = {}
-    turns = []
-    for row in drawn.tolist():
-        group = int(groups[row])
-        turns.append(seen.get(group, 0))
-        seen[group] = turns[-1] + 1
-    order = np.argsort(np.array(turns, np.int64), kind="stable")[:most]
-    return np.sort(drawn[order])
+    turns = _counted_before(groups[drawn])
+    # Of a class those of the first turn come first; a row's rank is the share of its class that comes before it.
+    ordered = drawn[np.argsort(turns, kind="stable")]
+    sizes = np.bincount(labels[test], minlength=int(labels.max()) + 1)
+    ranks = (_counted_before(labels[ordered]) + 0.5) / sizes[labels[ordered]]
+    return np.sort(ordered[np.argsort(ranks, kind="stable")[:most]])
+
+
+def _counted_before(values: RowIndices) -> RowIndices:
+    """Return how often each value stands before its place, int [N]."""
+    seen: Counter[int] = Counter()
+    found = []
+    for value in values.tolist():
+        found.append(seen[value])
+        seen[value] += 1
+    return np.array(found, np.int64)
 
 
 def describe_robustness(

@@ -48,9 +48,17 @@ class MillRow:
 
 @dataclass(frozen=True)
 class MillConditions:
-    """The section: columns (name and title of each corruption), lines, and a sentence that sums them up."""
+    """The section.
+
+    Attributes:
+        columns: name and title of each corruption.
+        strengths: that some row was measured at.
+        lines: of the table, best row first.
+        headline: a sentence that sums them up.
+    """
 
     columns: list[tuple[str, str]]
+    strengths: list[int]
     lines: list[MillRow]
     headline: str
 
@@ -69,7 +77,8 @@ def mill_conditions(rows: Sequence[Row]) -> MillConditions | None:
         MillRow(row, record, [_cell(record.of(name)) for name in columns], first_words(record))
         for row, record in measured
     ]
-    return MillConditions(list(columns.items()), lines, _headline(measured, columns))
+    strengths = sorted({strength for _, record in measured for strength in record.strengths})
+    return MillConditions(list(columns.items()), strengths, lines, _headline(measured, columns))
 
 
 def first_words(record: Robustness) -> str:

@@ -97,7 +97,7 @@ def measure_robustness(
     if not runs:
         return []
     test = np.array(data.splits[0].test, np.int64)
-    chosen = choose_images(test, data.groups)
+    chosen = choose_images(test, data.groups, data.labels)
     job = Measurement(
         results=str(results.resolve()),
         root=data.root,

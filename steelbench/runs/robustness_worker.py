@@ -34,7 +34,7 @@ from steelbench.runs.worker import listen_to_parent, open_events
 
 # Strengths that are always measured, in this order; the others, too, if a network is done within so many seconds.
 FIRST = (MIDDLE, 1, 5)
-BUDGET_SECONDS = 180.0
+BUDGET_SECONDS = 300.0
 # Decoded images that are kept.
 KEPT_BYTES = 512 * 1024 * 1024
 

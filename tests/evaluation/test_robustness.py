@@ -41,22 +41,33 @@ def described(wrong):
 
 def test_one_image_of_each_group_is_measured_before_a_second_of_any():
     groups = np.array([5] * 30 + list(range(10, 30)) + [7] * 50)
-    test = np.arange(100)
+    test, labels = np.arange(100), np.zeros(100, int)
 
-    few, some, all_ = (choose_images(test, groups, most) for most in (22, 24, 1000))
+    few, some, all_ = (choose_images(test, groups, labels, most) for most in (22, 24, 1000))
 
     assert sorted(groups[few]) == sorted({*groups.tolist()}) and list(few) == sorted(few)
     assert np.bincount(groups[some]).max() == 2 and set(few) <= set(some)
     assert np.array_equal(all_, test)
-    assert np.array_equal(few, choose_images(test, groups, 22))
+    assert np.array_equal(few, choose_images(test, groups, labels, 22))
     # Not the first of each group.
     assert not {0, 50} <= set(few.tolist())
+
+
+def test_each_class_has_the_same_share_of_its_images_measured():
+    """A class of few large groups keeps its share, by second images of its groups."""
+    labels = np.repeat([0, 1, 2], [200, 100, 60])
+    groups = np.where(labels == 1, labels * 1000 + np.arange(360) % 4, np.arange(360))
+
+    chosen = choose_images(np.arange(360), groups, labels, 120)
+
+    assert np.bincount(labels[chosen]).tolist() == pytest.approx([67, 33, 20], abs=1)
+    assert np.unique(groups[chosen][labels[chosen] == 1]).size == 4
 
 
 def test_only_rows_of_the_test_part_are_measured():
     test = np.array([3, 50, 70, 71])
 
-    assert choose_images(test, np.arange(100)).tolist() == test.tolist()
+    assert choose_images(test, np.arange(100), np.arange(100) % 7).tolist() == test.tolist()
 
 
 def test_accuracy_change_and_p_value_are_those_of_the_answers():
