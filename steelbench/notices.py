@@ -151,7 +151,7 @@ NOTICES = {
         "{constant:.0%} are constant).",
         advice="Pixels in 0..1 instead of 0..255 do this; look at the file that --weights names.",
     ),
-    "SB310": NoticeKind(
+    "SB307": NoticeKind(
         level="note",
         rule="--with robustness was given, and a row could not be measured on corrupted images",
         sentence="Not measured on corrupted images: {reason}",

@@ -108,7 +108,7 @@ def measure_robustness(
     )
     write_examples(results / FOLDER / EXAMPLES, job)
     reason = _run(job, results, progress)
-    return [notice("SB310", row=run.name, reason=reason) for run in unmeasured(results, names)]
+    return [notice("SB307", row=run.name, reason=reason) for run in unmeasured(results, names)]
 
 
 def together(runs: Sequence[RunRecord]) -> list[list[str]]:

@@ -132,7 +132,7 @@ def test_what_could_not_be_measured_is_told_and_the_rest_is_kept(results, data, 
 
     notices = measure_robustness(results, data, [SOFTMAX, OTHER], lambda *_: None)
 
-    assert [(told.code, told.row) for told in notices] == [("SB310", SOFTMAX)]
+    assert [(told.code, told.row) for told in notices] == [("SB307", SOFTMAX)]
     assert "it did not feel like it" in notices[0].text
     assert [image.digest for image in jobs[0].images] == ["2", "3", "4", "7", "8", "9"]
     assert jobs[0].networks == [[SOFTMAX, OTHER]]
