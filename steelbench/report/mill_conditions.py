@@ -82,13 +82,13 @@ def mill_conditions(rows: Sequence[Row]) -> MillConditions | None:
 
 
 def first_words(record: Robustness) -> str:
-    """Return `motion blur from strength 2; worst class: scratches, 12 of 20 right`."""
+    """Return `motion blur, from strength 2 (worst class: scratches, 12 of 20 right)`."""
     result = record.of(record.first) if record.first else None
     if result is None or result.hurts_from is None:
         return "nothing is shown to hurt"
     cell = result.at(result.hurts_from)
-    worst = f"; worst class: {cell.worst_class}, {cell.worst_right} of {cell.worst_images} right" if cell else ""
-    return f"{result.title} from strength {result.hurts_from}{worst}"
+    worst = f" (worst class: {cell.worst_class}, {cell.worst_right} of {cell.worst_images} right)" if cell else ""
+    return f"{result.title}, from strength {result.hurts_from}{worst}"
 
 
 def signed_limits(low: float, high: float) -> str:
@@ -117,6 +117,6 @@ def _headline(measured: Sequence[tuple[Row, Robustness]], titles: dict[str, str]
     """Return a sentence on the best row: what hurts first, and what does not hurt at any strength."""
     row, record = measured[0]
     safe = [titles[own.corruption] for own in record.results if own.hurts_from is None]
-    first = f"{row_label(row)}: {first_words(record)}." if record.first else ""
+    first = f"{row_label(row)} is hurt first by {first_words(record)}." if record.first else ""
     unhurt = f" Not shown to hurt at any strength: {join(safe)}." if safe else ""
     return (first + unhurt).strip()

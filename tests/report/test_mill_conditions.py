@@ -99,7 +99,9 @@ def test_red_is_what_is_shown_to_be_lower(tmp_path):
 def test_the_headline_says_what_hurts_first_and_what_does_not(tmp_path):
     found = mill_conditions(rows(vgg19=robustness(), xception=robustness(1)))
 
-    assert found.headline.startswith("vgg19 + softmax: oil spots from strength 2; worst class: crazing, ")
+    assert found.headline.startswith(
+        "vgg19 + softmax is hurt first by oil spots, from strength 2 (worst class: crazing, "
+    )
     assert "Not shown to hurt at any strength: water drops, scale dust" in found.headline
     unhurt = robustness().model_copy(update={"first": None})
     assert mill_conditions(rows(vgg19=unhurt)).lines[0].first == "nothing is shown to hurt"

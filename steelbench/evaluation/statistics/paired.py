@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from steelbench.arrays import AnyArray
-from steelbench.evaluation.statistics.dependence import PRIOR_CORRELATION, group_index
+from steelbench.arrays import AnyArray, Floats
+from steelbench.evaluation.statistics.dependence import (
+    PRIOR_CORRELATION,
+    group_index,
+    products_within_groups,
+    shrunk,
+)
 from steelbench.evaluation.statistics.intervals import t_correction
-from steelbench.evaluation.statistics.power import discordance
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,7 @@ def paired_interval(
     """
     first, second = (np.asarray(answers, bool) for answers in (before, after))
     value = float(second.mean() - first.mean())
-    images, num_groups = len(first), len(group_index(groups)[1])
-    size = discordance(first.astype(float), second.astype(float), np.asarray(groups), correlation).n_effective
-    # A single group does not tell how groups differ: as one image.
-    size = max(1.0, size * t_correction(num_groups, images, level))
+    size = _effective_size(second.astype(float) - first, groups, correlation, level)
     gained, lost = (
         (float(np.mean(own)) * size + 1) / (size + 2) for own in (second & ~first, first & ~second)
     )  # fmt: skip
@@ -60,3 +61,20 @@ def paired_interval(
     return DifferenceInterval(
         low=max(-1.0, min(middle - half, value)), value=value, high=min(1.0, max(middle + half, value))
     )
+
+
+def _effective_size(differences: Floats, groups: AnyArray, correlation: float, level: float) -> float:
+    """Return how many independent images tell as much about the mean of differences in -1..1, at least 1.
+
+    Not `power.discordance`, whose correlation is that of equal models: of a large difference it takes the difference
+    itself for a likeness within groups.
+    """
+    index, sizes = group_index(groups)
+    off = differences - differences.mean()
+    spread, several = float(np.mean(off**2)), int(np.sum(sizes[sizes > 1]))
+    if spread > 0 and several:
+        found = products_within_groups(off[None], index, sizes) / (spread * several)
+        seen = np.unique(index[(sizes[index] > 1) & (differences != 0)]).size
+        correlation = shrunk(found, seen, correlation)
+    effect = 1 + correlation * (float(np.sum(sizes.astype(float) ** 2)) / len(differences) - 1)
+    return max(1.0, len(differences) / effect * t_correction(len(sizes), len(differences), level))

@@ -65,3 +65,15 @@ def test_it_covers_the_true_difference(lost, gained, size, least):
         covered += found.low <= gained - lost <= found.high
 
     assert covered / times >= least
+
+
+def test_a_large_difference_is_no_likeness_within_groups():
+    """Every fourth answer is lost, whatever the group: as sure as of single images, but for the prior."""
+    lost = np.tile([True, False, False, False, False, True, False, False], 15)
+    before = np.ones(120, bool)
+
+    alone = paired_interval(before, ~lost, ALONE[:120])
+    in_pairs = paired_interval(before, ~lost, ALONE[:120] // 2)
+
+    assert in_pairs.value == alone.value == -0.25
+    assert in_pairs.high - in_pairs.low < 1.06 * (alone.high - alone.low)
