@@ -53,12 +53,15 @@ class MillConditions:
     Attributes:
         columns: name and title of each corruption.
         strengths: that some row was measured at.
+        meanings: title, unit, amounts of the strengths 1 to 5, and their source, of each corruption; none of an older
+            version.
         lines: of the table, best row first.
         headline: a sentence that sums them up.
     """
 
     columns: list[tuple[str, str]]
     strengths: list[int]
+    meanings: list[tuple[str, str, tuple[float, ...], str]]
     lines: list[MillRow]
     headline: str
 
@@ -78,7 +81,7 @@ def mill_conditions(rows: Sequence[Row]) -> MillConditions | None:
         for row, record in measured
     ]
     strengths = sorted({strength for _, record in measured for strength in record.strengths})
-    return MillConditions(list(columns.items()), strengths, lines, _headline(measured, columns))
+    return MillConditions(list(columns.items()), strengths, _meanings(measured), lines, _headline(measured, columns))
 
 
 def first_words(record: Robustness) -> str:
@@ -111,6 +114,15 @@ def _cell(result: CorruptionResult | None) -> MillCell | None:
         hurts=result.hurts_from is not None and result.hurts_from <= MIDDLE,
         hurts_from=result.hurts_from,
     )
+
+
+def _meanings(measured: Sequence[tuple[Row, Robustness]]) -> list[tuple[str, str, tuple[float, ...], str]]:
+    # Imported here, because OpenCV is slow to import and `steelbench --help` does not need it.
+    from steelbench.data.corruptions import CORRUPTIONS, VERSION
+
+    if any(record.version != VERSION for _, record in measured):
+        return []
+    return [(row.title, row.unit, row.amounts, row.source) for row in CORRUPTIONS.values()]
 
 
 def _headline(measured: Sequence[tuple[Row, Robustness]], titles: dict[str, str]) -> str:

@@ -130,12 +130,13 @@ def clear(results: Path, config: dict[str, Any], experiments: Sequence[Experimen
     try:
         refuse_other_results(results, config)
     except SteelbenchError:
-        _remove(results / "runs", results / "models", results / "unfinished")
+        _remove(*(results / name for name in ("runs", "models", "unfinished", "robustness")))
         return
     for experiment in experiments:
         _remove(*(results / name / experiment.run_name for name in ("runs", "unfinished")))
         for suffix in (".h5", ".json"):
             (results / "models" / f"{experiment.name}{suffix}").unlink(missing_ok=True)
+        (results / "robustness" / f"{experiment.name}.json").unlink(missing_ok=True)
 
 
 def _remove(*folders: Path) -> None:
@@ -152,10 +153,11 @@ def _short(value: Any) -> str:
 
 
 def is_complete(results: Path) -> bool:
-    """Return whether leaderboard and report are newer than the newest run."""
+    """Return whether leaderboard and report are newer than the newest run, and than the newest measurement of a row."""
     made = [results / name for name in ("results.json", "leaderboard.csv", "report.html")]
-    runs = [path.stat().st_mtime for path in (results / "runs").glob("*/result.json")]
-    return all(path.is_file() and path.stat().st_mtime >= max(runs) for path in made) if runs else False
+    runs = list(results.glob("runs/*/result.json"))
+    newest = max((path.stat().st_mtime for path in (*runs, *results.glob("robustness/*.json"))), default=0.0)
+    return all(path.is_file() and path.stat().st_mtime >= newest for path in made) if runs else False
 
 
 @contextmanager
@@ -186,6 +188,7 @@ def locked(results: Path) -> Iterator[None]:
 
 def sweep(results: Path) -> None:
     """Delete the temporary files of `whole_file` whose process was killed before it could rename them."""
-    for path in (*results.glob("models/.*"), *results.glob("runs/*/.*")):
-        if re.fullmatch(r"\..+-[a-z0-9_]{8}\.(h5|json|csv)", path.name):
+    hidden = ("models/.*", "runs/*/.*", "robustness/.*", "robustness/examples/.*")
+    for path in (path for pattern in hidden for path in results.glob(pattern)):
+        if re.fullmatch(r"\..+-[a-z0-9_]{8}\.(h5|json|csv|png)", path.name):
             path.unlink(missing_ok=True)

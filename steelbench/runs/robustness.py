@@ -66,19 +66,6 @@ def unmeasured(results: Path, names: Sequence[str]) -> list[RunRecord]:
     return [record for record in records if _is_measurable(results, record) and not _is_measured(results, record)]
 
 
-def is_reported(results: Path, names: Sequence[str]) -> bool:
-    """Return whether every row is measured, and leaderboard and report know of it.
-
-    Args:
-        results: the results folder.
-        names: of rows.
-    """
-    if unmeasured(results, names):
-        return False
-    made = (results / "results.json").stat().st_mtime
-    return all(path.stat().st_mtime <= made for path in (results / FOLDER).glob("*.json"))
-
-
 def measure_robustness(
     results: Path, data: RunData, names: Sequence[str], progress: Callable[[str, str, int, int], None]
 ) -> list[Notice]:

@@ -36,7 +36,7 @@ from steelbench.runs.results_folder import (
     refuse_unusable,
     sweep,
 )
-from steelbench.runs.robustness import is_reported, measure_robustness
+from steelbench.runs.robustness import measure_robustness, unmeasured
 from steelbench.runs.run_summary import (
     describe_data,
     describe_split,
@@ -79,7 +79,7 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
             refuse_other_results(results, inputs.config, inputs.files)
         sweep(results)
         todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
-        if not todo and is_complete(results) and _has_extras(inputs):
+        if not todo and not _unmeasured(inputs) and is_complete(results):
             return None
         return _run(inputs, audited or split_and_audit(inputs, progress), todo, progress)
 
@@ -143,10 +143,10 @@ def _run(inputs: RunInputs, audited: AuditedSplits, todo: Sequence[Experiment], 
     )
 
 
-def _has_extras(inputs: RunInputs) -> bool:
-    """Return whether what `--with` asks for is there, and the report knows of it."""
+def _unmeasured(inputs: RunInputs) -> bool:
+    """Return whether `--with robustness` has something to do."""
     options = inputs.options
-    return "robustness" not in options.with_ or is_reported(options.results, _names(inputs))
+    return "robustness" in options.with_ and bool(unmeasured(options.results, _names(inputs)))
 
 
 def _names(inputs: RunInputs) -> list[str]:

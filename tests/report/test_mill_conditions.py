@@ -1,13 +1,14 @@
 """The section on mill conditions: its numbers are the records', and what is missing is said."""
 
 import re
+from html import unescape
 
 import cv2
 import numpy as np
 import pytest
 from results_folder import CLASSES, judged, majority_row, model_row, summary, write_folder
 
-from steelbench.data.corruptions import CORRUPTIONS
+from steelbench.data.corruptions import CORRUPTIONS, VERSION
 from steelbench.records import CorruptionCell, CorruptionResult, Robustness
 from steelbench.report.figures import all_figures
 from steelbench.report.figures import robustness as figures
@@ -33,7 +34,7 @@ def robustness(seed=0, strengths=(1, 2, 3, 4, 5), worst=CLASSES[0]):
         hurts = strengths[place % len(strengths)] if place % 2 else None
         results.append(CorruptionResult(corruption=name, title=row.title, cells=cells, hurts_from=hurts))
     return Robustness(
-        version=1, fingerprint="f", images=120, groups=104, strengths=list(strengths), clean_accuracy=0.992,
+        version=VERSION, fingerprint="f", images=120, groups=104, strengths=list(strengths), clean_accuracy=0.992,
         clean_differences=0, engine="openvino", seconds=60.0, level=0.05, results=results, first="oil_spots",
     )  # fmt: skip
 
@@ -60,7 +61,10 @@ def lines_of(text, label):
     table = text[text.index(f'aria-label="{label}"') :].split("</table>")[0]
     lines = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
     return [
-        [re.sub(r"<[^>]+>", " ", cell).split() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.DOTALL)]
+        [
+            unescape(re.sub(r"<[^>]+>", " ", cell)).split()
+            for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.DOTALL)
+        ]
         for line in lines
     ]
 
@@ -105,6 +109,17 @@ def test_the_headline_says_what_hurts_first_and_what_does_not(tmp_path):
     assert "Not shown to hurt at any strength: water drops, scale dust" in found.headline
     unhurt = robustness().model_copy(update={"first": None})
     assert mill_conditions(rows(vgg19=unhurt)).lines[0].first == "nothing is shown to hurt"
+
+
+def test_the_page_says_what_the_strengths_are_unless_they_were_others(tmp_path):
+    text = section(page(tmp_path, rows(vgg19=robustness())))
+    lines = lines_of(text, "What the strengths are")[1:]
+
+    for line, row in zip(lines, CORRUPTIONS.values(), strict=True):
+        assert [cell[0] for cell in line[1:6]] == [str(amount) for amount in row.amounts]
+        assert " ".join(line[6]) == row.unit and " ".join(line[7]) == row.source
+    old = robustness().model_copy(update={"version": VERSION - 1})
+    assert mill_conditions(rows(vgg19=old)).meanings == []
 
 
 def test_without_a_measurement_the_page_says_how_to_get_it(tmp_path):

@@ -9,13 +9,15 @@ import pytest
 from steelbench.data.corruptions import CORRUPTIONS, VERSION, corrupt
 from steelbench.data.images import read_image
 from steelbench.evaluation.robustness import record_path
+from steelbench.experiment import Experiment, Softmax
 from steelbench.features.spec import ImageRef
 from steelbench.files import write_json
 from steelbench.models.head import Dense, Head
 from steelbench.records import Robustness, RunRecord
 from steelbench.runs import robustness
 from steelbench.runs.jobs import RunData, SplitRef
-from steelbench.runs.robustness import EXAMPLE_SIDE, is_reported, measure_robustness, together, unmeasured
+from steelbench.runs.results_folder import clear, is_complete
+from steelbench.runs.robustness import EXAMPLE_SIDE, measure_robustness, together, unmeasured
 
 SOFTMAX, OTHER = "vgg19-softmax", "vgg19-linear"
 
@@ -108,16 +110,25 @@ def test_heads_on_one_frozen_network_share_its_features_and_trained_networks_do_
     assert ["vgg19-softmax", "vgg19-linear"] in found and len(found) == 7
 
 
-def test_a_measurement_that_the_report_does_not_show_yet_is_work_to_do(results):
-    write_json(results / "results.json", measured())
-    assert not is_reported(results, [SOFTMAX])
+def test_a_measurement_that_the_report_does_not_show_yet_leaves_the_folder_incomplete(results):
+    for name in ("results.json", "leaderboard.csv", "report.html"):
+        (results / name).write_text("{}", encoding="utf-8")
+    assert is_complete(results)
 
     write_json(record_path(results, SOFTMAX), measured())
     os.utime(record_path(results, SOFTMAX), (2e9, 2e9))
-    assert not is_reported(results, [SOFTMAX])
 
-    os.utime(results / "results.json", (2e9 + 1, 2e9 + 1))
-    assert is_reported(results, [SOFTMAX]) and not is_reported(results, [SOFTMAX, OTHER])
+    assert not is_complete(results)
+
+
+def test_force_deletes_the_measurements_of_the_rows_that_it_replaces(results, monkeypatch):
+    for name in (SOFTMAX, OTHER):
+        write_json(record_path(results, name), measured())
+    monkeypatch.setattr("steelbench.runs.results_folder.refuse_other_results", lambda *_: None)
+
+    clear(results, {}, [Experiment(backbone="vgg19", method=Softmax())])
+
+    assert not record_path(results, SOFTMAX).exists() and record_path(results, OTHER).exists()
 
 
 def test_what_could_not_be_measured_is_told_and_the_rest_is_kept(results, data, monkeypatch):
