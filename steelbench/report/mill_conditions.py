@@ -95,13 +95,13 @@ def first_words(record: Robustness) -> str:
 
 
 def signed_limits(low: float, high: float) -> str:
-    """Return an interval of a difference as `[−9.1, +1.2]`, percentage points."""
+    """Return an interval of a difference as `[−9, +1]`, in points; of 120 images a decimal would say nothing."""
     return f"[{_signed(low)}, {_signed(high)}]"
 
 
 def _signed(value: float) -> str:
-    text = f"{100 * value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "\u2212")
+    text = f"{100 * value:+.0f}"
+    return "0" if float(text) == 0 else text.replace("-", "\u2212")
 
 
 def _cell(result: CorruptionResult | None) -> MillCell | None:

@@ -262,3 +262,15 @@ def test_every_row_says_where_its_strengths_come_from(name):
 
     assert row.title and row.unit and row.source and len(row.amounts) == len(STRENGTHS)
     assert sorted(row.amounts) in (list(row.amounts), list(row.amounts)[::-1])
+
+
+@each("name,shares", [("water_drops", (1.8, 3.8, 7.3, 12, 19)), ("oil_spots", (1.5, 3.2, 6.3, 11, 16)),
+                      ("scale_dust", (0.1, 0.3, 0.6, 1.3, 2.5))])  # fmt: skip
+def test_spots_cover_what_their_rows_say(name, shares):
+    image = np.random.default_rng(0).integers(90, 160, (200, 200, 3), np.uint8)
+
+    for strength, share in zip(STRENGTHS, shares, strict=True):
+        touched = [(corrupt(name, image, strength, str(key)) != image).any(axis=2).mean() for key in range(12)]
+
+        assert 100 * np.mean(touched) == pytest.approx(share, rel=0.25, abs=0.05)
+        assert f"{share:g}" in CORRUPTIONS[name].source

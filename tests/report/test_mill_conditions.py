@@ -190,4 +190,4 @@ def test_examples_that_are_no_small_png_are_left_out(tmp_path, damage):
 
 
 def test_signed_limits():
-    assert signed_limits(-0.0912, 0.012) == "[−9.1, +1.2]" and signed_limits(-0.0001, 0) == "[0.0, 0.0]"
+    assert signed_limits(-0.0912, 0.012) == "[−9, +1]" and signed_limits(-0.0001, 0) == "[0, 0]"
