@@ -239,7 +239,8 @@ CORRUPTIONS: dict[str, Corruption] = {
         "oil spots", oil_spots, (1, 2, 4, 7, 11), "spots", "own: they cover 1.5, 3.2, 6.3, 11 and 16 % of an image"
     ),
     "scale_dust": Corruption(
-        "scale dust", scale_dust, (2, 5, 10, 20, 40), "specks on 10,000 pixels", "own: they cover 0.1, 0.3, 0.6, 1.3 and 2.5 % of an image of 200 pixels"
+        "scale dust", scale_dust, (2, 5, 10, 20, 40), "specks on 10,000 pixels",
+        "own: they cover 0.1, 0.3, 0.6, 1.3 and 2.5 % of an image of 200 pixels",
     ),
     "uneven_light": Corruption(
         "uneven light", uneven_light, (0.1, 0.2, 0.3, 0.45, 0.6), "share of the light more and less", "own"
