@@ -190,6 +190,12 @@ NOTICES = {
         sentence="It could not be tested with unknown defects: {reason}.",
         advice="The same command tries again.",
     ),
+    "SB411": NoticeKind(
+        level="note",
+        rule="--with robustness was given, and a row could not be measured on corrupted images",
+        sentence="Not measured on corrupted images: {reason}",
+        advice="The same command measures what is missing.",
+    ),
     "SB501": NoticeKind(
         level="caution",
         rule="the interval of the most accurate row is wider than 10 points",

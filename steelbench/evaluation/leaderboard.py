@@ -18,12 +18,14 @@ from steelbench.evaluation.notices import result_notices
 from steelbench.evaluation.outcome import RunOutcome
 from steelbench.evaluation.predictions import RowPredictions, gather, read_groups
 from steelbench.evaluation.ranking import judge
+from steelbench.evaluation.robustness import read_robustness
 from steelbench.evaluation.statistics.dependence import Dependence
 from steelbench.evaluation.trust import describe_trust
 from steelbench.files import whole_file, write_json
 from steelbench.records import (
     Comparison,
     Cost,
+    Robustness,
     Row,
     RowDetail,
     RunKey,
@@ -112,6 +114,7 @@ def _read_rows(
             trust=None if name in apart else describe_trust(results, records, records[0].classes, groups),
             cost=_read_cost(results, records),
             unknown=_read_unknown(results, records),
+            robustness=read_robustness(results, records),
         )
         if name in finished
         else _unfinished_row(records, failed.get(name, []), expected)
@@ -174,6 +177,7 @@ def _finished_row(
     trust: Trust | None,
     cost: Cost | None,
     unknown: UnknownRecord | None,
+    robustness: Robustness | None,
 ) -> Row:
     return Row(
         **_what_ran(records),
@@ -185,6 +189,7 @@ def _finished_row(
         trust=trust,
         cost=cost,
         unknown=unknown,
+        robustness=robustness,
     )
 
 

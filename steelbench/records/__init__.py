@@ -2,6 +2,7 @@
 
 from steelbench.records.base import Record, Share, SparseRecord, read_record, row_name
 from steelbench.records.cost import Cost, EngineTime, cost_file
+from steelbench.records.robustness import CorruptionCell, CorruptionResult, Robustness
 from steelbench.records.run import (
     SCHEMA,
     EmbeddingScores,
@@ -45,6 +46,8 @@ __all__ = [
     "SCHEMA",
     "ClassScore",
     "Comparison",
+    "CorruptionCell",
+    "CorruptionResult",
     "Cost",
     "DatasetSummary",
     "Detection",
@@ -58,6 +61,7 @@ __all__ = [
     "PseudoLabelRecord",
     "Record",
     "ReliabilityBin",
+    "Robustness",
     "Row",
     "RowDetail",
     "RunKey",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from steelbench.records.base import Finite, Record, RoundedShare, Share, SparseRecord
 from steelbench.records.cost import Cost
+from steelbench.records.robustness import Robustness
 from steelbench.records.run import SCHEMA, RunNotes, Verification, WeightsRecord
 from steelbench.records.unknown import UnknownRecord
 
@@ -104,6 +105,7 @@ class Row(Record):
     trust: Trust | None = None
     cost: Cost | None = None
     unknown: UnknownRecord | None = Field(None, description="of `--with unknown`; None without it")
+    robustness: Robustness | None = Field(None, description="of `--with robustness`")
     detail: RowDetail = RowDetail()
 
 

@@ -59,6 +59,7 @@ class Records:
         unused: path and reason of the files that were left out, of as many as the table lists.
         histories: of the ranked rows.
         embedded: of the ranked rows.
+        mill_examples: the folder with one image under each corruption.
     """
 
     summary: Summary
@@ -70,6 +71,7 @@ class Records:
     unused: list[tuple[str, str]] = field(default_factory=list)
     histories: list[History] = field(default_factory=list)
     embedded: list[EmbeddedRow] = field(default_factory=list)
+    mill_examples: Path | None = None
 
     @property
     def models(self) -> list[Row]:
@@ -114,6 +116,7 @@ def load(results: Path) -> Records:
         thumbnails=read_thumbnails(results),
         skipped=None if listed is None else [row for row in listed if row[0] and row[1] not in reasons],
         unused=[row for row in listed or () if row[0] and row[1] in reasons],
+        mill_examples=results / "robustness" / "examples",
     )
     # Of the ranked rows only: untrained ones have neither curves nor maps on the page.
     histories = [history for row in records.models for history in _read_histories(results, row)]

@@ -21,6 +21,7 @@ from steelbench.report.costs import cost_context
 from steelbench.report.figures.scale import Scale
 from steelbench.report.gallery import collect, shown_paths
 from steelbench.report.load import Records, load
+from steelbench.report.mill_conditions import mill_conditions
 from steelbench.report.page_template import render
 from steelbench.report.unknown_defects import unknown_defects
 
@@ -101,6 +102,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "row_labels": {row.name: formatting.row_label(row) for row in models},
         "trusted": [(row, row.trust) for row in models if row.trust],
         "unknown": unknown_defects(models),
+        "mill": mill_conditions(models),
         "decide_data": _decide_data(models, list(summary.dataset.classes)),
         **cost_context(models, records.environment),
         "published": published_for(list(summary.dataset.classes)),

@@ -21,7 +21,7 @@ from steelbench.files import cache_folder, unwritable
 from steelbench.records import cost_file, unknown_file
 
 # Folders with a file for each row, of what is measured besides the runs.
-MEASURED = ("cost", "unknown")
+MEASURED = ("cost", "unknown", "robustness")
 # Fields of `config.json` that must be the same for all runs of a results folder, and what a refusal calls them.
 FIXED = {
     "data_digest": "data",
@@ -141,6 +141,7 @@ def clear(results: Path, config: dict[str, Any], experiments: Sequence[Experimen
             (results / "models" / f"{experiment.name}{suffix}").unlink(missing_ok=True)
         cost_file(results, experiment.name).unlink(missing_ok=True)
         unknown_file(results, experiment.name).unlink(missing_ok=True)
+        (results / "robustness" / f"{experiment.name}.json").unlink(missing_ok=True)
 
 
 def _remove(*folders: Path) -> None:
@@ -193,7 +194,7 @@ def locked(results: Path) -> Iterator[None]:
 
 def sweep(results: Path) -> None:
     """Delete the temporary files of `whole_file` whose process was killed before it could rename them."""
-    places = ("models", "runs/*", *MEASURED)
+    places = ("models", "runs/*", "robustness/examples", *MEASURED)
     for path in (path for place in places for path in results.glob(f"{place}/.*")):
         if re.fullmatch(r"\..+-[a-z0-9_]{8}\.(h5|json|csv|npz|png)", path.name):
             path.unlink(missing_ok=True)

@@ -36,6 +36,7 @@ from steelbench.runs.results_folder import (
     refuse_unusable,
     sweep,
 )
+from steelbench.runs.robustness import measure_robustness, unmeasured
 from steelbench.runs.run_summary import (
     describe_data,
     describe_split,
@@ -81,7 +82,7 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         sweep(results)
         todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
         waiting = untested(inputs)
-        done = not (todo or waiting or untimed(results, options.timing))
+        done = not (todo or waiting or untimed(results, options.timing) or _unmeasured(inputs))
         if done and is_complete(results):
             return None
         return _run(inputs, audited or split_and_audit(inputs, progress), todo, waiting, progress)
@@ -138,6 +139,8 @@ def _run(
     )
     failures |= run_jobs(jobs, results, _listener(progress, notices))
     time_models(results, data, options.timing, progress)
+    if "robustness" in options.with_:
+        notices += measure_robustness(results, data, _names(inputs), progress)
     if not any((results / "unfinished").glob("*.log")):
         shutil.rmtree(results / "unfinished", ignore_errors=True)
     return RunOutcome(
@@ -149,6 +152,16 @@ def _run(
         root=inputs.dataset.root,
         labels={image.sample.path: image.sample.label for image in inspection.images},
     )
+
+
+def _unmeasured(inputs: RunInputs) -> bool:
+    """Return whether `--with robustness` has something to do."""
+    options = inputs.options
+    return "robustness" in options.with_ and bool(unmeasured(options.results, _names(inputs)))
+
+
+def _names(inputs: RunInputs) -> list[str]:
+    return [experiment.name for experiment in inputs.experiments]
 
 
 def _data(inputs: RunInputs, audited: AuditedSplits, todo: Sequence[Experiment], progress: Progress) -> RunData:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from steelbench.records import Row
 from steelbench.report.conclusion import standings
 from steelbench.report.confusion_table import class_names
-from steelbench.report.figures import comparison, confidence, cost, curves, embeddings, style
+from steelbench.report.figures import comparison, confidence, cost, curves, embeddings, robustness, style
 from steelbench.report.figures.confusion import confusion
 from steelbench.report.formatting import NOTHING, join, method_and_variant, percent, row_label
 from steelbench.report.load import History, Records
@@ -20,6 +20,7 @@ from steelbench.report.load import History, Records
 # Only these may be deleted: other commands put their own pictures into the folder.
 OURS = (
     *("accuracy.png", "classes.png", "seconds.png", "reliability.png", "referrals.png", "cost.png"),
+    *("robustness.png", "robustness-examples.png"),
     *("curves-*.png", "confusion-*.png", "embeddings-*.png"),
 )
 
@@ -106,6 +107,7 @@ def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
     if paid := cost.pareto(models, _backbone_colours(records)):
         shown = join([row_label(row) for row in models if row.cost and row.cost.times])
         yield "cost", "Accuracy against time", f"Accuracy against milliseconds for one image, of {shown}", paid
+    yield from _robustness(records)
     yield from _curves(records)
     if records.embedded:
         names = list(dict.fromkeys(score.name for row in models for score in row.per_class))
@@ -138,6 +140,15 @@ def _confidence(models: list[Row], colours: dict[str, str]) -> Iterator[tuple[st
         yield "reliability", "Is confidence what it says?", f"Accuracy against confidence of {shown}", reliable
     if referred := confidence.referrals(models, colours):
         yield "referrals", "Escapes against looks", f"Escapes against images sent to a person, of {shown}", referred
+
+
+def _robustness(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
+    models = records.models
+    shown = join([row_label(row) for row in models if row.robustness][: robustness.SHOWN] or [NOTHING])
+    if measured := robustness.strengths(models, _line_colours(records)):
+        yield "robustness", "Accuracy under mill conditions", f"Accuracy against strength of {shown}", measured
+    if records.mill_examples and (images := robustness.examples(records.mill_examples, models)):
+        yield "robustness-examples", "One image under each change", "A test image under each change", images
 
 
 def _curves(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
