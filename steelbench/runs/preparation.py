@@ -96,6 +96,22 @@ class AuditedSplits:
     plan: SplitPlan
 
 
+def refuse_options(options: RunOptions, experiments: Sequence[Experiment]) -> None:
+    """Refuse what options and experiments cannot mean together; nothing is read.
+
+    Raises:
+        SteelbenchError: for the first mistake.
+    """
+    for experiment in experiments:
+        _refuse_experiment(experiment, options)
+    choose_engine(options.engine, options.precision, gpus=0)
+    if options.track == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
+        raise SteelbenchError(
+            "--track tensorboard needs the package tensorboard, which is not installed; "
+            "pip install 'steelbench[tensorboard]', or leave --track out."
+        )
+
+
 def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> RunInputs:
     """Check the options, read the data, and find the weights.
 
@@ -108,14 +124,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
     Raises:
         SteelbenchError: for every mistake that can be found without comparing images.
     """
-    for experiment in experiments:
-        _refuse_experiment(experiment, options)
-    choose_engine(options.engine, options.precision, gpus=0)
-    if options.track == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
-        raise SteelbenchError(
-            "--track tensorboard needs the package tensorboard, which is not installed; "
-            "pip install 'steelbench[tensorboard]', or leave --track out."
-        )
+    refuse_options(options, experiments)
     refuse_unusable_cache()
     everything = expand(experiments, options.seeds, options.folds)
     reader, dataset = read_dataset(options)

@@ -245,11 +245,13 @@ def execute(
     from steelbench.evaluation.leaderboard import assemble
     from steelbench.report.results_page import build_report
     from steelbench.runs.decisions import write_decisions
+    from steelbench.runs.preparation import refuse_options
     from steelbench.runs.results_folder import refuse_unusable, refuse_unusable_cache
     from steelbench.runs.run import run
 
     hidden = known_codes(silence)
     # Found before anything is read or fetched.
+    refuse_options(options, _known(experiments))
     refuse_unusable(options.results)
     refuse_unusable_cache()
     with ProgressDisplay() as terminal:
@@ -278,6 +280,11 @@ def execute(
     return 1 if any(row.status == "failed" for row in summary.rows) else 0
 
 
+def _known(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Return the experiments whose networks are in `BACKBONES`; a preset of KerasHub may yet be replaced."""
+    return [experiment for experiment in experiments if set(experiment.networks) <= set(BACKBONES)]
+
+
 def draw_thumbnails(options: RunOptions, outcome: RunOutcome) -> None:
     """Draw the images that the report shows: wrong answers, their neighbours, examples of each class."""
     from steelbench.evaluation.error_tables import ERRORS_FILE, read_errors
@@ -297,10 +304,12 @@ def foresee(
 ) -> int:
     """Print for each backbone the runs, the images that are cached, the minutes and the memory; returns 0."""
     from steelbench.cli.tables import show
+    from steelbench.runs.preparation import refuse_options
     from steelbench.runs.results_folder import refuse_unusable_cache
     from steelbench.runs.run import preview
     from steelbench.runs.scheduler import most_alive
 
+    refuse_options(options, _known(experiments))
     refuse_unusable_cache()
     with ProgressDisplay() as terminal:
         say_recognised(options)

@@ -342,7 +342,8 @@ def test_the_report_is_told_of_pseudo_labels_and_of_unreadable_images(folders, t
 
 def refused(capsys, *arguments):
     assert main(["run", "--backbones", NAME, "--weights", "random", *map(str, arguments)]) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("steelbench: reading")]
+    told = ("steelbench: reading", "steelbench: data: ")
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(told)]
     assert len(lines) == 1 and "fault in steelbench" not in lines[0]
     return lines[0]
 
