@@ -56,9 +56,17 @@ def laid_out(data, root, layout):
     return root
 
 
-@pytest.mark.parametrize(
-    ("layout", "boxes", "least"), [("flat", "crop", 0.93), ("nested", "crop", 0.93), ("flat", "image", 0.97)]
-)
+@pytest.mark.parametrize(("layout", "samples"), [("flat", 3853), ("nested", 3853)])
+def test_neu_det_is_the_same_boxes_in_both_layouts(data_folder, tmp_path, capsys, layout, samples):
+    data = laid_out(data_folder, tmp_path / "NEU-DET", layout)
+
+    assert main(["data", "check", str(data), "--boxes", "crop"]) == 0
+
+    told = capsys.readouterr().out
+    assert f"{samples} images in 6 classes" in told and "270 boxes" in told
+
+
+@pytest.mark.parametrize(("layout", "boxes", "least"), [("nested", "crop", 0.93), ("flat", "image", 0.97)])
 def test_neu_det_by_its_boxes(data_folder, weights_folder, tmp_path, layout, boxes, least):
     """4126 boxes in 1770 of the 1800 images; in 121 of them boxes of several classes."""
     data, results = laid_out(data_folder, tmp_path / "NEU-DET", layout), tmp_path / "r"

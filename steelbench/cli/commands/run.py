@@ -251,7 +251,7 @@ def execute(
 
     hidden = known_codes(silence)
     # Found before anything is read or fetched.
-    refuse_options(options, _known(experiments))
+    refuse_options(options, _certain(experiments, fallbacks or {}))
     refuse_unusable(options.results)
     refuse_unusable_cache()
     with ProgressDisplay() as terminal:
@@ -280,9 +280,10 @@ def execute(
     return 1 if any(row.status == "failed" for row in summary.rows) else 0
 
 
-def _known(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """Return the experiments whose networks are in `BACKBONES`; a preset of KerasHub may yet be replaced."""
-    return [experiment for experiment in experiments if set(experiment.networks) <= set(BACKBONES)]
+def _certain(experiments: Sequence[Experiment], fallbacks: Mapping[str, str]) -> list[Experiment]:
+    """Return the experiments whose networks will not be replaced; presets of KerasHub may be."""
+    certain = set(BACKBONES) - set(fallbacks)
+    return [experiment for experiment in experiments if set(experiment.networks) <= certain]
 
 
 def draw_thumbnails(options: RunOptions, outcome: RunOutcome) -> None:
@@ -309,7 +310,7 @@ def foresee(
     from steelbench.runs.run import preview
     from steelbench.runs.scheduler import most_alive
 
-    refuse_options(options, _known(experiments))
+    refuse_options(options, _certain(experiments, fallbacks or {}))
     refuse_unusable_cache()
     with ProgressDisplay() as terminal:
         say_recognised(options)
