@@ -1,7 +1,7 @@
 """Measure whether promised thresholds keep their promise: simulated test sets, groups like NEU's among them.
 
 Run:      python benchmarks/escape_promises.py [--sets 1000] [--out FILE.json]
-Takes:    half an hour for 1000 sets of each kind on 2 cores.
+Takes:    two minutes for 1000 sets of each kind on 2 cores.
 Expect:   a promise of 1 or 2 % is broken in at most 5 % of the sets, groups or not; a threshold read off the same
           images (the lowest that shows at most so many escapes) breaks it in about half of them, the one of the best F1
           nearly always where errors are frequent enough to matter.
