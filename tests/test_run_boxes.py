@@ -63,8 +63,9 @@ def test_the_results_name_crops_and_the_cache_holds_each_once(finished):
         everything = {row["file"] for row in csv.DictReader(file)}
 
     assert len(everything) == 60 and set(rows) < everything and set(Counter(map(source_path, rows)).values()) == {2}
-    (space,) = [space for space in spaces(cache_folder()) if space.images == 60 and space.backbone == NAME]
-    assert len(space.digests()) == 60
+    # Another file's tests may have kept 60 images of theirs.
+    kept = [space for space in spaces(cache_folder()) if space.images == 60 and space.backbone == NAME]
+    assert kept and all(len(space.digests()) == 60 for space in kept)
     summary = json.loads((finished / "results.json").read_text("utf-8"))
     assert summary["dataset"]["images"] == 60 and summary["dataset"]["reader"] == "voc"
     assert "SB121" in {told["code"] for told in summary["warnings"]}
