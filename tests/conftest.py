@@ -76,10 +76,3 @@ def tiny_images(tmp_path_factory):
         return root
 
     return make
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
-    """Files of real data first: they take minutes, and at the end one process would wait for the other."""
-    first = ("test_run_real.py", "test_run_unknown.py", "test_run_robustness.py", "test_run_interrupted.py")
-    items.sort(key=lambda item: item.path.name not in first)

@@ -21,6 +21,14 @@ NAME = "mobilenet_v2_035"
 NETWORK = ["--backbones", NAME, "--weights", "random", "--image-size", "32", "--epochs", "1"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    """Not the cache of all tests: those of another file may keep as many images of the same network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEELBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def marked(tmp_path_factory):
     """30 images of two textures side by side, each a box of its class; Pascal VOC."""
@@ -63,9 +71,8 @@ def test_the_results_name_crops_and_the_cache_holds_each_once(finished):
         everything = {row["file"] for row in csv.DictReader(file)}
 
     assert len(everything) == 60 and set(rows) < everything and set(Counter(map(source_path, rows)).values()) == {2}
-    # Another file's tests may have kept 60 images of theirs.
-    kept = [space for space in spaces(cache_folder()) if space.images == 60 and space.backbone == NAME]
-    assert kept and all(len(space.digests()) == 60 for space in kept)
+    (space,) = [space for space in spaces(cache_folder()) if space.images == 60 and space.backbone == NAME]
+    assert len(space.digests()) == 60
     summary = json.loads((finished / "results.json").read_text("utf-8"))
     assert summary["dataset"]["images"] == 60 and summary["dataset"]["reader"] == "voc"
     assert "SB121" in {told["code"] for told in summary["warnings"]}

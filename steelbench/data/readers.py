@@ -11,7 +11,7 @@ from steelbench.data.filters import filter_dataset
 from steelbench.data.layouts.class_folders import has_folders, read_class_folders
 from steelbench.data.layouts.coco import is_coco, read_coco
 from steelbench.data.layouts.csv_table import read_csv_table
-from steelbench.data.layouts.folders import content_words, contents, data_folders, loose_images
+from steelbench.data.layouts.folders import content_words, contents, loose_images
 from steelbench.data.layouts.gc10_det import is_gc10, read_gc10
 from steelbench.data.layouts.mvtec import has_objects, read_object
 from steelbench.data.layouts.name_prefixes import has_class_names, read_name_prefixes
@@ -22,7 +22,7 @@ from steelbench.data.layouts.severstal import is_severstal, read_severstal
 from steelbench.data.layouts.split_folders import has_split_folders, read_split_folders
 from steelbench.data.layouts.voc import is_voc, read_voc
 from steelbench.data.layouts.yolo import is_yolo, read_yolo
-from steelbench.data.samples import Dataset
+from steelbench.data.samples import Dataset, visible_folders
 from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import DataOptions
 from steelbench.files import cache_folder
@@ -129,7 +129,7 @@ def _places(path: Path) -> list[Path]:
     """Return the path, and the only folder in it as long as there is nothing else in sight."""
     found = [path]
     while path.is_dir() and len(found) <= WRAPPERS:
-        inner = data_folders(path)
+        inner = visible_folders(path)
         if len(inner) != 1 or loose_images(path):
             break
         path = inner[0]

@@ -13,10 +13,11 @@ from steelbench.data.images import is_image
 from steelbench.errors import SteelbenchError
 from steelbench.records import Notice
 
-# Lower case; what Windows, macOS and network drives put into folders of images.
+# Lower case; what Windows, macOS, network drives and Python put into folders of images.
 SYSTEM_NAMES = frozenset(
     {
         "__macosx",
+        "__pycache__",
         "thumbs.db",
         "ehthumbs.db",
         "desktop.ini",

@@ -1,14 +1,9 @@
 """The arithmetic of line speed, by numbers worked out by hand."""
 
 import pytest
+from line_arithmetic import candidates_per_second, cores_needed, exposure_microseconds, tiles_per_second
 
-from steelbench.evaluation.line import (
-    LINES,
-    candidates_per_second,
-    cores_needed,
-    exposure_microseconds,
-    tiles_per_second,
-)
+from steelbench.evaluation.line import LINES
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,10 @@ import shutil
 
 import pytest
 from cost_records import costed
+from line_arithmetic import candidates_per_second, cores_needed, exposure_microseconds, tiles_per_second
 from results_folder import CLASSES, judged, majority_row, model_row, summary, write_folder
 
-from steelbench.evaluation.line import (
-    LINES,
-    candidates_per_second,
-    cores_needed,
-    exposure_microseconds,
-    tiles_per_second,
-)
+from steelbench.evaluation.line import LINES
 from steelbench.report.results_page import build_report
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")

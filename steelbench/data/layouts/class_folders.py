@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steelbench.data.layouts.folders import content_words, contents, data_folders, only_annotations
-from steelbench.data.samples import Dataset, count_loose, image_files, make_sample
+from steelbench.data.layouts.folders import content_words, contents, only_annotations
+from steelbench.data.samples import Dataset, count_loose, image_files, make_sample, visible_folders
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
 
 
 def has_folders(path: Path) -> bool:
     """Return whether a folder holds visible folders."""
-    return path.is_dir() and bool(data_folders(path))
+    return path.is_dir() and bool(visible_folders(path))
 
 
 def read_class_folders(root: Path, options: DataOptions) -> Dataset:
@@ -21,7 +21,7 @@ def read_class_folders(root: Path, options: DataOptions) -> Dataset:
     Raises:
         SteelbenchError: if a folder holds files that may be images of a class, and none that is read.
     """
-    folders = data_folders(root)
+    folders = visible_folders(root)
     samples = [make_sample(root, path, folder.name) for folder in folders for path in image_files(folder)]
     filled = {sample.path.split("/")[0] for sample in samples}
     empty, notes = [], []

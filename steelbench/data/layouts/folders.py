@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from steelbench.data.images import is_image
-from steelbench.data.samples import image_files, visible_folders
+from steelbench.data.samples import image_files, is_passed_over
 
 # Names, in lower case, of folders that hold images or what belongs to images, and are no classes.
 IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs", "jpegimages", "photos", "pictures"})
@@ -17,21 +17,12 @@ BESIDE_IMAGES = frozenset(
     {"annotation", "annotations", "ground_truth", "groundtruth", "json", "lable", "label", "labels", "lables"}
     | {"mask", "masks", "xml", "xmls"}
 )
-# What operating systems and programs leave behind.
-SYSTEM_FOLDERS = frozenset(
-    {"$recycle.bin", "@eadir", "__macosx", "__pycache__", "lost+found"} | {"system volume information"}
-)
 # Files that say something about images, and are never pictures themselves.
 ANNOTATION_FILES = frozenset(
     {".csv", ".html", ".json", ".jsonl", ".log", ".md", ".pdf", ".txt", ".xml", ".yaml", ".yml"}
 )
 # Whose extensions are counted; the counts are words for the reader.
 MOST_FILES = 100_000
-
-
-def data_folders(root: Path) -> list[Path]:
-    """Return the visible folders, sorted, without those of an operating system."""
-    return [folder for folder in visible_folders(root) if folder.name.lower() not in SYSTEM_FOLDERS]
 
 
 def loose_images(folder: Path) -> list[Path]:
@@ -53,8 +44,8 @@ def contents(folder: Path) -> Counter[str]:
 
 def _files(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and name.lower() not in SYSTEM_FOLDERS]
-        yield from (Path(place, name) for name in names if not name.startswith(".") and name.lower() != "thumbs.db")
+        folders[:] = [name for name in folders if not is_passed_over(name)]
+        yield from (Path(place, name) for name in names if not is_passed_over(name))
 
 
 def only_annotations(found: Counter[str]) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from steelbench.data.layouts.folders import content_words, contents, data_folders, holds_image, only_annotations
-from steelbench.data.samples import Dataset, count_loose, image_files, make_sample
+from steelbench.data.layouts.folders import content_words, contents, holds_image, only_annotations
+from steelbench.data.samples import Dataset, count_loose, image_files, make_sample, visible_folders
 from steelbench.experiment import DataOptions
 
 # The order of the paper: Lv et al., "Deep Metallic Surface Defect Detection", Sensors 2020, 20(6) 1562.
@@ -29,7 +29,7 @@ def is_gc10(path: Path) -> bool:
     """Return whether a folder holds numbered class folders, and beside them one with XML files only."""
     if not path.is_dir():
         return False
-    folders = data_folders(path)
+    folders = visible_folders(path)
     numbered = [folder for folder in folders if NUMBERED.fullmatch(folder.name)]
     others = [folder for folder in folders if folder not in numbered]
     if len(numbered) < 2 or not others or not all(map(holds_image, numbered)):
@@ -41,7 +41,7 @@ def is_gc10(path: Path) -> bool:
 
 def read_gc10(root: Path, options: DataOptions) -> Dataset:
     """Return the images of the numbered folders, labelled by the name of the defect."""
-    folders = data_folders(root)
+    folders = visible_folders(root)
     numbered = [folder for folder in folders if NUMBERED.fullmatch(folder.name)]
     label = _labels([folder.name for folder in numbered])
     samples = [make_sample(root, path, label[folder.name]) for folder in numbered for path in image_files(folder)]

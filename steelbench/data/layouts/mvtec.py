@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steelbench.data.layouts.folders import BESIDE_IMAGES, data_folders, listed
+from steelbench.data.layouts.folders import BESIDE_IMAGES, listed
 from steelbench.data.layouts.split_names import split_parts
-from steelbench.data.samples import Dataset, count_loose, image_files, make_sample
+from steelbench.data.samples import Dataset, count_loose, image_files, make_sample, visible_folders
 from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import DataOptions
 
@@ -19,10 +19,10 @@ ALL_PARTS = (
 
 def is_object(path: Path) -> bool:
     """Return whether a folder is an object: its part for training has good images only, beside a part for testing."""
-    folders = data_folders(path)
+    folders = visible_folders(path)
     parts = split_parts(folder.name for folder in folders)
     train = [path / name for name, part in parts.items() if part == "train"]
-    classes = [folder.name.lower() for part in train for folder in data_folders(part)]
+    classes = [folder.name.lower() for part in train for folder in visible_folders(part)]
     return classes == [GOOD] and "test" in parts.values()
 
 
@@ -38,12 +38,12 @@ def read_object(root: Path, options: DataOptions) -> Dataset:
         SteelbenchError: if there are several objects and `--object` names none of them.
     """
     place = root if is_object(root) else _chosen(root, options.object)
-    folders = data_folders(place)
+    folders = visible_folders(place)
     parts = split_parts(folder.name for folder in folders)
     samples = [
         make_sample(place, path, folder.name)
         for part in parts
-        for folder in data_folders(place / part)
+        for folder in visible_folders(place / part)
         if folder.name.lower() not in BESIDE_IMAGES
         for path in image_files(folder)
     ]
@@ -54,7 +54,7 @@ def read_object(root: Path, options: DataOptions) -> Dataset:
 
 
 def _objects(root: Path) -> list[str]:
-    return [folder.name for folder in data_folders(root) if is_object(folder)]
+    return [folder.name for folder in visible_folders(root) if is_object(folder)]
 
 
 def _chosen(root: Path, name: str | None) -> Path:

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from steelbench.data.layouts.folders import IMAGE_FOLDERS, data_folders, holds_image, loose_images
-from steelbench.data.samples import Dataset, make_sample
+from steelbench.data.layouts.folders import IMAGE_FOLDERS, holds_image, loose_images
+from steelbench.data.samples import Dataset, make_sample, visible_folders
 from steelbench.experiment import DataOptions
 
 # A name that ends in a letter, then numbers: crazing_1, rolled-in_scale_12, scratches (3), Sc7, crazing_1_2.
@@ -82,12 +82,12 @@ def has_class_names(path: Path) -> bool:
         return False
     images = loose_images(path)
     # Annotations of `images/` lie beside it.
-    beside = data_folders(path.absolute().parent) if path.name.lower() in IMAGE_FOLDERS else []
-    return bool(images) and names_tell_classes(images, [path, *data_folders(path), *beside]) and not _below(path)
+    beside = visible_folders(path.absolute().parent) if path.name.lower() in IMAGE_FOLDERS else []
+    return bool(images) and names_tell_classes(images, [path, *visible_folders(path), *beside]) and not _below(path)
 
 
 def _below(path: Path) -> bool:
-    return any(holds_image(folder) for folder in data_folders(path))
+    return any(holds_image(folder) for folder in visible_folders(path))
 
 
 def read_name_prefixes(root: Path, _options: DataOptions) -> Dataset:

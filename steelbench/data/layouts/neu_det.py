@@ -11,13 +11,12 @@ from steelbench.data.layouts.folders import (
     IMAGE_FOLDERS,
     content_words,
     contents,
-    data_folders,
     holds_image,
     loose_images,
 )
 from steelbench.data.layouts.name_prefixes import class_in_name, names_tell_classes
 from steelbench.data.layouts.split_names import split_parts
-from steelbench.data.samples import Dataset, Sample, count_loose, image_files, make_sample
+from steelbench.data.samples import Dataset, Sample, count_loose, image_files, make_sample, visible_folders
 from steelbench.experiment import DataOptions
 
 
@@ -32,7 +31,7 @@ class Place(NamedTuple):
 def _place(folder: Path, split: str) -> Place:
     # Class folders of a part itself are another layout's.
     named = folder.name.lower() in IMAGE_FOLDERS
-    return Place(folder, split, tuple(filter(holds_image, data_folders(folder))) if named else ())
+    return Place(folder, split, tuple(filter(holds_image, visible_folders(folder))) if named else ())
 
 
 def is_neu_det(root: Path) -> bool:
@@ -43,13 +42,13 @@ def is_neu_det(root: Path) -> bool:
 def _tells_classes(place: Place) -> bool:
     if place.classes:
         return not split_parts(folder.name for folder in place.classes)
-    beside = [folder for folder in data_folders(place.folder.parent) if folder != place.folder]
+    beside = [folder for folder in visible_folders(place.folder.parent) if folder != place.folder]
     return names_tell_classes(loose_images(place.folder), [place.folder, *beside])
 
 
 def _places(root: Path) -> list[Place]:
     """Return where images lie; parts of a split may hold them in a folder of images, or themselves."""
-    folders, beside = data_folders(root), _images_in(root)
+    folders, beside = visible_folders(root), _images_in(root)
     parts = split_parts(folder.name for folder in folders)
     found = [_place(_images_in(folder) or folder, parts[folder.name]) for folder in folders if folder.name in parts]
     others = [folder for folder in folders if folder.name not in parts]
@@ -61,7 +60,7 @@ def _places(root: Path) -> list[Place]:
 
 def _images_in(root: Path) -> Path | None:
     """Return the folder of images, if no other folder but parts of a split and masks holds some."""
-    folders = data_folders(root)
+    folders = visible_folders(root)
     named = [folder for folder in folders if folder.name.lower() in IMAGE_FOLDERS]
     if len(named) != 1:
         return None
@@ -100,7 +99,7 @@ def _samples(root: Path, place: Place) -> list[Sample]:
 def _notes(root: Path, places: list[Place]) -> list[str]:
     """Return what lies beside the images and is not needed."""
     used = {place.folder for place in places} | {place.folder.parent for place in places}
-    beside = {folder for place in places for folder in data_folders(place.folder.parent)} - used
+    beside = {folder for place in places for folder in visible_folders(place.folder.parent)} - used
     return [
         f"{folder.relative_to(root).as_posix()} holds {content_words(contents(folder))}, not needed for whole images."
         for folder in sorted(beside)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steelbench.data.layouts.folders import BESIDE_IMAGES, IMAGE_FOLDERS, content_words, contents, data_folders, listed
+from steelbench.data.layouts.folders import BESIDE_IMAGES, IMAGE_FOLDERS, content_words, contents, listed
 from steelbench.data.layouts.split_names import split_parts
-from steelbench.data.samples import Dataset
+from steelbench.data.samples import Dataset, visible_folders
 from steelbench.errors import SteelbenchError
 
 NO_CLASSES = IMAGE_FOLDERS | BESIDE_IMAGES
@@ -53,7 +53,7 @@ def _refuse_containers(root: Path, folders: dict[str, set[str]]) -> None:
     if not folders or not names <= NO_CLASSES:
         return
     first = min(folders)
-    inner = data_folders(root / first)
+    inner = visible_folders(root / first)
     meant = (
         f"Probably meant: --data {root / first}." if len(inner) > 1 else "Put the images of each class into a folder."
     )
@@ -75,7 +75,7 @@ def _refuse_same_folders(root: Path, folders: dict[str, set[str]], name: str) ->
     told = (
         f"{root}: its {len(folders)} folders ({listed(sorted(folders))}) all hold the same folders ({listed(inside)})"
     )
-    if len(split_parts(inside)) == len(inside) and not any(data_folders(root / first / part) for part in inside):
+    if len(split_parts(inside)) == len(inside) and not any(visible_folders(root / first / part) for part in inside):
         raise SteelbenchError(
             f"{told}, parts of a split inside each class; expected {inside[-1]}/{first}/*.jpg. --layout {name} takes "
             "them together, and draws a split."
@@ -87,5 +87,5 @@ def _refuse_same_folders(root: Path, folders: dict[str, set[str]], name: str) ->
 
 
 def _seen(folder: Path) -> str:
-    inner = [f"{path.name}/ ({content_words(contents(path))})" for path in data_folders(folder)[:5]]
+    inner = [f"{path.name}/ ({content_words(contents(path))})" for path in visible_folders(folder)[:5]]
     return listed(inner) if inner else content_words(contents(folder))

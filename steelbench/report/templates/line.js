@@ -3,7 +3,7 @@
   const at = (id) => document.getElementById(`line-${id}`);
   const number = (id) => Number(at(id).value);
   const inputs = ["speed", "pixel", "width", "tile", "rate", "peak", "cores"];
-  // As in evaluation/line.py.
+  // Of a quotient of decimal numbers, which may lie above a whole number by a rounding error.
   const ROUNDING = 1e-9;
   const tiles = (speed, pixel, width, tile) =>
     (1000 * speed) / (tile * pixel) * Math.ceil((1000 * width) / (tile * pixel) - ROUNDING);
