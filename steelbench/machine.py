@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,20 @@ from typing import Any
 import psutil
 
 import steelbench
+
+# Instructions that decide how fast a network runs on a processor, by their names in /proc/cpuinfo.
+FAST_INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
+# What TensorFlow 2.21 opens to compute on a GPU.
+CUDA_LIBRARIES = (
+    "libcuda.so.1",
+    "libcudart.so.12",
+    "libcublas.so.12",
+    "libcublasLt.so.12",
+    "libcufft.so.11",
+    "libcusolver.so.11",
+    "libcusparse.so.12",
+    "libcudnn.so.9",
+)
 
 PACKAGES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless", "scikit-learn")
 
@@ -44,6 +60,38 @@ def processor_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def fast_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str] | None:
+    """Return which of `FAST_INSTRUCTIONS` the processor has; None where the system does not say."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    flags = next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), None)
+    return None if flags is None else [name for name in FAST_INSTRUCTIONS if name in flags]
+
+
+def has_nvidia_gpu(devices: Path = Path("/dev")) -> bool:
+    """Return whether the system has an NVIDIA GPU, whether or not TensorFlow can use it."""
+    return any(devices.glob("nvidia[0-9]*"))
+
+
+def missing_cuda_libraries(load: Callable[[str], object] = ctypes.CDLL) -> list[str]:
+    """Return those of `CUDA_LIBRARIES` that cannot be opened.
+
+    Args:
+        load: opens a library by its name, and raises OSError if it cannot.
+    """
+    return [name for name in CUDA_LIBRARIES if not _opens(name, load)]
+
+
+def _opens(name: str, load: Callable[[str], object]) -> bool:
+    try:
+        load(name)
+    except OSError:
+        return False
+    return True
 
 
 def usable_cores() -> int:

@@ -308,3 +308,17 @@ def stitch(
     from steelbench.cli.commands.stitch import stitch_run
 
     print(stitch_run(results, run_name))
+
+
+@app.command(rich_help_panel=KEEP)
+def doctor(
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="DIR|CSV|demo", help="Also say how this is read, and how long a run takes."),
+    ] = None,
+    weights_dir: Annotated[Path | None, WEIGHTS_DIR] = None,
+) -> int:
+    """Say what this machine and installation can do, and test them."""
+    from steelbench.cli.commands.doctor import examine
+
+    return examine(data, weights_dir)
