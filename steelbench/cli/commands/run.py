@@ -245,6 +245,7 @@ def execute(
     from steelbench.evaluation.leaderboard import assemble
     from steelbench.report.results_page import build_report
     from steelbench.runs.decisions import write_decisions
+    from steelbench.runs.intact import seal
     from steelbench.runs.preparation import refuse_options
     from steelbench.runs.results_folder import refuse_unusable, refuse_unusable_cache
     from steelbench.runs.run import run
@@ -270,6 +271,7 @@ def execute(
             draw_thumbnails(options, outcome)
             write_decisions(options.results, summary)
             build_report(options.results)
+            seal(options.results)
     from steelbench.cli.tables import print_leaderboard
 
     print_leaderboard(summary)
