@@ -1,7 +1,7 @@
 """Write and read tables as CSV; no cell of a table is a formula where a spreadsheet opens it.
 
-A text that a spreadsheet would compute (`=cmd()`, `@SUM(1)`) is written with an apostrophe before it, which spreadsheets
-take for "text"; reading takes it away again. Numbers and all other text are written as they are.
+A text that a spreadsheet would compute (`=cmd()`, `@SUM(1)`) is written with an apostrophe before it, which a
+spreadsheet takes for "text"; reading takes it away again. Numbers and all other text are written as they are.
 """
 
 from __future__ import annotations

@@ -41,7 +41,9 @@ class Cost(Record):
 
     fingerprint: str = Field(description="of its run; a cost of another run is not read")
     multiply_adds: Count | None = Field(None, description="for one image; None where a layer is of an unknown kind")
-    memory_bytes: Count | None = Field(None, description="of weights and of one image's activations, float32, estimated")
+    memory_bytes: Count | None = Field(
+        None, description="of weights and of one image's activations, float32, estimated"
+    )
     processor: str = Field("", description="of the machine that it was timed on")
     times: list[EngineTime] = Field(default_factory=list)
     problem: str = Field("", description="why it was not timed")

@@ -1,7 +1,7 @@
 """Whether the files of a results folder are those that were written: by the digests in its records. No TensorFlow.
 
-A run's files stand in its `result.json`; records, tables, page and cards of the folder in `digests.json`, which is written
-last and deleted before anything else is changed. What a folder of an older version lacks is not checked.
+A run's files stand in its `result.json`; records, tables, page and cards of the folder in `digests.json`, which is
+written last and deleted before anything else is changed. What a folder of an older version lacks is not checked.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from steelbench.files import file_digest, write_json
 from steelbench.records import RunKey, RunRecord
 from steelbench.runs.jobs import RunData
 
-
 # What a finished run consists of beside its record.
 FILES = ("predictions.csv", "history*.csv", "head.npz", "embeddings.npz", "neighbours.csv")
 

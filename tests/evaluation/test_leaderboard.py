@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
+from steelbench.csv_files import read_csv
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.leaderboard import COLUMNS, assemble
 from steelbench.evaluation.outcome import RunOutcome
@@ -68,8 +69,8 @@ def read_lines(results, name, seed=None):
     """(path, label, predicted) of every run of a row."""
     lines = []
     for folder in sorted((results / "runs").glob(f"{name}-s{'*' if seed is None else seed}-f*")):
-        with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
-            lines += [(line["path"], line["label"], line["predicted"]) for line in csv.DictReader(file)]
+        found = read_csv(folder / "predictions.csv")
+        lines += [(line["path"], line["label"], line["predicted"]) for line in found]
     return lines
 
 

@@ -4,16 +4,12 @@ import json
 import os
 import shutil
 
-import numpy as np
 import pytest
 from filelock import FileLock
+from played_folder import contents, play, run
 
 from steelbench.cli.exit import main
-from steelbench.evaluation.predictions import write_predictions
-from steelbench.files import write_json
 from steelbench.records import RunRecord, read_record
-
-SMALL = ("--weights", "random", "--image-size", "32")
 
 
 @pytest.fixture(scope="module")
@@ -21,66 +17,9 @@ def steel(tiny_images):
     return tiny_images(images=8)
 
 
-def play(patch):
-    """Let workers finish every task at once, half of the answers right; the run names that they are asked for."""
-    asked = []
-
-    def run_jobs(jobs, results, on_event):
-        for job in jobs:
-            for task in job.tasks:
-                asked.append(task.key.run_name)
-                finish(job, task, results)
-        return {}
-
-    patch.setattr("steelbench.runs.run.run_jobs", run_jobs)
-    return asked
-
-
 @pytest.fixture
 def played(monkeypatch):
     return play(monkeypatch)
-
-
-def finish(job, task, results):
-    key, data = task.key, job.data
-    test = data.split_of(key).test
-    labels = data.labels[test]
-    probabilities = np.full((len(test), len(data.classes)), 0.01, np.float32)
-    probabilities[range(len(test)), [(label + row % 2) % len(data.classes) for row, label in enumerate(labels)]] = 0.98
-    folder = results / "runs" / key.run_name
-    paths = [data.images[row].path for row in test]
-    write_predictions(
-        folder / "predictions.csv", paths, [data.classes[label] for label in labels], probabilities, data.classes
-    )
-    # Every other answer is right, the first one, too.
-    part = {"accuracy": (len(test) + 1) // 2 / len(test), "macro_f1": 0.5, "loss": 1.0}
-    if task.offered:
-        (results / "models").mkdir(exist_ok=True)
-        for suffix in (".h5", ".json"):
-            (results / "models" / f"{key.name}{suffix}").write_text(task.fingerprint)
-    write_json(
-        folder / "result.json",
-        RunRecord(
-            **key.model_dump(), settings=task.settings, fingerprint=task.fingerprint, classes=data.classes, n_train=1,
-            n_validation=1, n_test=len(test), image_size=job.image_size,
-            weights={"kind": job.parts[0].origin["kind"], "digest": "d"},
-            engine="keras", precision=job.precision, params=1, seconds={"fit": 1.0},
-            metrics={"train": part, "validation": part, "test": part},
-        ),
-    )  # fmt: skip
-
-
-def run(steel, results, *more, backbones="vgg19"):
-    arguments = ["run", "--data", steel, "--results", results, *SMALL, "--backbones", backbones, *more]
-    return main([str(argument) for argument in arguments])
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
 
 
 @pytest.fixture(scope="module")
