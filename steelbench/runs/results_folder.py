@@ -164,7 +164,7 @@ def is_complete(results: Path) -> bool:
 
 def broken_files(results: Path) -> list[str]:
     """Return the paths, below the folder, of files that are damaged or missing; models only if others say so."""
-    broken = [*changed(results), *damaged_tables(results)]
+    broken = [*damaged_tables(results), *changed(results)]
     if not broken and _is_up_to_date(results) and not _is_summary(results / "results.json"):
         broken = ["results.json"]
     return list(dict.fromkeys(broken))

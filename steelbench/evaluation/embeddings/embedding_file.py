@@ -50,7 +50,7 @@ def read_embeddings(folder: Path) -> tuple[Embedded, Projection | None] | None:
 
     Returns:
         The images and their projection, which is None if the file has none, or a damaged one. None instead of both
-        if the file is missing, damaged, larger than is read, or other than the run wrote it, or has fewer than 3 images.
+        if the file is missing, damaged, too large, other than the run wrote it, or has fewer than 3 images.
     """
     if _is_other(folder):
         return None
