@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -45,6 +46,37 @@ def unwritable(folder: Path) -> str:
         return "" if os.access(there, os.W_OK | os.X_OK) else f"no right to write in {there}"
     except OSError as error:
         return os.strerror(error.errno or 0)
+
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+# HDF5 raises an OSError without a number for what the system told it.
+FULL_WORDS = ("[Errno 28]", "errno = 28", "No space left on device", "Disk quota exceeded")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error, or one that caused it, says that a disk is full."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, OSError) and (cause.errno in DISK_FULL or is_disk_full_text(str(cause))):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def is_disk_full_text(text: str) -> bool:
+    """Return whether a message, such as the last line of a log, says that a disk is full."""
+    return any(words in text for words in FULL_WORDS)
+
+
+def disk_full_sentence(place: str = "while writing") -> str:
+    """Return what the user is told about a full disk.
+
+    Args:
+        place: the file that could not be written, or when.
+    """
+    return f"the disk is full ({place}). Make room; the same command goes on where it stopped."
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from steelbench.cli.next_steps import next_steps
 from steelbench.cli.progress import ProgressDisplay
 from steelbench.cli.recognised import say_recognised
 from steelbench.cli.suites import Suite, experiments_of, replace_networks
-from steelbench.cli.terminal import say
+from steelbench.cli.terminal import result, say
 from steelbench.data.readers import read_dataset
 from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import METHODS, Experiment, RunOptions, networks_of, parse_assignments, with_fields
@@ -276,7 +276,7 @@ def execute(
 
     print_leaderboard(summary)
     # Scripts read the path from the last line of standard output; people read on.
-    print(options.results / "report.html", flush=True)
+    print(result(str(options.results / "report.html")), flush=True)
     for line in next_steps(options.results, options.data, summary):
         say(line)
     return 1 if any(row.status == "failed" for row in summary.rows) else 0
