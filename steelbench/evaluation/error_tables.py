@@ -73,7 +73,7 @@ def write_errors(path: Path, errors: Sequence[WrongAnswer]) -> None:
     write_csv(path, COLUMNS, map(_cells, errors))
 
 
-def _cells(own: WrongAnswer) -> list[str | int]:
+def _cells(own: WrongAnswer) -> list[object]:
     near = [*own.neighbours, *[""] * NEIGHBOURS][:NEIGHBOURS]
     shares = [f"{own.probability:.6f}", f"{own.label_probability:.6f}"]
     counts = [own.rows_wrong, own.rows_tested, str(own.shares_pixels).lower()]

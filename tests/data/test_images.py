@@ -411,7 +411,7 @@ def test_a_jpeg_whose_data_end_before_the_image_is_refused(share, options):
     data = jpeg(smooth(), **options)
     decode(data)
 
-    assert "truncated JPEG" in reason(cut_short(data, share))
+    assert "truncated" in reason(cut_short(data, share))
 
 
 @each("options", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 3}, {"optimize": True}])
