@@ -6,6 +6,7 @@ import io
 import sys
 
 from steelbench.cli.exit import main
+from steelbench.cli.terminal import mute_libraries
 
 
 def entry() -> None:
@@ -14,6 +15,7 @@ def entry() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A file name may hold characters that the terminal's encoding lacks.
             stream.reconfigure(errors="backslashreplace")
+    mute_libraries()
     sys.exit(main())
 
 

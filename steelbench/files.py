@@ -1,16 +1,32 @@
-"""Write files whole or not at all; name the folder of what can be computed again."""
+"""Write files whole or not at all, read them within bounds; name the folder of what can be computed again."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import BaseModel
+
+# Of records and tables of a results folder; the largest known, 100 rows on 20,000 images, have a tenth of it.
+MAX_BYTES = 256 * 1024 * 1024
+# Brackets within brackets; records have at most 8.
+MAX_DEPTH = 64
+DEEP = f"it has more than {MAX_DEPTH} brackets within each other"
+KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def cache_folder() -> Path:
@@ -30,6 +46,37 @@ def unwritable(folder: Path) -> str:
         return "" if os.access(there, os.W_OK | os.X_OK) else f"no right to write in {there}"
     except OSError as error:
         return os.strerror(error.errno or 0)
+
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+# HDF5 raises an OSError without a number for what the system told it.
+FULL_WORDS = ("[Errno 28]", "errno = 28", "No space left on device", "Disk quota exceeded")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error, or one that caused it, says that a disk is full."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, OSError) and (cause.errno in DISK_FULL or is_disk_full_text(str(cause))):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def is_disk_full_text(text: str) -> bool:
+    """Return whether a message, such as the last line of a log, says that a disk is full."""
+    return any(words in text for words in FULL_WORDS)
+
+
+def disk_full_sentence(place: str = "while writing") -> str:
+    """Return what the user is told about a full disk.
+
+    Args:
+        place: the file that could not be written, or when.
+    """
+    return f"the disk is full ({place}). Make room; the same command goes on where it stopped."
 
 
 @contextmanager
@@ -73,3 +120,76 @@ def write_json(path: Path, value: BaseModel | dict[str, Any]) -> None:
     """
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     write_text(path, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Return the bytes of a regular file.
+
+    Args:
+        path: of the file; a named pipe would be waited for without end, so nothing but a regular file is opened.
+        most: bytes.
+
+    Raises:
+        OSError: if it is missing, no regular file, or larger.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(f"it is {KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, expected a file")
+    if found.st_size > most:
+        raise OSError(f"it has {found.st_size} bytes, expected at most {most}")
+    with path.open("rb") as file:
+        # Files of the system say that they have no bytes, and may have any number.
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(f"it has more than {most} bytes")
+    return data
+
+
+def read_text(path: Path, most: int = MAX_BYTES, *, errors: str = "strict") -> str:
+    """Return the text of a regular file in UTF-8, with its line ends as they are.
+
+    Raises:
+        OSError: as `read_file`.
+        UnicodeDecodeError: a `ValueError`, if it is no UTF-8 and `errors` is strict.
+    """
+    return read_file(path, most).decode("utf-8", errors)
+
+
+def read_json(path: Path, most: int = MAX_BYTES) -> Any:
+    """Return the value in a JSON file.
+
+    Raises:
+        OSError: as `read_file`.
+        ValueError: if it is no JSON, holds NaN or infinity, or nests deeper than `MAX_DEPTH`.
+    """
+    try:
+        value = json.loads(read_text(path, most), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError(DEEP) from None
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(DEEP)
+        level = [
+            inner
+            for own in level
+            if isinstance(own, dict | list)
+            for inner in (own.values() if isinstance(own, dict) else own)
+        ]
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is no JSON")
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a regular file, "" if it is missing or cannot be read."""
+    try:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

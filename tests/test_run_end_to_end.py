@@ -13,6 +13,7 @@ import pytest
 
 import steelbench
 from steelbench.cli.exit import main
+from steelbench.csv_files import read_csv
 from steelbench.data.images import read_image
 
 pytestmark = pytest.mark.slow
@@ -64,8 +65,7 @@ def digests(folder):
 
 
 def table(path):
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return read_csv(path)
 
 
 def but_for_seconds(path):

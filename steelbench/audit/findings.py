@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,9 +11,10 @@ from typing import Any
 
 from steelbench.audit.image_statistics import ImageStatistics
 from steelbench.audit.shortcuts import Brightness, Shortcut
+from steelbench.csv_files import write_csv
 from steelbench.data.groups import Kind, Pair
 from steelbench.data.inspection import Inspection
-from steelbench.files import write_json, write_text
+from steelbench.files import write_json
 
 
 @dataclass(frozen=True)
@@ -153,18 +152,10 @@ class AuditResult:
 def write_audit(out: Path, audit: AuditResult) -> None:
     """Write `pairs.csv`, `groups.csv` and, last, `audit.json` into `out`."""
     rows = [{**asdict(pair), "same_label": str(pair.same_label).lower()} for pair in audit.pairs]
-    write_text(out / "pairs.csv", _csv(list(Pair.__dataclass_fields__), rows))
-    groups = [{"file": file, "group": group} for file, group in audit.groups.items()]
-    write_text(out / "groups.csv", _csv(["file", "group"], groups))
+    columns = list(Pair.__dataclass_fields__)
+    write_csv(out / "pairs.csv", columns, ([row[name] for name in columns] for row in rows))
+    write_csv(out / "groups.csv", ["file", "group"], audit.groups.items())
     write_json(out / "audit.json", summarise(audit))
-
-
-def _csv(columns: list[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()
 
 
 def summarise(audit: AuditResult) -> dict[str, Any]:

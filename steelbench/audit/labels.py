@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.arrays import Features, Groups, Labels, RowIndices
+from steelbench.audit.duplicates.search import Progress, no_progress
 from steelbench.audit.findings import AuditResult, LabelCheck, SuspiciousLabel
 from steelbench.data.groups import group_numbers, image_keys
 from steelbench.data.inspection import Inspected
@@ -41,11 +42,12 @@ class Suspect:
     flagged: bool
 
 
-def check_labels(audit: AuditResult) -> AuditResult:
+def check_labels(audit: AuditResult, progress: Progress = no_progress) -> AuditResult:
     """Return the audit with its suspicious labels.
 
     Args:
         audit: findings without them.
+        progress: called with the stage `labels`, the folds done and their number.
 
     Returns:
         A copy; `audit` itself where no features of its images are cached.
@@ -61,7 +63,7 @@ def check_labels(audit: AuditResult) -> AuditResult:
     images = [audit.inspection.images[row] for row in chosen]
     classes, labels, groups = audit.inspection.classes, audit.inspection.labels[chosen], _groups(audit, images)
     reason = _reason(classes, labels, groups)
-    suspects = [] if reason else suspicious_labels(features, labels, groups)
+    suspects = [] if reason else suspicious_labels(features, labels, groups, progress=progress)
     backbone = store.description["backbone"]
     return dataclasses.replace(
         audit,
@@ -93,7 +95,9 @@ def _reason(classes: Sequence[str], labels: Labels, groups: Groups) -> str:
     return ""
 
 
-def suspicious_labels(features: Features, labels: Labels, groups: Groups, seed: int = 0) -> list[Suspect]:
+def suspicious_labels(
+    features: Features, labels: Labels, groups: Groups, seed: int = 0, progress: Progress = no_progress
+) -> list[Suspect]:
     """Return the images to which a classifier that has not seen their group gives another label.
 
     Args:
@@ -102,6 +106,7 @@ def suspicious_labels(features: Features, labels: Labels, groups: Groups, seed: 
         groups: int64 [N]; images that share pixels have one number, so that a copy with the same wrong label is never
             among the training images.
         seed: of the folds.
+        progress: as for `check_labels`.
 
     Returns:
         Flagged ones first, then by confidence, lowest first; none if a class has fewer than 2 groups.
@@ -109,7 +114,7 @@ def suspicious_labels(features: Features, labels: Labels, groups: Groups, seed: 
     References:
         Northcutt, Jiang, Chuang, "Confident Learning", 2021. https://arxiv.org/abs/1911.00068
     """
-    found = held_out_probabilities(features, labels, groups, seed)
+    found = held_out_probabilities(features, labels, groups, seed, progress)
     if found is None:
         return []
     classes, probabilities = found
@@ -147,7 +152,7 @@ def confident_learning(probabilities: NDArray[np.float64], labels: Labels) -> li
 
 
 def held_out_probabilities(
-    features: Features, labels: Labels, groups: Groups, seed: int = 0
+    features: Features, labels: Labels, groups: Groups, seed: int = 0, progress: Progress = no_progress
 ) -> tuple[RowIndices, NDArray[np.float64]] | None:
     """Return probabilities from logistic regressions that were not fitted to any image of the same group.
 
@@ -156,6 +161,7 @@ def held_out_probabilities(
         labels: int64 [N], class numbers.
         groups: int64 [N].
         seed: of the folds.
+        progress: as for `check_labels`.
 
     Returns:
         Class numbers int64 [C] and probabilities float64 [N, C]; None if a class has fewer than 2 groups.
@@ -176,12 +182,14 @@ def held_out_probabilities(
     with warnings.catch_warnings(), threadpool_limits(1):
         # A class smaller than the number of folds; lbfgs that stops a little early changes no rank.
         warnings.simplefilter("ignore")
-        for train, test in splitter.split(features, labels, groups):
+        for done, (train, test) in enumerate(splitter.split(features, labels, groups)):
+            progress("labels", done, folds)
             # C as in the suites: strong enough a penalty that one wrong label does not bend the boundary.
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
             model.fit(features[train], labels[train])
             columns = np.searchsorted(classes, model.classes_)
             probabilities[np.ix_(test, columns)] = model.predict_proba(features[test])
+    progress("labels", folds, folds)
     return classes, probabilities
 
 

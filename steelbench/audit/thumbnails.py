@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from steelbench.arrays import RGBImage
 from steelbench.audit.duplicates.orientations import MIRRORS, turn_image
+from steelbench.audit.duplicates.search import Progress, no_progress
 from steelbench.audit.duplicates.verification import band_pass, compare, shared_area
 from steelbench.data.groups import Pair
 from steelbench.data.images import UnreadableImageError, read_image
@@ -40,16 +41,20 @@ class PairThumbnail:
     wide: bool = False
 
 
-def draw_pairs(root: Path, pairs: Sequence[Pair], bit_depth: int | None = None) -> list[PairThumbnail]:
+def draw_pairs(
+    root: Path, pairs: Sequence[Pair], bit_depth: int | None = None, progress: Progress = no_progress
+) -> list[PairThumbnail]:
     """Draw at most 24 pairs; a pair of which a file can no longer be read is left out.
 
     Args:
         root: folder that the files' paths start from.
         pairs: to choose from.
         bit_depth: used bits of 16-bit files; None means all 16.
+        progress: called with the stage `drawing`, the pairs done and their number.
     """
-    drawn = []
-    for pair in choose_pairs(pairs):
+    drawn, chosen = [], choose_pairs(pairs)
+    for done, pair in enumerate(chosen, start=1):
+        progress("drawing", done, len(chosen))
         try:
             drawn.append(_draw(root, pair, bit_depth))
         except UnreadableImageError:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 
 from steelbench.cli.terminal import say
 from steelbench.errors import SteelbenchError
+from steelbench.files import disk_full_sentence, is_disk_full
 
 INTERRUPTED = 130
 # Options whose value is a list of names, separated by commas.
 LISTS = ("--backbones", "--methods", "--with")
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 # The user named a path that cannot be used; steelbench is not at fault.
 UNUSABLE = {
     errno.EACCES,
@@ -120,10 +120,9 @@ def _report(error: Exception) -> int:
     # Errors of the command line itself; their classes live in other places in other versions of typer.
     if hasattr(error, "format_message"):
         return _report_usage(error.format_message(), error)
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
+    if is_disk_full(error):
         _discard_output()
-        place = error.filename or "while writing"
-        say(f"the disk is full ({place}). Make room; the same command goes on where it stopped.")
+        say(disk_full_sentence(str(getattr(error, "filename", None) or "while writing")))
         return 1
     if isinstance(error, OSError) and error.errno in UNUSABLE:
         say(_unusable(error))

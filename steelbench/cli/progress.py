@@ -24,6 +24,8 @@ TITLES = {
     "robustness": "corrupted images through",
     "audit": "looking for shared pixels in",
 }
+# Steps that are a line, also on a terminal, because they are no work to wait for.
+SAID = {"damage": "damaged or missing, and made anew:"}
 
 
 class ProgressDisplay:
@@ -54,6 +56,9 @@ class ProgressDisplay:
 
     def __call__(self, step: str, name: str, done: int, total: int) -> None:
         """Show that `done` of `total` units are finished; `total` 0 means that it is not known."""
+        if step in SAID:
+            say(f"{SAID[step]} {name}")
+            return
         title = f"{TITLES.get(step, step)} {name}".strip()
         if self.titles.get(name) != title:
             self.titles[name] = title

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from steelbench.cli.terminal import result, say
+from steelbench.cli.terminal import say, shown
 from steelbench.data.readers import DATASETS
 from steelbench.errors import choose
 from steelbench.experiment import METHODS
@@ -47,7 +47,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequen
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         # Names come from folders; rich must not read them as markup.
-        table.add_row(*(Text(result(cell)) for cell in row))
+        table.add_row(*(Text(shown(cell)) for cell in row))
     _console().print(table)
 
 
@@ -67,7 +67,7 @@ def print_leaderboard(summary: Summary) -> None:
     for row in summary.rows:
         if row.status == "failed":
             say(f"{row.name} failed: {row.reason}")
-    print(f"\n{result(conclusion(summary))}")
+    print(f"\n{shown(conclusion(summary))}")
 
 
 def _leaderboard_columns(rows: Sequence[Row]) -> dict[str, list[str]]:

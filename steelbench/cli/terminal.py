@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -19,8 +20,30 @@ def shown(text: str) -> str:
     return "".join(char if char.isprintable() else _escaped(ord(char)) for char in text)
 
 
+def mute_libraries() -> None:
+    """Send what libraries written in C print to nowhere; Python's standard error goes on to the terminal.
+
+    libpng and libjpeg write their warnings to descriptor 2 themselves, in the middle of a progress bar; what they mean
+    for an image stands in `skipped_images.csv`. With STEELBENCH_DEBUG set they are shown.
+    """
+    if os.environ.get("STEELBENCH_DEBUG"):
+        return
+    try:
+        sys.stderr.flush()
+        own, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+    except (OSError, AttributeError):
+        # There is no standard error.
+        return
+    os.close(nowhere)
+    sys.stderr = os.fdopen(own, "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1)
+
+
 def result(text: str) -> str:
-    """Return text for standard output: `shown` on a terminal, as it is where a program or a file reads it."""
+    """Return a path or a cell for standard output: `shown` on a terminal, as it is where a program or a file reads it.
+
+    Sentences and tables for people are `shown` everywhere: a log is read on a terminal later.
+    """
     return shown(text) if sys.stdout.isatty() else text
 
 

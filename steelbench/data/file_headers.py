@@ -21,7 +21,7 @@ PNM = re.compile(rb"P([2356])" + 3 * rb"(?:\s+|#[^\r\n]*[\r\n])+(\d{1,9})" + rb"
 SAMPLE_FORMATS = {1: "uint", 2: "int", 3: "float"}
 # Lengths of one value of the types SHORT and LONG.
 TIFF_TYPES = {3: ("H", 2), 4: ("I", 4)}
-SUBFILE, BITS, PHOTOMETRIC, SAMPLE_FORMAT = 254, 258, 262, 339
+SUBFILE, WIDTH, HEIGHT, BITS, PHOTOMETRIC, SAMPLE_FORMAT = 254, 256, 257, 258, 262, 339
 WHITE_IS_ZERO = 0
 # A preview or a mask of another page.
 NO_PAGE = 1 | 4
@@ -37,11 +37,17 @@ class TiffPage:
         inverted: whether 0 is white (PhotometricInterpretation WhiteIsZero).
         pixels: type of a value, such as `uint8` or `float32`.
         own: whether it is an image of its own, and no preview or mask of another page.
+        width: pixels.
+        height: pixels.
+        bits: of a value.
     """
 
     inverted: bool
     pixels: str
     own: bool
+    width: int
+    height: int
+    bits: int
 
 
 def begins_like_image(head: bytes) -> bool:
@@ -102,6 +108,9 @@ def _tiff_pages(data: bytes) -> Iterator[TiffPage]:
                 inverted=tags.get(PHOTOMETRIC) == WHITE_IS_ZERO,
                 pixels=f"{SAMPLE_FORMATS.get(tags.get(SAMPLE_FORMAT, 1), 'complex')}{tags.get(BITS, 1)}",
                 own=not tags.get(SUBFILE, 0) & NO_PAGE,
+                width=tags.get(WIDTH, 0),
+                height=tags.get(HEIGHT, 0),
+                bits=tags.get(BITS, 1),
             )
             link = start + 2 + 12 * count
     except struct.error:
@@ -112,7 +121,7 @@ def _entries(data: bytes, order: str, start: int, count: int) -> Iterator[tuple[
     """Yield the tags above with their first value."""
     for at in range(start, start + 12 * count, 12):
         tag, kind, values = struct.unpack_from(f"{order}HHI", data, at)
-        if tag not in (SUBFILE, BITS, PHOTOMETRIC, SAMPLE_FORMAT) or kind not in TIFF_TYPES:
+        if tag not in (SUBFILE, WIDTH, HEIGHT, BITS, PHOTOMETRIC, SAMPLE_FORMAT) or kind not in TIFF_TYPES:
             continue
         letter, length = TIFF_TYPES[kind]
         # Four bytes of values stand in the entry, more of them elsewhere.

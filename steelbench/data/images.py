@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import struct
@@ -9,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from steelbench.arrays import RGBImage
 from steelbench.data import MAX_PIXELS
 from steelbench.data.crops import Crop, locate
+from steelbench.data.declared_size import JPEG, declared_size, is_short_bmp, read_jpeg
 from steelbench.data.file_headers import (
     HEAD,
     PNG,
@@ -33,7 +36,14 @@ EXTENSIONS = frozenset(
     {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
 READ_TYPES = "8 or 16 bit unsigned integers are read"
-JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"
+# Read as coded data, these make blocks that are not those of a flat area.
+MORE_CODED = bytes((167 * place + 89) % 255 for place in range(64))
+# Bytes of one channel of an image; those above are read one at a time, as each takes some twelve times as many.
+LARGE = 16_000_000
+# Values that are scaled at once; a table of 16-bit values needs indices of 8 bytes each.
+AT_ONCE = 1 << 20
+_large = Lock()
 
 
 class UnreadableImageError(Exception):
@@ -109,10 +119,37 @@ def decode(data: bytes, bit_depth: int | None = None) -> Decoded:
         Pixels uint8 [H, W, 3], RGB, 0..255, with the file's depth.
 
     Raises:
-        UnreadableImageError: if it cannot be decoded, has more than `MAX_PIXELS` pixels, or values that do not fit.
+        UnreadableImageError: if it cannot be decoded, has more than `MAX_PIXELS` pixels (half as many of 16 bits), or
+            values that do not fit.
     """
     _check_ends(data)
+    size = declared_size(data)
+    if size is not None:
+        _refuse_large(size.width * size.height, size.bits > 8)
+    with one_large(size.bytes if size else 0):
+        return _decode(data, bit_depth)
+
+
+def one_large(size: int) -> contextlib.AbstractContextManager[object]:
+    """Return a context in which no other thread works on a large image, if this one is large.
+
+    Args:
+        size: bytes of one channel.
+    """
+    return _large if size > LARGE else contextlib.nullcontext()
+
+
+def _refuse_large(pixels: int, deep: bool) -> None:
+    """Raise for an image that takes more memory than one of `MAX_PIXELS` in 8 bits."""
+    most = MAX_PIXELS // 2 if deep else MAX_PIXELS
+    if pixels > most:
+        raise UnreadableImageError(f"larger than {most} pixels{' of 16 bits' if deep else ''}")
+
+
+def _decode(data: bytes, bit_depth: int | None) -> Decoded:
     pixels = _decoded(_plain_alpha(data))
+    if data.startswith(JPEG) and _ends_early(data, pixels):
+        raise UnreadableImageError("truncated JPEG: its data end before the image does")
     largest, several = int(pixels.max()), holds_several(data)
     if pixels.dtype == np.uint8:
         return Decoded(pixels.astype(np.uint8, copy=False), 8, largest, several)
@@ -120,10 +157,42 @@ def decode(data: bytes, bit_depth: int | None = None) -> Decoded:
     if largest > top:
         raise UnreadableImageError(f"holds the value {largest}, more than --bit-depth {bit_depth} allows ({top})")
     page = first_tiff_page(data)
+    values = np.arange(top + 1)
     # OpenCV turns inverted gray of 8 bits, but not of 16.
-    upright = top - pixels if page and page.inverted else pixels
-    scaled = np.rint(upright.astype(np.float32) * np.float32(255 / top)).astype(np.uint8)
-    return Decoded(scaled, 16, largest, several)
+    upright = values[::-1] if page and page.inverted else values
+    scale = np.rint(upright.astype(np.float32) * np.float32(255 / top)).astype(np.uint8)
+    return Decoded(_looked_up(scale, pixels), 16, largest, several)
+
+
+def _looked_up(scale: NDArray[np.uint8], pixels: NDArray[np.uint8 | np.uint16]) -> RGBImage:
+    """Return the value of a table for each pixel, uint8 of the same shape."""
+    found = np.empty(pixels.shape, np.uint8)
+    rows = max(1, AT_ONCE // max(1, pixels[0].size))
+    for start in range(0, len(pixels), rows):
+        part = slice(start, start + rows)
+        np.take(scale, pixels[part], out=found[part])
+    return found
+
+
+def _ends_early(data: bytes, pixels: NDArray[np.uint8 | np.uint16]) -> bool:
+    """Return whether the coded data of a JPEG end before its last block; the decoder leaves the rest flat.
+
+    What follows the last block is not read. So bytes that are put before the end marker change the image only if
+    blocks are missing. A second decoding is needed where a corner is flat, or where coding in several passes hides it.
+    """
+    layout = read_jpeg(data)
+    if layout is None or not (layout.progressive or _has_flat_corner(pixels)):
+        return False
+    try:
+        other = _decoded(data[: layout.end] + MORE_CODED + data[layout.end :])
+    except UnreadableImageError:
+        return True
+    return not np.array_equal(pixels, other)
+
+
+def _has_flat_corner(pixels: NDArray[np.uint8 | np.uint16]) -> bool:
+    corners = [pixels[rows, columns] for rows in (slice(4), slice(-4, None)) for columns in (slice(4), slice(-4, None))]
+    return any(bool((corner == corner[0, 0]).all()) for corner in corners)
 
 
 def _decoded(data: bytes) -> NDArray[np.uint8 | np.uint16]:
@@ -140,16 +209,16 @@ def _decoded(data: bytes) -> NDArray[np.uint8 | np.uint16]:
         if stored.startswith(("float", "complex")) or stored in ("int32", "uint32", "int64", "uint64"):
             raise UnreadableImageError(f"{stored} pixels; {READ_TYPES}")
         raise UnreadableImageError("damaged, truncated or no image")
-    if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
-        raise UnreadableImageError(f"larger than {MAX_PIXELS} pixels")
+    _refuse_large(pixels.shape[0] * pixels.shape[1], pixels.dtype == np.uint16)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise UnreadableImageError(f"{pixels.dtype} pixels; {READ_TYPES}")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+    # In place: a large image is not held twice.
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels))
 
 
 def _check_ends(data: bytes) -> None:
     """Refuse truncated files that OpenCV reports on stderr (PNG), fills with gray (JPEG, before version 5), or
-    for which it first allocates all that their header promises (PGM)."""
+    for which it first allocates all that their header promises (PGM, JPEG, run lengths of BMP)."""
     if data.startswith(PNG):
         _check_png(data)
     problem = pnm_problem(data)
@@ -158,6 +227,11 @@ def _check_ends(data: bytes) -> None:
     # An embedded preview has an end of its own, but it stands before the scan of the image.
     if data.startswith(JPEG) and data.rfind(JPEG_END) < data.rfind(JPEG_SCAN):
         raise UnreadableImageError("truncated JPEG")
+    layout = read_jpeg(data) if data.startswith(JPEG) else None
+    if layout is not None and not layout.can_be_whole:
+        raise UnreadableImageError("truncated JPEG: its data end before the image does")
+    if is_short_bmp(data):
+        raise UnreadableImageError("truncated BMP")
 
 
 def _check_png(data: bytes) -> None:
@@ -281,7 +355,8 @@ def resize(pixels: RGBImage, size: int) -> NDArray[np.float32]:
     Returns:
         float32 [size, size, 3], 0..255.
     """
-    resized = cv2.resize(pixels.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    with one_large(pixels.shape[0] * pixels.shape[1]):
+        resized = cv2.resize(pixels.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, np.float32)
 
 

@@ -179,8 +179,9 @@ def _inspect(root: Path, sample: Sample, bit_depth: int | None) -> Inspected | S
     image = opened.image
     height, width = image.pixels.shape[:2]
     # The shape counts: a row of pixels is not its column.
-    pixels = hashlib.sha256(f"{height} {width} ".encode() + image.pixels.tobytes()).hexdigest()
-    return Inspected(sample, opened.digest, pixels, height, width, image.bits, image.largest, image.several)
+    pixels = hashlib.sha256(f"{height} {width} ".encode())
+    pixels.update(np.ascontiguousarray(image.pixels).data)
+    return Inspected(sample, opened.digest, pixels.hexdigest(), height, width, image.bits, image.largest, image.several)
 
 
 def refuse_unreadable(skipped: Sequence[Skipped], total: int, where: str = "") -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelbench.files import whole_file
+from steelbench.csv_files import read_csv, write_csv
+from steelbench.files import file_digest
 
 ERRORS_FILE = "errors.csv"
 NEIGHBOURS_FILE = "neighbours.csv"
@@ -55,33 +55,36 @@ class WrongAnswer:
     neighbours: tuple[str, ...]
 
 
-def read_lines(path: Path) -> list[dict[str, str]]:
-    """Return the lines of a table that only adds to what is shown, by column; [] if it is missing or damaged."""
+def read_lines(path: Path, digest: str | None = None) -> list[dict[str, str]]:
+    """Return the lines of a table that only adds to what is shown, by column; [] if it is missing or damaged.
+
+    Args:
+        path: of the table.
+        digest: sha256 that it must have; None where that is not known.
+    """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file, restval=""))
-    except (OSError, ValueError, csv.Error):
+        return [] if digest is not None and file_digest(path) != digest else read_csv(path)
+    except (OSError, ValueError):
         return []
 
 
 def write_errors(path: Path, errors: Sequence[WrongAnswer]) -> None:
     """Write `errors.csv`, whole or not at all."""
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for own in errors:
-            near = [*own.neighbours, *[""] * NEIGHBOURS][:NEIGHBOURS]
-            shares = [f"{own.probability:.6f}", f"{own.label_probability:.6f}"]
-            counts = [own.rows_wrong, own.rows_tested, str(own.shares_pixels).lower()]
-            writer.writerow([own.row, own.path, own.label, own.predicted, *shares, *counts, *near])
+    write_csv(path, COLUMNS, map(_cells, errors))
+
+
+def _cells(own: WrongAnswer) -> list[object]:
+    near = [*own.neighbours, *[""] * NEIGHBOURS][:NEIGHBOURS]
+    shares = [f"{own.probability:.6f}", f"{own.label_probability:.6f}"]
+    counts = [own.rows_wrong, own.rows_tested, str(own.shares_pixels).lower()]
+    return [own.row, own.path, own.label, own.predicted, *shares, *counts, *near]
 
 
 def read_errors(path: Path) -> list[WrongAnswer] | None:
     """Return what `write_errors` wrote; None if it is missing or damaged."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [_read_error(line) for line in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        return [_read_error(line) for line in read_csv(path)]
+    except (OSError, ValueError, KeyError):
         return None
 
 
@@ -102,7 +105,5 @@ def _read_error(line: Mapping[str, str]) -> WrongAnswer:
 
 def write_neighbours(path: Path, images: Sequence[str], neighbours: Sequence[Sequence[str]]) -> None:
     """Write the nearest training images of each image, nearest first, whole or not at all."""
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", *(f"neighbour_{rank}" for rank in range(1, NEIGHBOURS + 1))])
-        writer.writerows([image, *near] for image, near in zip(images, neighbours, strict=True))
+    columns = ["path", *(f"neighbour_{rank}" for rank in range(1, NEIGHBOURS + 1))]
+    write_csv(path, columns, ([image, *near] for image, near in zip(images, neighbours, strict=True)))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from steelbench.evaluation.error_tables import NEIGHBOURS, NEIGHBOURS_FILE, WrongAnswer, read_lines
+from steelbench.evaluation.predictions import FILE
 from steelbench.evaluation.trust import read_probabilities
 from steelbench.records import RunRecord
 
@@ -68,7 +69,7 @@ def _answers(results: Path, records: Sequence[RunRecord]) -> dict[str, _Answer]:
     truth: dict[str, int] = {}
     for record in records:
         paths, labels, probabilities = read_probabilities(
-            results / "runs" / record.run_name / "predictions.csv", record.classes
+            results / "runs" / record.run_name / FILE, record.classes, record.digests.get(FILE)
         )
         for path, label, own in zip(paths, labels.tolist(), probabilities, strict=True):
             shares[path].append(own)
@@ -85,7 +86,8 @@ def _neighbours(results: Path, records: Sequence[RunRecord]) -> dict[str, tuple[
     """Return the nearest training images of wrong answers; of the first seed that has them."""
     found: dict[str, tuple[str, ...]] = {}
     for record in sorted(records, key=lambda record: (record.seed, record.fold)):
-        for line in read_lines(results / "runs" / record.run_name / NEIGHBOURS_FILE):
+        path = results / "runs" / record.run_name / NEIGHBOURS_FILE
+        for line in read_lines(path, record.digests.get(NEIGHBOURS_FILE)):
             near = tuple(filter(None, (line.get(f"neighbour_{rank}") for rank in range(1, NEIGHBOURS + 1))))
             found.setdefault(line.get("path", ""), near)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from steelbench.csv_files import write_csv
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.error_tables import ERRORS_FILE, write_errors
 from steelbench.evaluation.errors import find_errors
@@ -21,7 +21,7 @@ from steelbench.evaluation.ranking import judge
 from steelbench.evaluation.robustness import read_robustness
 from steelbench.evaluation.statistics.dependence import Dependence
 from steelbench.evaluation.trust import describe_trust
-from steelbench.files import whole_file, write_json
+from steelbench.files import write_json
 from steelbench.records import (
     Comparison,
     Cost,
@@ -51,7 +51,7 @@ Failure = tuple[RunKey, str]
 
 
 def assemble(results: Path, outcome: RunOutcome) -> Summary:
-    """Read every run, write `leaderboard.csv` and `results.json`.
+    """Read every run, write `leaderboard.csv`, `errors.csv` and, unless it is whole, `results.json`.
 
     Images that share pixels, as `audit/groups.csv` says, are no independent evidence: intervals and comparisons go by
     groups. Without that file every image is its own group.
@@ -65,6 +65,9 @@ def assemble(results: Path, outcome: RunOutcome) -> Summary:
     """
     groups, split, failed = read_groups(results), outcome.split, _by_row(outcome.failures)
     runs = _read_runs(results)
+    if outcome.kept is not None:
+        _write_tables(results, outcome.kept, runs)
+        return outcome.kept
     rows, answers, dependences = _read_rows(results, runs, split.seeds * split.folds, groups, failed)
     named = {row.name for row in rows}
     rows += [_lost_row(lost, outcome.weights) for name, lost in failed.items() if name not in named]
@@ -79,10 +82,15 @@ def assemble(results: Path, outcome: RunOutcome) -> Summary:
         judgement=Comparison(**judgement),
     )
     write_json(results / "results.json", summary)
-    _write_csv(results / "leaderboard.csv", rows)
-    compared = [row.name for row in rows if row.name in answers and row.trust is not None]
-    write_errors(results / ERRORS_FILE, find_errors(results, {name: runs[name] for name in compared}))
+    _write_tables(results, summary, runs)
     return summary
+
+
+def _write_tables(results: Path, summary: Summary, runs: Mapping[str, list[RunRecord]]) -> None:
+    """Write `leaderboard.csv` and `errors.csv`, which hold nothing that summary and runs do not."""
+    _write_csv(results / "leaderboard.csv", summary.rows)
+    compared = [row.name for row in summary.rows if row.trust is not None]
+    write_errors(results / ERRORS_FILE, find_errors(results, {name: runs[name] for name in compared}))
 
 
 def _read_runs(results: Path) -> dict[str, list[RunRecord]]:
@@ -234,18 +242,18 @@ def _mean(records: list[RunRecord], part: str) -> float | None:
 
 
 def _write_csv(path: Path, rows: Sequence[Row]) -> None:
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
-            checked = row.verification
-            values = {
-                **row.model_dump(),
-                "verified_images": checked and checked.images,
-                "verified_difference": checked and f"{checked.max_difference:.2g}",
-                "verified_classes_changed": checked and checked.classes_changed,
-            }
-            writer.writerow(_cell(values[name]) for name in COLUMNS)
+    write_csv(path, COLUMNS, map(_cells, rows))
+
+
+def _cells(row: Row) -> list[Any]:
+    checked = row.verification
+    values = {
+        **row.model_dump(),
+        "verified_images": checked and checked.images,
+        "verified_difference": checked and f"{checked.max_difference:.2g}",
+        "verified_classes_changed": checked and checked.classes_changed,
+    }
+    return [_cell(values[name]) for name in COLUMNS]
 
 
 def _cell(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from steelbench.records import DatasetSummary, Notice, RunKey, SplitSummary
+from steelbench.records import DatasetSummary, Notice, RunKey, SplitSummary, Summary
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class RunOutcome:
         root: the data folder.
         labels: class of each image, by its path.
         silenced: codes of notices that terminal and report leave out.
+        kept: of an earlier command, where nothing was run or measured since; only what is drawn from it is damaged.
     """
 
     dataset: DatasetSummary
@@ -32,3 +33,4 @@ class RunOutcome:
     root: Path = Path()
     labels: Mapping[str, str] = field(default_factory=dict)
     silenced: Sequence[str] = ()
+    kept: Summary | None = None

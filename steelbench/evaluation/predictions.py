@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.arrays import Groups, Labels, RowIndices
+from steelbench.csv_files import read_csv, read_csv_text, write_csv
 from steelbench.errors import SteelbenchError
-from steelbench.files import whole_file
+from steelbench.files import read_file
 from steelbench.records import RunRecord
 
 UNTESTED = -1
+FILE = "predictions.csv"
+# Of one file: 100,000 images of 1000 classes.
+MAX_BYTES = 1200 * 1024 * 1024
+# Accuracies of a file and of its record differ by rounding at most.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -78,24 +84,52 @@ class RowPredictions:
         return tuple(self.paths), (self.y_pred != UNTESTED).tobytes(), runs
 
 
-def read_predictions(path: Path, classes: Sequence[str]) -> tuple[list[str], Labels, Labels]:
+def read_lines(path: Path, digest: str | None = None) -> list[dict[str, str]]:
+    """Return the lines of a `predictions.csv` by column.
+
+    Args:
+        path: of the file.
+        digest: sha256 that the file must have; None for a run of a version that wrote none.
+
+    Raises:
+        SteelbenchError: if it is missing, no such table, other than when it was written, or names an image twice.
+    """
+    try:
+        data = read_file(path, MAX_BYTES)
+        if digest is not None and hashlib.sha256(data).hexdigest() != digest:
+            raise ValueError("it is not the file that the run wrote")
+        lines = read_csv_text(data.decode("utf-8"))
+        if len({line["path"] for line in lines}) < len(lines):
+            raise ValueError("it names an image twice")
+        return lines
+    except (OSError, KeyError, ValueError) as error:
+        raise damaged(path, error) from None
+
+
+def damaged(path: Path, error: Exception) -> SteelbenchError:
+    """Return the refusal of a run's table, with the way to make it anew."""
+    return SteelbenchError(
+        f"{path} is missing or damaged ({error}); run the same command with --force to make it anew."
+    )
+
+
+def read_predictions(path: Path, classes: Sequence[str], digest: str | None = None) -> tuple[list[str], Labels, Labels]:
     """Read a `predictions.csv`: paths, true and predicted class numbers (int [N] each).
 
     Args:
         path: of the file.
         classes: their names; the place of a name is its number.
+        digest: as for `read_lines`.
 
     Raises:
-        SteelbenchError: if it is missing or names unknown classes.
+        SteelbenchError: as `read_lines`, or if it names unknown classes.
     """
     number = {name: index for index, name in enumerate(classes)}
+    lines = read_lines(path, digest)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [(row["path"], number[row["label"]], number[row["predicted"]]) for row in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise SteelbenchError(
-            f"{path} is missing or damaged ({error}); run the same command with --force to make it anew."
-        ) from None
+        rows = [(row["path"], number[row["label"]], number[row["predicted"]]) for row in lines]
+    except KeyError as error:
+        raise damaged(path, error) from None
     paths, truth, predicted = zip(*rows, strict=True) if rows else ((), (), ())
     return list(paths), np.array(truth, np.int64), np.array(predicted, np.int64)
 
@@ -111,7 +145,7 @@ def gather(results: Path, records: Sequence[RunRecord]) -> RowPredictions:
         SteelbenchError: if a `predictions.csv` is missing, damaged or shorter than its record says.
     """
     records = sorted(records, key=lambda record: (record.seed, record.fold))
-    found = [_predictions(results, record) for record in records]
+    found = [read_run(results, record) for record in records]
     paths = sorted({path for names, _, _ in found for path in names})
     place = {path: index for index, path in enumerate(paths)}
     seeds = {seed: row for row, seed in enumerate(sorted({record.seed for record in records}))}
@@ -127,15 +161,22 @@ def gather(results: Path, records: Sequence[RunRecord]) -> RowPredictions:
     return RowPredictions(paths, y_true, y_pred, runs)
 
 
-def _predictions(results: Path, record: RunRecord) -> tuple[list[str], Labels, Labels]:
-    path = results / "runs" / record.run_name / "predictions.csv"
-    found = read_predictions(path, record.classes)
-    if len(found[0]) != record.n_test:
-        raise SteelbenchError(
-            f"{path} has {len(found[0])} lines, its record says {record.n_test} test images; run the same command with "
-            "--force to make it anew."
-        )
-    return found
+def read_run(results: Path, record: RunRecord) -> tuple[list[str], Labels, Labels]:
+    """Read the `predictions.csv` of a run as `read_predictions`, and hold it against the run's record.
+
+    Raises:
+        SteelbenchError: also if it is not the file that the run wrote, or has another number of images or accuracy.
+    """
+    path = results / "runs" / record.run_name / FILE
+    paths, truth, predicted = read_predictions(path, record.classes, record.digests.get(FILE))
+    if len(paths) != record.n_test:
+        raise damaged(path, ValueError(f"it has {len(paths)} lines, its record says {record.n_test} test images"))
+    told = record.metrics.get("test", {}).get("accuracy")
+    found = float(np.mean(truth == predicted)) if paths else 0.0
+    # A changed answer never becomes an accuracy, also in a folder from before there were digests.
+    if told is not None and abs(told - found) > ROUNDING:
+        raise damaged(path, ValueError(f"its accuracy is {found:.6f}, its record says {told:.6f}"))
+    return paths, truth, predicted
 
 
 def read_groups(results: Path) -> dict[str, str]:
@@ -146,11 +187,10 @@ def read_groups(results: Path) -> dict[str, str]:
     """
     path = results / "audit" / "groups.csv"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {row["file"]: row["group"] for row in csv.DictReader(file)}
+        return {row["file"]: row["group"] for row in read_csv(path)}
     except FileNotFoundError:
         return {}
-    except (OSError, KeyError, ValueError, csv.Error) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise SteelbenchError(
             f"{path} is damaged ({error}); expected the columns file and group. Delete it and run the same command "
             "again with --force to make it anew."
@@ -180,8 +220,8 @@ def write_predictions(
         probabilities: float32 [N, C].
         classes: C names.
     """
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "predicted", *(f"p_{name}" for name in classes)])
-        for name, label, row in zip(paths, labels, probabilities, strict=True):
-            writer.writerow([name, label, classes[int(row.argmax())], *(f"{value:.8f}" for value in row)])
+    rows = (
+        [name, label, classes[int(row.argmax())], *(f"{value:.8f}" for value in row)]
+        for name, label, row in zip(paths, labels, probabilities, strict=True)
+    )
+    write_csv(path, ["path", "label", "predicted", *(f"p_{name}" for name in classes)], rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.arrays import Labels
-from steelbench.errors import SteelbenchError
 from steelbench.evaluation.calibration import calibration_error, reliability, temper
 from steelbench.evaluation.decision import THRESHOLDS, promises, referral_curve
-from steelbench.evaluation.predictions import groups_of_paths
+from steelbench.evaluation.predictions import FILE, damaged, groups_of_paths, read_lines
 from steelbench.records import PromiseRecord, ReliabilityBin, RunRecord, Trust
 
 
@@ -87,7 +85,7 @@ def _gather(results: Path, records: Sequence[RunRecord], classes: Sequence[str])
     parts = []
     for record in records:
         names, labels, shares = read_probabilities(
-            results / "runs" / record.run_name / "predictions.csv", record.classes
+            results / "runs" / record.run_name / FILE, record.classes, record.digests.get(FILE)
         )
         paths += names
         temperature = record.notes.calibration_temperature
@@ -96,30 +94,27 @@ def _gather(results: Path, records: Sequence[RunRecord], classes: Sequence[str])
     return Answers(paths, labels, shares.reshape(-1, len(classes)), raw.reshape(-1, len(classes)))
 
 
-def read_probabilities(path: Path, classes: Sequence[str]) -> tuple[list[str], Labels, NDArray[np.float64]]:
+def read_probabilities(
+    path: Path, classes: Sequence[str], digest: str | None = None
+) -> tuple[list[str], Labels, NDArray[np.float64]]:
     """Read paths, true class numbers int [N], and probabilities float64 [N, C] of a `predictions.csv`.
 
     Args:
         path: of the file.
         classes: their names; the place of a name is its number.
+        digest: sha256 that the file must have; None for a run of a version that wrote none.
 
     Raises:
-        SteelbenchError: if it is missing, lacks a class, or holds what is no probability.
+        SteelbenchError: if it is missing, damaged, lacks a class, or holds what is no probability.
     """
     number = {name: index for index, name in enumerate(classes)}
+    lines = read_lines(path, digest)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-        header, lines = rows[0], rows[1:]
-        columns = [header.index(f"p_{name}") for name in classes]
-        path_at, label_at = header.index("path"), header.index("label")
-        labels = np.array([number[line[label_at]] for line in lines], np.int64)
-        shares = np.array([[float(line[column]) for column in columns] for line in lines], np.float64)
+        labels = np.array([number[line["label"]] for line in lines], np.int64)
+        shares = np.array([[float(line[f"p_{name}"]) for name in classes] for line in lines], np.float64)
         # The votes of knn sum up to a little more than 1 in float32.
         if not np.all((shares >= 0) & (shares <= 1 + 1e-5)):
             raise ValueError("a probability outside 0..1")
-        return [line[path_at] for line in lines], labels, np.minimum(shares, 1.0).reshape(-1, len(classes))
-    except (OSError, KeyError, IndexError, ValueError, csv.Error) as error:
-        raise SteelbenchError(
-            f"{path} is missing or damaged ({error}); run the same command with --force to make it anew."
-        ) from None
+    except (KeyError, ValueError) as error:
+        raise damaged(path, error) from None
+    return [line["path"] for line in lines], labels, np.minimum(shares, 1.0).reshape(-1, len(classes))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -16,12 +17,15 @@ from pydantic import (
 )
 
 from steelbench.errors import SteelbenchError
+from steelbench.files import MAX_BYTES, read_file
 
 # A proportion; NaN and what lies outside is refused, so that no damaged record is drawn as an accuracy.
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 # A sum or a mean of proportions may leave 0..1 by rounding.
 RoundedShare = Annotated[float, Field(ge=-1e-9, le=1 + 1e-9, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+# A number of images, parameters, bytes; one that is larger comes from a damaged file, and no float holds its digits.
+Count = Annotated[int, Field(ge=0, le=10**15)]
 
 
 class Record(BaseModel):
@@ -50,19 +54,32 @@ def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
     """Read one record.
 
     Raises:
-        SteelbenchError: if the file is missing, no JSON, or lacks what `kind` needs.
+        SteelbenchError: if the file is missing, no regular file, too large, no JSON, or lacks what `kind` needs.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
+        record = kind.model_validate_json(read_file(path, MAX_BYTES))
+        _refuse_infinite(record.model_dump())
+        return record
     except FileNotFoundError:
         raise SteelbenchError(
             f"{path} does not exist; expected the folder that `steelbench run --results` wrote. Run it first."
         ) from None
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise SteelbenchError(
             f"{path} is not a readable {kind.__name__} record ({_first_line(error)}). "
             "Delete it and run the same command again to make it anew."
         ) from None
+
+
+def _refuse_infinite(value: Any) -> None:
+    """Raise ValueError for NaN and infinity anywhere in a value; they would be drawn as numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"it holds the number {value}")
+    if isinstance(value, dict):
+        value = value.values()
+    if not isinstance(value, str | bytes) and hasattr(value, "__iter__"):
+        for own in value:
+            _refuse_infinite(own)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from steelbench.records.base import Record, Share
+from steelbench.records.base import Count, Record, Share
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -40,8 +40,10 @@ class Cost(Record):
     """What the model of seed 0, fold 0 costs."""
 
     fingerprint: str = Field(description="of its run; a cost of another run is not read")
-    multiply_adds: int | None = Field(None, description="for one image; None where a layer is of an unknown kind")
-    memory_bytes: int | None = Field(None, description="of weights and of one image's activations, float32, estimated")
+    multiply_adds: Count | None = Field(None, description="for one image; None where a layer is of an unknown kind")
+    memory_bytes: Count | None = Field(
+        None, description="of weights and of one image's activations, float32, estimated"
+    )
     processor: str = Field("", description="of the machine that it was timed on")
     times: list[EngineTime] = Field(default_factory=list)
     problem: str = Field("", description="why it was not timed")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from steelbench.records.base import Finite, Record, Share
+from steelbench.records.base import Count, Finite, Record, Share
 
 # A difference of two proportions.
 Difference = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
@@ -22,8 +22,8 @@ class CorruptionCell(Record):
     change_high: Difference
     p_value: Share = Field(description="that the change is chance, by groups, not corrected")
     worst_class: str = Field(description="with the lowest recall")
-    worst_right: int = Field(description="images of that class that are answered rightly")
-    worst_images: int = Field(description="images of that class")
+    worst_right: Count = Field(description="images of that class that are answered rightly")
+    worst_images: Count = Field(description="images of that class")
 
 
 class CorruptionResult(Record):
@@ -46,11 +46,11 @@ class Robustness(Record):
 
     version: int = Field(description="of the corruptions")
     fingerprint: str = Field(description="of the run whose model was measured")
-    images: int
-    groups: int = Field(description="of images that share pixels")
+    images: Count
+    groups: Count = Field(description="of images that share pixels")
     strengths: list[int] = Field(description="that were measured")
     clean_accuracy: Share = Field(description="of the same images unchanged")
-    clean_differences: int = Field(description="unchanged images that are answered otherwise than in predictions.csv")
+    clean_differences: Count = Field(description="unchanged images that are answered otherwise than in predictions.csv")
     engine: str
     seconds: Finite = Field(description="of all rows that share the network")
     level: Share = Field(description="probability of showing any corruption that does not hurt to do so")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field, JsonValue
+from typing import Annotated
 
-from steelbench.records.base import Record, SparseRecord, row_name
+from pydantic import Field, JsonValue, field_validator
+
+from steelbench.records.base import Count, Finite, Record, SparseRecord, row_name
 
 SCHEMA = 1
+# A proportion or a silhouette; the ends of an interval of such means may lie beyond 1.
+Score = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
+# Of `RunRecord.metrics`, those that are proportions.
+PROPORTIONS = ("accuracy", "macro_f1", "balanced_accuracy")
 
 
 class StageRecord(Record):
@@ -14,16 +20,16 @@ class StageRecord(Record):
 
     name: str
     history: str
-    epochs: int
-    best_epoch: int = Field(description="counted from 1, as in the history")
+    epochs: Count
+    best_epoch: Count = Field(description="counted from 1, as in the history")
 
 
 class Verification(Record):
     """The saved `.h5`, loaded again and fed raw test images, against the probabilities that made the score."""
 
-    images: int
-    max_difference: float = Field(description="largest absolute difference of a probability")
-    classes_changed: int
+    images: Count
+    max_difference: Finite = Field(description="largest absolute difference of a probability")
+    classes_changed: Count
 
 
 class WeightsRecord(SparseRecord):
@@ -71,21 +77,21 @@ class PseudoLabelRecord(Record):
 class EmbeddingScores(Record):
     """How well classes lie apart in an embedding, on the test images; None where it is not defined."""
 
-    knn_accuracy: float | None = None
-    map_at_r: float | None = None
-    precision_at_20: float | None = None
-    recall_at_1: float | None = None
-    recall_at_5: float | None = None
-    recall_at_20: float | None = None
-    silhouette: float | None = None
-    roc_auc: float | None = None
-    equal_error_rate: float | None = None
-    few_shot_1: float | None = None
-    few_shot_1_low: float | None = None
-    few_shot_1_high: float | None = None
-    few_shot_5: float | None = None
-    few_shot_5_low: float | None = None
-    few_shot_5_high: float | None = None
+    knn_accuracy: Score | None = None
+    map_at_r: Score | None = None
+    precision_at_20: Score | None = None
+    recall_at_1: Score | None = None
+    recall_at_5: Score | None = None
+    recall_at_20: Score | None = None
+    silhouette: Score | None = None
+    roc_auc: Score | None = None
+    equal_error_rate: Score | None = None
+    few_shot_1: Score | None = None
+    few_shot_1_low: Score | None = None
+    few_shot_1_high: Score | None = None
+    few_shot_5: Score | None = None
+    few_shot_5_low: Score | None = None
+    few_shot_5_high: Score | None = None
 
 
 class RunNotes(SparseRecord):
@@ -142,23 +148,36 @@ class RunRecord(Record):
     settings: dict[str, JsonValue]
     fingerprint: str = Field(description="digest of everything that decides the outcome; a resumed command compares it")
     classes: list[str]
-    n_train: int
-    n_validation: int
-    n_test: int
-    image_size: int
+    n_train: Count
+    n_validation: Count
+    n_test: Count
+    image_size: Count
     augment: str = "none"
     homogenize: str = "none"
     weights: WeightsRecord
     engine: str
     precision: str
-    params: int
+    params: Count
     model: str | None = Field(None, description="path of the whole model in the results folder, for seed 0 fold 0")
-    model_bytes: int | None = None
+    model_bytes: Count | None = None
     stages: list[StageRecord] = Field(default_factory=list)
     metrics: dict[str, dict[str, float | None]]
     notes: RunNotes = RunNotes()
     verification: Verification | None = None
     seconds: dict[str, float]
+    digests: dict[str, str] = Field(
+        {}, description="sha256 of the run's files by name, and of the saved model by its path in the results folder"
+    )
+
+    @field_validator("metrics")
+    @classmethod
+    def _refuse_no_proportions(cls, value: dict[str, dict[str, float | None]]) -> dict[str, dict[str, float | None]]:
+        for part, own in value.items():
+            for name in PROPORTIONS:
+                found = own.get(name)
+                if found is not None and not -1e-9 <= found <= 1 + 1e-9:
+                    raise ValueError(f"{part}.{name} is {found}, expected 0 to 1")
+        return value
 
     @property
     def key(self) -> RunKey:

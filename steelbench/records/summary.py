@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from steelbench.records.base import Finite, Record, RoundedShare, Share, SparseRecord
+from steelbench.records.base import Count, Finite, Record, RoundedShare, Share, SparseRecord
 from steelbench.records.cost import Cost
 from steelbench.records.robustness import Robustness
 from steelbench.records.run import SCHEMA, RunNotes, Verification, WeightsRecord
@@ -20,7 +20,7 @@ class ClassScore(Record):
     precision: Share
     recall: Share
     f1: Share
-    support: int
+    support: Count
     recall_low: Share | None = None
     recall_high: Share | None = None
 
@@ -28,7 +28,7 @@ class ClassScore(Record):
 class ReliabilityBin(Record):
     """Test answers of like confidence: how many, their mean confidence, and the share of them that is right."""
 
-    count: int
+    count: Count
     confidence: Share
     accuracy: Share
 
@@ -39,7 +39,7 @@ class PromiseRecord(Record):
     escapes: Share
     threshold: Share | None = Field(None, description="least confidence of an answer that no person looks at")
     referred: Share | None = Field(None, description="images sent to a person")
-    images_needed: int = Field(description="independent images without an escape that would show it")
+    images_needed: Count = Field(description="independent images without an escape that would show it")
 
 
 class Trust(Record):
@@ -61,7 +61,7 @@ class Trust(Record):
 class RowDetail(Record):
     """What else the run records of a row say; weights and notes are those of seed 0, fold 0."""
 
-    seconds: dict[str, float] = Field({}, description="by step")
+    seconds: dict[str, Finite] = Field({}, description="by step")
     weights: WeightsRecord | None = None
     notes: RunNotes | None = None
 
@@ -83,7 +83,7 @@ class Row(Record):
     macro_f1_low: RoundedShare | None = None
     macro_f1_high: RoundedShare | None = None
     balanced_accuracy: RoundedShare | None = None
-    n_test: int | None = Field(None, description="distinct test images")
+    n_test: Count | None = Field(None, description="distinct test images")
     n_effective: Finite | None = Field(None, description="independent images that would tell as much")
     naive_accuracy: RoundedShare | None = Field(None, description="of one random split that ignores what images share")
     untrained: bool | None = Field(None, description="its backbone has random weights that nothing trained")
@@ -91,16 +91,16 @@ class Row(Record):
     p_value: RoundedShare | None = Field(None, description="of the difference from the most accurate row, after Holm")
     engine: str = ""
     precision: str = ""
-    params: int | None = None
-    model_bytes: int | None = None
+    params: Count | None = None
+    model_bytes: Count | None = None
     seconds: Finite | None = None
-    image_size: int | None = None
+    image_size: Count | None = None
     validation_accuracy: RoundedShare | None = None
     train_accuracy: RoundedShare | None = None
     model: str | None = None
     runs: list[str] = Field(default_factory=list)
     per_class: list[ClassScore] = Field(default_factory=list)
-    confusion: list[list[int]] = Field([], description="[true class][predicted class], summed over seeds and folds")
+    confusion: list[list[Count]] = Field([], description="[true class][predicted class], summed over seeds and folds")
     verification: Verification | None = None
     trust: Trust | None = None
     cost: Cost | None = None
@@ -126,10 +126,10 @@ class DatasetSummary(Record):
 
     name: str = ""
     reader: str = Field("", description="a row of `DATASETS`")
-    images: int | None = None
-    classes: dict[str, int] = Field({}, description="images by class")
-    skipped: int = Field(0, description="unreadable images")
-    left_out: dict[str, int] = Field({}, description="images by the reason that the reader left them out for")
+    images: Count | None = None
+    classes: dict[str, Count] = Field({}, description="images by class")
+    skipped: Count = Field(0, description="unreadable images")
+    left_out: dict[str, Count] = Field({}, description="images by the reason that the reader left them out for")
     digest: str = Field("", description="of all names, labels and bytes")
 
 
@@ -141,15 +141,15 @@ class SplitSummary(Record):
     """How the images were divided; the numbers of images are those of seed 0, fold 0."""
 
     kind: str = Field("grouped", description="grouped, random or regroup, as asked for; own if the data brings it")
-    folds: int = 1
-    seeds: int = 1
-    groups: int | None = Field(None, description="of images that share pixels")
+    folds: Count = 1
+    seeds: Count = 1
+    groups: Count | None = Field(None, description="of images that share pixels")
     leaking: Share = Field(0.0, description="worst share of test images that share pixels with training images")
     naive_leaking: Share | None = Field(None, description="the same of the random split beside it")
-    audit_seconds: float | None = None
-    train: int = 0
-    validation: int = 0
-    test: int = 0
+    audit_seconds: Finite | None = None
+    train: Count = 0
+    validation: Count = 0
+    test: Count = 0
 
 
 class Comparison(SparseRecord):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from steelbench.csv_files import read_csv
 from steelbench.errors import SteelbenchError
+from steelbench.files import file_digest, read_json
 from steelbench.records import Row, RunRecord, Summary, read_record
 from steelbench.report.formatting import is_majority, is_untrained
 from steelbench.report.hard_images import HardImage, Thumbnails, read_hard_images, read_thumbnails
+from steelbench.runs.intact import changed
 
 if TYPE_CHECKING:
     from steelbench.report.figures.embeddings import EmbeddedRow
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 # The last stage, which classifies, writes this file; earlier ones write `history-<stage>.csv`.
 LAST_HISTORY = "history.csv"
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+# Of a history, which has a line for each epoch, and of the list of images that are not used.
+MOST_LINES = 20_000
+# Of `config.json` and `environment.json`.
+MOST_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -103,16 +108,23 @@ def load(results: Path) -> Records:
     # Imported here, because NumPy and Matplotlib are slow to import and `steelbench --help` needs neither.
     from steelbench.report.figures.embeddings import read_embedded_rows
 
+    broken = set(changed(results))
+    if "results.json" in broken:
+        raise SteelbenchError(
+            f"{results / 'results.json'} is missing, or other than when it was written; run the command that made it "
+            "again, and it is made anew."
+        )
     summary = read_record(results / "results.json", Summary)
-    listed = _read_skipped(results / "skipped_images.csv")
+    # A table that is damaged is not shown; the page says so.
+    listed = None if "skipped_images.csv" in broken else _read_skipped(results / "skipped_images.csv")
     # Unreadable images and files that were left out stand in one table; the summary counts the latter by reason. A
     # last row without a path says how many more there are.
     reasons = summary.dataset.left_out
     records = Records(
         summary=summary,
         config=_read_object(results / "config.json"),
-        environment=_read_object(results / "environment.json"),
-        hard=read_hard_images(results),
+        environment=None if "environment.json" in broken else _read_object(results / "environment.json"),
+        hard=None if "errors.csv" in broken else read_hard_images(results),
         thumbnails=read_thumbnails(results),
         skipped=None if listed is None else [row for row in listed if row[0] and row[1] not in reasons],
         unused=[row for row in listed or () if row[0] and row[1] in reasons],
@@ -125,7 +137,7 @@ def load(results: Path) -> Records:
 
 def _read_object(path: Path) -> dict[str, JsonValue] | None:
     try:
-        value = json.loads(path.read_bytes())
+        value = read_json(path, MOST_BYTES)
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
@@ -133,9 +145,8 @@ def _read_object(path: Path) -> dict[str, JsonValue] | None:
 
 def _read_table(path: Path) -> list[dict[str, str]] | None:
     try:
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            return list(csv.DictReader(file, restval=""))
-    except (OSError, csv.Error):
+        return read_csv(path, most_rows=MOST_LINES, errors="replace")
+    except (OSError, ValueError):
         return None
 
 
@@ -155,7 +166,9 @@ def _read_histories(results: Path, row: Row) -> list[History]:
         return []
     found = []
     for stage in run.stages:
-        table = _read_table(results / "runs" / first / Path(stage.history).name)
+        path = results / "runs" / first / Path(stage.history).name
+        whole = file_digest(path) == run.digests.get(path.name, file_digest(path))
+        table = _read_table(path) if whole else None
         if table:
             curves = {name: [_number(line.get(name)) for line in table] for name in CURVES}
             epochs = [_number(line.get("epoch")) for line in table]

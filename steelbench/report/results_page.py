@@ -24,6 +24,7 @@ from steelbench.report.load import Records, load
 from steelbench.report.mill_conditions import mill_conditions
 from steelbench.report.page_template import render
 from steelbench.report.unknown_defects import unknown_defects
+from steelbench.runs.intact import seal_again
 
 if TYPE_CHECKING:
     from steelbench.report.figures.all_figures import FigureFile
@@ -57,6 +58,7 @@ def build_report(results: Path, silence: Sequence[str] = ()) -> Path:
     pictures = draw_figures(records, results / "figures")
     page = results / "report.html"
     write_text(page, render("report.html.j2", _context(records, pictures, {*hidden, *records.summary.silenced})))
+    seal_again(results)
     return page
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.records import RunKey, RunRecord, read_record
+from steelbench.runs.intact import damaged
 from steelbench.runs.jobs import RunData
 from steelbench.runs.run_record import describe_run, write_run
 from steelbench.training.baselines import hog
@@ -107,5 +108,8 @@ def _runs(data: RunData, method: str) -> list[tuple[RunKey, Split]]:
 
 
 def _is_done(results: Path, key: RunKey, fingerprint: str) -> bool:
-    path = results / "runs" / key.run_name / "result.json"
-    return path.is_file() and read_record(path, RunRecord).fingerprint == fingerprint
+    try:
+        record = read_record(results / "runs" / key.run_name / "result.json", RunRecord)
+    except SteelbenchError:
+        return False
+    return record.fingerprint == fingerprint and not damaged(results, record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from steelbench.errors import SteelbenchError
@@ -13,6 +13,7 @@ from steelbench.methods import views_of
 from steelbench.models.backbones import find_backbone
 from steelbench.models.weight_files import Origin
 from steelbench.records import RunRecord, read_record
+from steelbench.runs.intact import damaged
 
 
 def fingerprint(parts: dict[str, Any]) -> str:
@@ -67,24 +68,34 @@ def weights_of(networks: Sequence[str], origins: dict[str, Origin]) -> dict[str,
     return weights_record({name: origins[name].record for name in networks})
 
 
-def is_done(experiment: Experiment, options: RunOptions, parts: dict[str, Any]) -> bool:
-    """Return whether the results folder holds a run of this experiment with the same outcome.
+def is_done(
+    experiment: Experiment, options: RunOptions, parts: dict[str, Any], tell: Callable[[str], object] = str
+) -> bool:
+    """Return whether the results folder holds a run of this experiment with the same outcome, and none is damaged.
 
     Args:
         experiment: with its seed and fold.
         options: of the command.
         parts: of `identity`.
+        tell: called with the path, below the results folder, of each file of the run that is damaged or missing.
 
     Raises:
         SteelbenchError: if it holds a run of that name with another outcome; says what differs.
     """
     path = options.results / "runs" / experiment.run_name / "result.json"
-    if options.force or not path.is_file():
+    if options.force or not path.exists():
         return False
-    record = read_record(path, RunRecord)
+    try:
+        record = read_record(path, RunRecord)
+    except SteelbenchError:
+        tell(path.relative_to(options.results).as_posix())
+        return False
     engine = record.engine if options.engine == "auto" else options.engine
     if record.fingerprint == fingerprint(parts) and record.engine == engine:
-        return True
+        broken = damaged(options.results, record, model=True)
+        for name in broken:
+            tell(name)
+        return not broken
     difference = _difference(record, {**parts, "engine": engine})
     raise SteelbenchError(
         f"{path.parent} holds a run with {difference}. Use --force to replace it, or --results to keep both."
@@ -119,9 +130,15 @@ def _confidence(found: dict[str, Any]) -> str:
 
 
 def unfinished(
-    experiments: Sequence[Experiment], options: RunOptions, origins: dict[str, Origin], config: dict[str, Any]
+    experiments: Sequence[Experiment],
+    options: RunOptions,
+    origins: dict[str, Origin],
+    config: dict[str, Any],
+    tell: Callable[[str], object] = str,
 ) -> list[Experiment]:
-    """Return the experiments that the results folder does not hold yet; the arguments are those of `identity`.
+    """Return the experiments that the results folder does not hold yet, or not whole.
+
+    The arguments are those of `identity`; `tell` is that of `is_done`.
 
     Raises:
         SteelbenchError: if it holds another one under the same name.
@@ -129,7 +146,7 @@ def unfinished(
     return [
         experiment
         for experiment in experiments
-        if not is_done(experiment, options, identity(experiment, options, origins, config))
+        if not is_done(experiment, options, identity(experiment, options, origins, config), tell)
     ]
 
 

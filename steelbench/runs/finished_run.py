@@ -25,6 +25,7 @@ from steelbench.evaluation.embeddings.embedding_file import write_embeddings
 from steelbench.evaluation.embeddings.retrieval import Embedded, evaluate_embeddings
 from steelbench.evaluation.error_tables import NEIGHBOURS, NEIGHBOURS_FILE, write_neighbours
 from steelbench.evaluation.metrics import Metrics
+from steelbench.files import file_digest
 from steelbench.methods import METHODS
 from steelbench.models import saved_model
 from steelbench.models.head import Head
@@ -78,8 +79,13 @@ class SavedModel:
     @property
     def fields(self) -> dict[str, Any]:
         """Return its fields of a `RunRecord`."""
-        size = self.path.stat().st_size
-        return {"model": f"models/{self.path.name}", "model_bytes": size, "verification": self.verification}
+        name = f"models/{self.path.name}"
+        return {
+            "model": name,
+            "model_bytes": self.path.stat().st_size,
+            "verification": self.verification,
+            "digests": {name: file_digest(self.path)},
+        }
 
 
 def finish_run(

@@ -23,6 +23,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.evaluation.metrics import Metrics, score
 from steelbench.features.extraction import feature_health
 from steelbench.features.frozen_encoder import ExtractionContext, FrozenEncoder
+from steelbench.files import disk_full_sentence, is_disk_full
 from steelbench.methods import METHODS, Settings, views_of
 from steelbench.models.homogenize import mean_brightness
 from steelbench.models.surgery import join
@@ -329,5 +330,7 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
+    if is_disk_full(error):
+        return disk_full_sentence()
     text = (str(error).strip().splitlines() or [""])[0][:400]
     return text if isinstance(error, SteelbenchError) else f"{type(error).__name__}: {text}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import shutil
@@ -17,8 +16,9 @@ from filelock import FileLock, Timeout
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.predictions import read_groups
 from steelbench.experiment import Experiment
-from steelbench.files import cache_folder, unwritable
-from steelbench.records import cost_file, unknown_file
+from steelbench.files import cache_folder, read_json, unwritable
+from steelbench.records import Summary, cost_file, read_record, unknown_file
+from steelbench.runs.intact import changed, damaged_tables
 
 # Folders with a file for each row, of what is measured besides the runs.
 MEASURED = ("cost", "unknown", "robustness")
@@ -44,7 +44,7 @@ def refuse_other_results(results: Path, config: dict[str, Any], files: Collectio
         SteelbenchError: names what differs.
     """
     path = results / "config.json"
-    if not path.is_file():
+    if not path.exists():
         if any((results / "runs").glob("*/result.json")):
             raise SteelbenchError(
                 f"{results} holds runs, but no config.json that says on which data; name another folder with "
@@ -52,9 +52,9 @@ def refuse_other_results(results: Path, config: dict[str, Any], files: Collectio
             )
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_json(path)
         missing = [key for key in FIXED if key not in before]
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError):
         missing = list(FIXED)
     if missing or not isinstance(before, dict):
         raise SteelbenchError(f"{path} is damaged; use --force to replace the runs in {results}.")
@@ -158,7 +158,37 @@ def _short(value: Any) -> str:
 
 
 def is_complete(results: Path) -> bool:
-    """Return whether leaderboard and report are newer than the newest run and the newest measurement of a model."""
+    """Return whether leaderboard and report are newer than all runs and measurements, and no file is damaged."""
+    return _is_up_to_date(results) and not broken_files(results)
+
+
+def broken_files(results: Path) -> list[str]:
+    """Return the paths, below the folder, of files that are damaged or missing; models only if others say so."""
+    broken = [*damaged_tables(results), *changed(results)]
+    if not broken and _is_up_to_date(results) and not _is_summary(results / "results.json"):
+        broken = ["results.json"]
+    return list(dict.fromkeys(broken))
+
+
+def delete_damaged(results: Path, broken: Collection[str]) -> None:
+    """Delete damaged measurements of models, so that they are made again; the command writes all other files anyway."""
+    for name in broken:
+        path = Path(name)
+        if path.parent.name in MEASURED:
+            (results / path).unlink(missing_ok=True)
+        if path.name.endswith(".unfamiliar.npz"):
+            unknown_file(results, path.name.removesuffix(".unfamiliar.npz")).unlink(missing_ok=True)
+
+
+def _is_summary(path: Path) -> bool:
+    try:
+        read_record(path, Summary)
+    except SteelbenchError:
+        return False
+    return True
+
+
+def _is_up_to_date(results: Path) -> bool:
     made = [results / name for name in ("results.json", "leaderboard.csv", "report.html")]
     runs = list(results.glob("runs/*/result.json"))
     measured = [path for folder in MEASURED for path in results.glob(f"{folder}/*.json")]

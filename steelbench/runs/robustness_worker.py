@@ -20,7 +20,7 @@ from steelbench.arrays import Features, Labels, RGBImage
 from steelbench.data.corruptions import CORRUPTIONS, STRENGTHS, VERSION, corrupt
 from steelbench.data.images import ImageFiles, resize
 from steelbench.data.parallel import ordered_map
-from steelbench.evaluation.predictions import read_predictions
+from steelbench.evaluation.predictions import FILE, read_predictions
 from steelbench.evaluation.robustness import MIDDLE, Measured, describe_robustness, record_path
 from steelbench.features.engines import ENGINES
 from steelbench.features.extraction import batches, checked_engine
@@ -185,7 +185,8 @@ def measure(job: Measurement, names: Sequence[str], pixels: Pixels, emit: Callab
 
 def _differences(results: Path, run: RunRecord, job: Measurement, answers: Labels) -> int:
     """Return how many unchanged images are answered otherwise than in the run's predictions."""
-    paths, _, predicted = read_predictions(results / "runs" / run.run_name / "predictions.csv", run.classes)
+    path = results / "runs" / run.run_name / FILE
+    paths, _, predicted = read_predictions(path, run.classes, run.digests.get(FILE))
     before = dict(zip(paths, predicted.tolist(), strict=True))
     return sum(before.get(image.path) != answer for image, answer in zip(job.images, answers.tolist(), strict=True))
 

@@ -13,10 +13,11 @@ from steelbench.evaluation.outcome import RunOutcome
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.files import cache_folder, write_json
 from steelbench.machine import environment
-from steelbench.records import Notice
+from steelbench.records import Notice, Summary, read_record
 from steelbench.runs.baselines import run_hog, run_majority
 from steelbench.runs.fingerprint import fingerprint, unfinished
 from steelbench.runs.forecast import Forecast, forecast
+from steelbench.runs.intact import holds_these_runs, unseal
 from steelbench.runs.jobs import Event, Job, RunData
 from steelbench.runs.make_jobs import make_data, make_jobs
 from steelbench.runs.preparation import (
@@ -29,7 +30,9 @@ from steelbench.runs.preparation import (
 )
 from steelbench.runs.results_folder import (
     FIXED,
+    broken_files,
     clear,
+    delete_damaged,
     is_complete,
     locked,
     refuse_other_results,
@@ -48,6 +51,9 @@ from steelbench.runs.run_summary import (
 from steelbench.runs.scheduler import run_jobs
 from steelbench.runs.timing import time_models, untimed
 from steelbench.runs.unknown_plan import pass_over, untested
+
+# Damaged files that are told by name.
+NAMED = 4
 
 
 def run(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> RunOutcome | None:
@@ -80,12 +86,34 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         else:
             refuse_other_results(results, inputs.config, inputs.files)
         sweep(results)
-        todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
+        broken = broken_files(results)
+        todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config, broken.append)
+        delete_damaged(results, broken)
         waiting = untested(inputs)
         done = not (todo or waiting or untimed(results, options.timing) or _unmeasured(inputs))
         if done and is_complete(results):
             return None
-        return _run(inputs, audited or split_and_audit(inputs, progress), todo, waiting, progress)
+        _tell_damage(broken, progress)
+        # Where nothing is run or measured, a whole summary stays: it alone knows what the workers noticed.
+        kept = read_record(results / "results.json", Summary) if done and holds_these_runs(results) else None
+        _begin(results, todo)
+        outcome = _run(inputs, audited or split_and_audit(inputs, progress), todo, waiting, progress)
+        return dataclasses.replace(outcome, kept=kept)
+
+
+def _tell_damage(broken: Sequence[str], progress: Progress) -> None:
+    """Say which files are made anew, the first ones by name."""
+    names = list(dict.fromkeys(broken))
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        progress("damage", ", ".join(names[:NAMED]) + more, 0, 0)
+
+
+def _begin(results: Path, todo: Sequence[Experiment]) -> None:
+    """Take the marks off what will not be true while the command runs: the folder's digests, damaged runs' records."""
+    unseal(results)
+    for experiment in todo:
+        (results / "runs" / experiment.run_name / "result.json").unlink(missing_ok=True)
 
 
 def preview(

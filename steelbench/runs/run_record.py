@@ -9,9 +9,12 @@ from steelbench.arrays import Features
 from steelbench.data.splits import Split
 from steelbench.evaluation.metrics import Metrics, score
 from steelbench.evaluation.predictions import write_predictions
-from steelbench.files import write_json
+from steelbench.files import file_digest, write_json
 from steelbench.records import RunKey, RunRecord
 from steelbench.runs.jobs import RunData
+
+# What a finished run consists of beside its record.
+FILES = ("predictions.csv", "history*.csv", "head.npz", "embeddings.npz", "neighbours.csv")
 
 
 def describe_run(
@@ -56,6 +59,8 @@ def describe_run(
 def write_run(folder: Path, record: RunRecord, data: RunData, split: Split, probabilities: Features) -> None:
     """Write `predictions.csv` of the test images and, last, `result.json`, which marks the run as finished.
 
+    The record gets the digest of every file of the run, by which damage is found later.
+
     Args:
         folder: of the run.
         record: of `describe_run`.
@@ -67,4 +72,6 @@ def write_run(folder: Path, record: RunRecord, data: RunData, split: Split, prob
     paths = [data.images[row].path for row in test]
     truth = [data.classes[labels[row]] for row in test]
     write_predictions(folder / "predictions.csv", paths, truth, probabilities[test], data.classes)
-    write_json(folder / "result.json", record)
+    files = sorted({path for pattern in FILES for path in folder.glob(pattern)})
+    digests = {path.name: file_digest(path) for path in files}
+    write_json(folder / "result.json", record.model_copy(update={"digests": {**digests, **record.digests}}))

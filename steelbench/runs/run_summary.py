@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from steelbench.audit.shortcuts import Shortcut
+from steelbench.csv_files import write_csv
 from steelbench.data.inspection import Inspection, left_out_counts
 from steelbench.data.samples import Dataset
 from steelbench.data.split_plan import SplitPlan
 from steelbench.experiment import RunOptions
-from steelbench.files import whole_file
 from steelbench.notices import notice
 from steelbench.records import OWN_SPLIT, DatasetSummary, Notice, SplitSummary
 from steelbench.runs.preparation import RunInputs
@@ -134,9 +133,5 @@ def write_skipped(path: Path, dataset: Dataset, inspection: Inspection) -> None:
     At most `MAX_ROWS`, and then a row without a path that says how many more there are.
     """
     rows = [*inspection.skipped, *dataset.passed_over, *inspection.left_out]
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "reason"])
-        writer.writerows(rows[:MAX_ROWS])
-        if len(rows) > MAX_ROWS:
-            writer.writerow(["", f"{len(rows) - MAX_ROWS} more are not listed"])
+    more = [("", f"{len(rows) - MAX_ROWS} more are not listed")] if len(rows) > MAX_ROWS else []
+    write_csv(path, ["path", "reason"], [*rows[:MAX_ROWS], *more])

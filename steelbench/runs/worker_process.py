@@ -14,7 +14,7 @@ from typing import IO, cast
 from pydantic import ValidationError
 
 import steelbench
-from steelbench.files import write_json
+from steelbench.files import disk_full_sentence, is_disk_full_text, write_json
 from steelbench.models.tensorflow_startup import QUIET
 from steelbench.records import RunKey
 from steelbench.runs.jobs import Event, Job
@@ -31,6 +31,8 @@ ENVIRONMENT = {
     # Files are written under another name and renamed; a lock adds nothing and does not work on some network disks.
     "HDF5_USE_FILE_LOCKING": "FALSE",
 }
+# Last lines of a log that may say that the disk is full; others follow while a process ends.
+FULL_LINES = 20
 
 
 def worker_environment() -> dict[str, str]:
@@ -142,6 +144,8 @@ def ending(code: int, log: Path) -> str:
     """Return why a worker process ended before its time, by its exit code and its log."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     last = lines[-1][:300] if lines else "no message"
+    if is_disk_full_text("\n".join(lines[-FULL_LINES:])):
+        return disk_full_sentence()
     if code < 0:
         memory = "; the system ends a process that asks for too much memory" if code == -9 else ""
         return f"its process was ended by signal {-code}{memory}"

@@ -16,6 +16,12 @@ def ends(error):
     return exit_code(program)
 
 
+def caused_by(cause):
+    error = RuntimeError("cannot write")
+    error.__cause__ = cause
+    return error
+
+
 def sharing_violation():
     error = OSError(errno.EACCES, "Access is denied", "C:/x/.results-1234.csv", None, "C:/x/leaderboard.csv")
     error.winerror = 5
@@ -29,6 +35,8 @@ def sharing_violation():
         (KeyboardInterrupt(), 130, "interrupted; the same command goes on where it stopped."),
         (OSError(errno.ENOSPC, "No space left", "x.h5"), 1, "the disk is full (x.h5). Make room; the same command "),
         (OSError(errno.ENOSPC, "No space left"), 1, "the disk is full (while writing). Make room;"),
+        (OSError("[Errno 28] Can't close file (file write failed: time = x"), 1, "the disk is full (while writing)"),
+        (caused_by(OSError(errno.ENOSPC, "No space left")), 1, "the disk is full (while writing)"),
         (PermissionError(errno.EACCES, "Permission denied", "x"), 2, "x cannot be used (Permission denied); choose "),
         (sharing_violation(), 2, "leaderboard.csv cannot be used (Access is denied); choose another place or change "),
         (ZeroDivisionError("division by zero"), 1, "this is a fault in steelbench: ZeroDivisionError: division by "),

@@ -1,14 +1,22 @@
 """What the user sees in a terminal: the leaderboard on standard output, lines on standard error."""
 
 import ast
+import os
+import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from results_folder import failed_row, hog_row, judged, majority_row, model_row, summary
 from rich.console import Console
 
 import steelbench
 from steelbench.cli import tables
+from steelbench.cli.exit import main
 from steelbench.cli.tables import print_leaderboard
 from steelbench.cli.terminal import say, shown
 
@@ -108,3 +116,42 @@ def test_only_the_command_line_prints():
 
     below = [path for path in package.rglob("*.py") if package / "cli" not in path.parents and path not in programs]
     assert not {str(path): lines for path in below if (lines := prints(path))}
+
+
+def test_nothing_that_a_terminal_obeys_leaves_a_run_also_in_a_log(tiny_images, tmp_path, monkeypatch, capsys):
+    """Whatever classes are called: on standard output, on standard error, in the conclusion and the notices."""
+    names = ("a\x1b]0;title\x07b", "new\nline", "\u202eturned", "c1\x9b2J")
+    data = tiny_images(images=6, classes=names)
+    monkeypatch.setattr("steelbench.runs.run.run_jobs", lambda *_: {})
+    arguments = ["--data", str(data), "--backbones", "vgg19", "--weights", "random", "--image-size", "32"]
+
+    main(["run", *arguments, "--results", str(tmp_path / "results"), "--split", "random"])
+    main(["data", "check", "--data", str(data)])
+    main(["audit", "--data", str(data), "--out", str(tmp_path / "audit")])
+
+    told = capsys.readouterr()
+    for text in (told.out, told.err):
+        assert "\\x1b]0;title" in text or text is told.out
+        assert [line for line in text.split("\n") if not line.isprintable()] == []
+
+
+def test_lines_that_libraries_print_themselves_do_not_reach_the_terminal(tmp_path):
+    """libpng writes to descriptor 2 about a profile that it does not like."""
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    data = cv2.imencode(".png", pixels)[1].tobytes()
+    profile = b"x\0\0" + zlib.compress(b"no profile")
+    length = struct.pack(">I", len(profile))
+    chunk = length + b"iCCP" + profile + struct.pack(">I", zlib.crc32(b"iCCP" + profile))
+    for name in "ab":
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(3):
+            (tmp_path / "data" / name / f"{number}.png").write_bytes(data[:33] + chunk + data[33:])
+    code = "import sys; from steelbench.__main__ import entry; sys.argv[1:] = ['audit', '--data', sys.argv[1]]; entry()"
+
+    def printed(**more):
+        command = [sys.executable, "-c", code, str(tmp_path / "data")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ | more, check=False)
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stderr.splitlines() if not line.startswith("steelbench: ")]
+
+    assert printed() == [] and any("libpng" in line for line in printed(STEELBENCH_DEBUG="1"))

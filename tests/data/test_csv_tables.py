@@ -100,3 +100,18 @@ def test_backslashes_do_not_lead_out_of_the_folder(folder):
 
     with pytest.raises(SteelbenchError, match="leaves the CSV's folder"):
         read(folder / "data", "path,label\n1.png,a\n..\\img\\1.png,b\n")
+
+
+def test_a_column_is_known_by_its_name_in_any_case(folder):
+    text = "Path,LABEL,Split,Group\nimg/1.png,a,train,7\nimg/2.png,b,test,7\n"
+    (folder / "x.csv").write_text(text)
+
+    samples = read_dataset(str(folder / "x.csv"))[1].samples
+
+    assert [(own.label, own.split, own.group) for own in samples] == [("a", "train", "7"), ("b", "test", "7")]
+
+
+def test_of_two_columns_of_one_name_the_one_that_is_spelled_right_counts(folder):
+    (folder / "x.csv").write_text("path,label,Group,group\nimg/1.png,a,7,8\nimg/2.png,b,7,9\n")
+
+    assert [own.group for own in read_dataset(str(folder / "x.csv"))[1].samples] == ["8", "9"]

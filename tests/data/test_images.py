@@ -4,6 +4,8 @@ import io
 import struct
 import subprocess
 import sys
+import threading
+import time
 import zlib
 
 import cv2
@@ -22,6 +24,7 @@ from steelbench.data.images import (
     read_image,
     resize,
 )
+from steelbench.data.parallel import ordered_map
 
 LOSSLESS = {"BMP": {}, "PNG": {}, "TIFF": {}, "WEBP": {"lossless": True, "exact": True}}
 SUFFIXES = (".bmp", ".jpg", ".png", ".tif", ".webp")
@@ -390,3 +393,72 @@ def test_real_images_decode_as_pillow_says(data_folder):
     for path in files:
         difference = read_image(path).astype(int) - np.asarray(Image.open(path).convert("RGB"))
         assert np.abs(difference).max() <= 2
+
+
+def jpeg(pixels, **options):
+    return encoded(Image.fromarray(pixels), "JPEG", **options)
+
+
+def cut_short(data, share):
+    """The first part of the coded data, and then the end marker."""
+    start = data.find(b"\xff\xda")
+    return data[: start + int((len(data) - start) * share)] + b"\xff\xd9"
+
+
+@each("share", [0.1, 0.5, 0.9])
+@each("options", [{}, {"quality": 30}, {"progressive": True}, {"restart_marker_blocks": 3}])
+def test_a_jpeg_whose_data_end_before_the_image_is_refused(share, options):
+    data = jpeg(smooth(), **options)
+    decode(data)
+
+    assert "truncated" in reason(cut_short(data, share))
+
+
+@each("options", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 3}, {"optimize": True}])
+def test_a_jpeg_with_flat_corners_is_whole(options):
+    pixels = smooth()
+    pixels[:, 20:] = 0
+
+    assert decode(jpeg(pixels, **options)).pixels.shape == pixels.shape
+
+
+def test_a_header_that_promises_more_than_the_bytes_can_hold_costs_nothing(monkeypatch):
+    data = bytearray(jpeg(noise(64, 64, 3)))
+    at = data.find(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", 9999, 9999)
+    runs = struct.pack("<IHHIIiiHHIIiiII", 1100, 0, 0, 1078, 40, 9999, 9999, 1, 8, 1, 0, 100, 0, 256, 0)
+    monkeypatch.setattr("steelbench.data.images.cv2.imdecode", lambda *_: pytest.fail("decoded"))
+
+    assert "truncated JPEG" in reason(bytes(data))
+    assert reason(b"BM" + runs + bytes(1024) + b"\0\1") == "truncated BMP"
+
+
+@each("suffix", [".png", ".tif", ".pgm"])
+def test_16_bits_count_double(suffix, monkeypatch):
+    monkeypatch.setattr("steelbench.data.images.MAX_PIXELS", 1000)
+    images = {dtype: cv2.imencode(suffix, noise(25, 40, dtype=dtype))[1].tobytes() for dtype in (np.uint8, np.uint16)}
+
+    assert decode(images[np.uint8]).bits == 8
+    assert reason(images[np.uint16]) == "larger than 500 pixels of 16 bits"
+
+
+def test_one_large_image_is_decoded_at_a_time(monkeypatch):
+    at_once, most, lock = [0], [0], threading.Lock()
+    imdecode = cv2.imdecode
+
+    def counted(*arguments):
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        time.sleep(0.02)
+        found = imdecode(*arguments)
+        with lock:
+            at_once[0] -= 1
+        return found
+
+    monkeypatch.setattr("steelbench.data.images.cv2.imdecode", counted)
+    for limit, expected in ((100, 1), (10_000, 4)):
+        most[0] = 0
+        monkeypatch.setattr("steelbench.data.images.LARGE", limit)
+        list(ordered_map(decode, [png(20, 20, 8, 0, b"\0".join([b"", *[bytes(20)] * 20]))] * 8))
+        assert (most[0] == 1) == (expected == 1)

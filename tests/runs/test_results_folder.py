@@ -4,16 +4,12 @@ import json
 import os
 import shutil
 
-import numpy as np
 import pytest
 from filelock import FileLock
+from played_folder import contents, play, run
 
 from steelbench.cli.exit import main
-from steelbench.evaluation.predictions import write_predictions
-from steelbench.files import write_json
 from steelbench.records import RunRecord, read_record
-
-SMALL = ("--weights", "random", "--image-size", "32")
 
 
 @pytest.fixture(scope="module")
@@ -21,65 +17,9 @@ def steel(tiny_images):
     return tiny_images(images=8)
 
 
-def play(patch):
-    """Let workers finish every task at once, half of the answers right; the run names that they are asked for."""
-    asked = []
-
-    def run_jobs(jobs, results, on_event):
-        for job in jobs:
-            for task in job.tasks:
-                asked.append(task.key.run_name)
-                finish(job, task, results)
-        return {}
-
-    patch.setattr("steelbench.runs.run.run_jobs", run_jobs)
-    return asked
-
-
 @pytest.fixture
 def played(monkeypatch):
     return play(monkeypatch)
-
-
-def finish(job, task, results):
-    key, data = task.key, job.data
-    test = data.split_of(key).test
-    labels = data.labels[test]
-    probabilities = np.full((len(test), len(data.classes)), 0.01, np.float32)
-    probabilities[range(len(test)), [(label + row % 2) % len(data.classes) for row, label in enumerate(labels)]] = 0.98
-    folder = results / "runs" / key.run_name
-    paths = [data.images[row].path for row in test]
-    write_predictions(
-        folder / "predictions.csv", paths, [data.classes[label] for label in labels], probabilities, data.classes
-    )
-    part = {"accuracy": 0.5, "macro_f1": 0.5, "loss": 1.0}
-    if task.offered:
-        (results / "models").mkdir(exist_ok=True)
-        for suffix in (".h5", ".json"):
-            (results / "models" / f"{key.name}{suffix}").write_text(task.fingerprint)
-    write_json(
-        folder / "result.json",
-        RunRecord(
-            **key.model_dump(), settings=task.settings, fingerprint=task.fingerprint, classes=data.classes, n_train=1,
-            n_validation=1, n_test=len(test), image_size=job.image_size,
-            weights={"kind": job.parts[0].origin["kind"], "digest": "d"},
-            engine="keras", precision=job.precision, params=1, seconds={"fit": 1.0},
-            metrics={"train": part, "validation": part, "test": part},
-        ),
-    )  # fmt: skip
-
-
-def run(steel, results, *more, backbones="vgg19"):
-    arguments = ["run", "--data", steel, "--results", results, *SMALL, "--backbones", backbones, *more]
-    return main([str(argument) for argument in arguments])
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
 
 
 @pytest.fixture(scope="module")
@@ -294,14 +234,15 @@ def test_runs_without_a_config_are_not_mixed_with_ours(steel, finished, capsys):
     assert "no config.json" in refusal(capsys)
 
 
-def test_a_damaged_record_is_refused_and_named(steel, finished, capsys):
+def test_a_run_whose_record_is_damaged_is_done_again_and_named(steel, finished, played, capsys):
     path = finished / "runs" / "vgg19-softmax-s1-f0" / "result.json"
-    path.write_bytes(path.read_bytes()[:100])
+    before = path.read_bytes()
+    path.write_bytes(before[:100])
 
-    assert run(steel, finished, "--seeds", "2", "--epochs", "5") == 2
+    assert run(steel, finished, "--seeds", "2", "--epochs", "5") == 0
 
-    message = refusal(capsys)
-    assert str(path) in message and "Delete it" in message
+    assert played == ["vgg19-softmax-s1-f0"] and path.read_bytes() == before
+    assert "made anew: runs/vgg19-softmax-s1-f0/result.json" in capsys.readouterr().err
 
 
 def test_force_replaces_the_named_experiments_and_keeps_the_others(steel, finished, played):

@@ -9,6 +9,7 @@ import os
 import pytest
 
 from steelbench.cli.exit import main
+from steelbench.csv_files import read_csv, unescaped
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, RunOptions, Softmax
 from steelbench.records import Summary, read_record
@@ -41,8 +42,9 @@ def run(data, results, *more):
 
 
 def table(path):
+    """The lines as cells; a name that a spreadsheet would compute stands behind an apostrophe in the file."""
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))
+        return [[unescaped(cell) for cell in line] for line in csv.reader(file)]
 
 
 def test_every_experiment_runs_for_every_seed_and_fold():
@@ -99,7 +101,13 @@ def test_an_unreadable_image_is_skipped_listed_and_counted(hostile, tmp_path, id
 def test_hostile_names_come_back_from_the_csv_and_stay_text_on_the_page(hostile, tmp_path, idle):
     run(hostile, tmp_path, "--backbones", "vgg19")
 
-    predictions = table(tmp_path / "runs" / "none-majority-s0-f0" / "predictions.csv")
+    path = tmp_path / "runs" / "none-majority-s0-f0" / "predictions.csv"
+    predictions = table(path)
+    for file in (path, tmp_path / "audit" / "groups.csv", tmp_path / "audit" / "pairs.csv"):
+        assert not [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("=")], file
+    assert {line["file"] for line in read_csv(tmp_path / "audit" / "groups.csv")} >= {
+        line[0] for line in predictions[1:]
+    }
     assert predictions[0][3:] == [f"p_{name}" for name in sorted(HOSTILE)]
     assert {line[1] for line in predictions[1:]} == set(HOSTILE)
     assert all((hostile / line[0]).is_file() and line[0].startswith(line[1] + "/") for line in predictions[1:])

@@ -52,6 +52,10 @@ def reasons(results):
         ("kill -9 $$", "ended by signal 9; the system ends a process that asks for too much memory"),
         ("kill -11 $$", "ended by signal 11"),
         ("echo warning >&2; echo 'MemoryError: too much' >&2; exit 3", "ended with 3: MemoryError: too much"),
+        (
+            "echo 'OSError: [Errno 28] Can not close' >&2; echo more >&2; exit 3",
+            "the disk is full (while writing)",
+        ),
         ("exit 4", "ended with 4: no message"),
         ("printf '\\377\\376 not text' >&2; exit 5", "not text"),
         ("echo '{\"kind\": \"done\"'; echo nonsense; echo '[1]'; printf '\\000\\377\\n'; exit 6", "ended with 6"),

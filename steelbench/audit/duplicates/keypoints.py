@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from steelbench.arrays import GrayImage
 from steelbench.audit.duplicates.orientations import COMPOSE, TRANSPOSE
+from steelbench.data.images import one_large
 
 # Two scales: fine grain tells crops apart, the coarse one outlives strong JPEG compression.
 _SIGMAS = (1.2, 2.4)
@@ -20,6 +21,9 @@ _WEAKEST = 0.3  # gray levels; in flatter areas noise would be described
 # Keypoints are maxima of a square window, so that a crop keeps those of the frame; its side follows from this.
 _PER_SCALE = 250
 _SMALLEST_WINDOW = 2
+# Of an image of 28 megapixels. The time of a window grows with its side; a larger image yields more maxima, of which as
+# many are taken as of any other.
+_LARGEST_WINDOW = 167
 _FREQUENCIES = 7  # lowest ones of the cosine transform are kept
 _STEPS_Y, _STEPS_X = np.mgrid[-_REACH : _REACH + 1, -_REACH : _REACH + 1]
 _DISC = (_STEPS_Y**2 + _STEPS_X**2 <= _REACH**2 + 2).astype(np.float32)
@@ -64,8 +68,9 @@ def find_keypoints(gray: GrayImage) -> Keypoints:
         gray: float32 [H, W], 0..255.
     """
     height, width = gray.shape
-    window = max(_SMALLEST_WINDOW, int((np.sqrt(height * width / _PER_SCALE) - 1) / 2))
-    found = [_at_scale(gray, sigma, window) for sigma in _SIGMAS]
+    window = min(_LARGEST_WINDOW, max(_SMALLEST_WINDOW, int((np.sqrt(height * width / _PER_SCALE) - 1) / 2)))
+    with one_large(height * width):
+        found = [_at_scale(gray, sigma, window) for sigma in _SIGMAS]
     places, turns, descriptions = (np.concatenate(part) for part in zip(*found, strict=True))
     scales = np.repeat(np.arange(len(found), dtype=np.int8), [len(part[0]) for part in found])
     return Keypoints(places, turns, scales, descriptions, (height, width))
@@ -77,7 +82,7 @@ def _at_scale(gray: GrayImage, sigma: float, window: int) -> tuple[NDArray[Any],
     spacing = round(_SPACING * sigma)
     border = _REACH * spacing
     inner = (slice(border, max(gray.shape[0] - border, border)), slice(border, max(gray.shape[1] - border, border)))
-    largest = cv2.dilate(response, np.ones((2 * window + 1, 2 * window + 1), np.uint8))
+    largest = _largest_within(response, window)
     peaks = np.argwhere((response[inner] == largest[inner]) & (response[inner] > _WEAKEST)) + border
     if len(peaks) > 2 * _PER_SCALE:
         # Plateaus of a drawn image can hold any number of equal maxima.
@@ -86,6 +91,14 @@ def _at_scale(gray: GrayImage, sigma: float, window: int) -> tuple[NDArray[Any],
     columns = peaks[:, 1, None, None] + _STEPS_X * spacing
     posed, turns = _canonical(smooth[rows, columns])
     return peaks.astype(np.int32), turns, _describe(posed)
+
+
+def _largest_within(response: GrayImage, window: int) -> GrayImage:
+    """Return the largest value of the square window around each place, float32 [H, W]."""
+    if not (response > _WEAKEST).any():
+        # Nothing to find, as in a black image.
+        return response
+    return np.asarray(cv2.dilate(response, np.ones((2 * window + 1, 2 * window + 1), np.uint8)), np.float32)
 
 
 def _canonical(patches: GrayImage) -> tuple[GrayImage, NDArray[np.int8]]:

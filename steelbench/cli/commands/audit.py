@@ -6,7 +6,7 @@ from pathlib import Path
 
 from steelbench.cli.progress import ProgressDisplay
 from steelbench.cli.recognised import say_recognised
-from steelbench.cli.terminal import say
+from steelbench.cli.terminal import result, say, shown
 from steelbench.experiment import DataOptions
 
 # Text on the terminal for each stage of the audit.
@@ -16,6 +16,8 @@ STAGES = {
     "matches": "comparing images",
     "pixels": "comparing pixels of pairs",
     "attributes": "looking for shortcuts in images",
+    "labels": "judging labels in folds",
+    "drawing": "drawing pairs",
 }
 
 
@@ -37,16 +39,17 @@ def run_audit(options: DataOptions, out: Path) -> None:
     refuse_unusable_cache()
     with ProgressDisplay() as terminal:
         say_recognised(options)
-        found = audit_data(
-            options,
-            progress=lambda stage, done, total: terminal(STAGES[stage], "", done, total),
-        )
+
+        def progress(stage: str, done: int, total: int) -> None:
+            terminal(STAGES[stage], "", done, total)
+
+        found = audit_data(options, progress=progress)
         terminal("judging labels", "", 0, 0)
-        found = check_labels(found)
+        found = check_labels(found, progress)
         write_audit(out, found)
-        pairs, files = draw_pairs(found.root, found.pairs, options.bit_depth), shown_files(found)
+        pairs, files = draw_pairs(found.root, found.pairs, options.bit_depth, progress), shown_files(found)
         write_audit_page(out, found, pairs, draw_files(found.root, files, options.bit_depth))
     for notice in found.inspection.notices:
         say(f"{notice.level}: {notice.text}")
-    print(*summary_sentences(found), label_sentence(found), sep="\n")
-    print(out / "audit.html")
+    print(*map(shown, (*summary_sentences(found), label_sentence(found))), sep="\n")
+    print(result(str(out / "audit.html")))

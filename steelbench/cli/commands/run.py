@@ -11,7 +11,7 @@ from steelbench.cli.next_steps import next_steps
 from steelbench.cli.progress import ProgressDisplay
 from steelbench.cli.recognised import say_recognised
 from steelbench.cli.suites import Suite, experiments_of, replace_networks
-from steelbench.cli.terminal import say
+from steelbench.cli.terminal import result, say
 from steelbench.data.readers import read_dataset
 from steelbench.errors import SteelbenchError, choose
 from steelbench.experiment import METHODS, Experiment, RunOptions, networks_of, parse_assignments, with_fields
@@ -245,6 +245,7 @@ def execute(
     from steelbench.evaluation.leaderboard import assemble
     from steelbench.report.results_page import build_report
     from steelbench.runs.decisions import write_decisions
+    from steelbench.runs.intact import seal
     from steelbench.runs.preparation import refuse_options
     from steelbench.runs.results_folder import refuse_unusable, refuse_unusable_cache
     from steelbench.runs.run import run
@@ -270,11 +271,12 @@ def execute(
             draw_thumbnails(options, outcome)
             write_decisions(options.results, summary)
             build_report(options.results)
+            seal(options.results)
     from steelbench.cli.tables import print_leaderboard
 
     print_leaderboard(summary)
     # Scripts read the path from the last line of standard output; people read on.
-    print(options.results / "report.html", flush=True)
+    print(result(str(options.results / "report.html")), flush=True)
     for line in next_steps(options.results, options.data, summary):
         say(line)
     return 1 if any(row.status == "failed" for row in summary.rows) else 0

@@ -6,6 +6,8 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from steelbench.errors import SteelbenchError
@@ -17,7 +19,7 @@ WESTERN = ("cp1252", "cp1250", "cp1254", "iso8859-1", "iso8859-15")
 BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
-def csv_rows(path: Path, columns: set[str]) -> list[tuple[int, dict[str, str]]]:
+def csv_rows(path: Path, columns: set[str], more: Collection[str] = ()) -> list[tuple[int, dict[str, str]]]:
     """Return each row with the number of the line that it ends on.
 
     UTF-8 and UTF-16 with a byte order mark are read, and 8-bit text whose letters are the same in all Western code
@@ -25,7 +27,8 @@ def csv_rows(path: Path, columns: set[str]) -> list[tuple[int, dict[str, str]]]:
 
     Args:
         path: of the table.
-        columns: that its first line must name.
+        columns: that its first line must name; `Path` and `PATH` name the column `path`, too.
+        more: columns that it may name, in the same way.
 
     Raises:
         SteelbenchError: if it is no text, or its first line lacks a column.
@@ -37,7 +40,7 @@ def csv_rows(path: Path, columns: set[str]) -> list[tuple[int, dict[str, str]]]:
     delimiter = excel[1] if excel else _delimiter(text, columns)
     try:
         table = csv.DictReader(io.StringIO(text[start:], newline=""), delimiter=delimiter)
-        found = [name.strip() for name in table.fieldnames or []]
+        found = _plain(table.fieldnames or [], {*columns, *more})
         gone = sorted(columns - set(found))
         if gone:
             raise SteelbenchError(
@@ -57,6 +60,17 @@ def csv_rows(path: Path, columns: set[str]) -> list[tuple[int, dict[str, str]]]:
         raise _refused(path, str(error)) from None
 
 
+def _plain(names: Iterable[str], known: set[str]) -> list[str]:
+    """Return column names without spaces around them, and those that differ from a known one by case as that one.
+
+    Where a table names both, as `group` and `Group`, each stays as it is.
+    """
+    found = [name.strip() for name in names]
+    meant = {name.lower(): name for name in known - set(found)}
+    spelled = Counter(name.lower() for name in found)
+    return [meant.get(name.lower(), name) if spelled[name.lower()] == 1 else name for name in found]
+
+
 def other_delimiter(cell: str) -> str | None:
     """Return the words for a delimiter, no comma, that stands in a cell, as in rows exported unlike the header."""
     return next((words for mark, words in DELIMITERS.items() if mark != "," and mark in cell), None)
@@ -70,7 +84,7 @@ def _delimiter(text: str, columns: set[str]) -> str:
             names = next(csv.reader(io.StringIO(first, newline=""), delimiter=mark), [])
         except csv.Error:
             continue
-        if columns <= {name.strip() for name in names}:
+        if columns <= set(_plain(names, columns)):
             return mark
     return ","
 

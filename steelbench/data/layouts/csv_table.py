@@ -22,7 +22,7 @@ def read_csv_table(path: Path, _options: DataOptions) -> Dataset:
         SteelbenchError: with the number of the line, for a path outside, an unknown split, or a path given twice.
     """
     root, samples, seen = path.parent, [], Counter[str]()
-    rows = csv_rows(path, {"path", "label"})
+    rows = csv_rows(path, {"path", "label"}, {"split", "group"})
     _refuse_backslashes(path, rows)
     parts = split_parts({row.get("split", "").lower() for _, row in rows})
     for number, row in rows:

@@ -1,5 +1,8 @@
 """The report reads from `embeddings.npz` the arrays that the run wrote, and no damaged file stops it."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -56,6 +59,10 @@ DAMAGED = {
     "lengths": {"vectors": np.ones((29, 8))},
     "one number": {"vectors": np.float32(1)},
     "labels without a shape": {"labels": np.int64(1)},
+    "no columns": {"vectors": np.zeros((30, 0))},
+    "labels of two dimensions": {"labels": np.zeros((30, 2), int)},
+    "beyond float32": {"vectors": np.full((30, 8), 1e300)},
+    "text for numbers": {"labels": np.array(["a"] * 30)},
     "two images": {"vectors": np.eye(2), "labels": np.arange(2), "groups": np.arange(2)},
 }
 
@@ -67,6 +74,15 @@ def test_a_damaged_file_is_none(tmp_path, damage):
         (tmp_path / "embeddings.npz").write_text("no arrays")
     else:
         np.savez(tmp_path / "embeddings.npz", **(vars(images()) | arrays))
+
+    assert read_embeddings(tmp_path) is None
+
+
+def test_a_file_that_declares_a_million_million_numbers_is_none_at_once(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": (10**9, 1000)})
+    with zipfile.ZipFile(tmp_path / "embeddings.npz", "w") as archive:
+        archive.writestr("vectors.npy", header.getvalue())
 
     assert read_embeddings(tmp_path) is None
 
