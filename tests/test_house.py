@@ -34,7 +34,7 @@ MODULES = {
 # What stands in one row does not import each other.
 LAYERS = (
     ("errors",),
-    ("files", "machine", "progress", "arrays"),
+    ("files", "array_files", "machine", "progress", "arrays"),
     ("records",),
     ("notices",),
     ("methods",),
