@@ -145,10 +145,10 @@ def _header(file: IO[bytes], name: str, size: int) -> Declared:
     shape, _, dtype = read(file)
     declared = Declared(dtype, shape)
     if dtype.kind not in KINDS or not dtype.itemsize:
-        raise ArrayFileError(f"{name!r:.60} holds {str(dtype):.60}, expected numbers or text")
+        raise ArrayFileError(f"{name!r:.60} holds {dtype!s:.60}, expected numbers or text")
     if any(length < 0 for length in shape) or declared.bytes != size - file.tell():
         raise ArrayFileError(
-            f"{name!r:.60} says the shape {str(shape):.60} of {dtype}, but has {size - file.tell()} bytes"
+            f"{name!r:.60} says the shape {shape!s:.60} of {dtype}, but has {size - file.tell()} bytes"
         )
     return declared
 

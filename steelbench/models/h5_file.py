@@ -1,4 +1,4 @@
-"""Inspect an `.h5` with h5py before anything is built from it: no links, no foreign storage, sizes that the file has."""
+"""Inspect an `.h5` with h5py before anything is built from it: no links, no foreign storage, sizes that it has."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+from steelbench.models.model_card import nesting
 
 # The largest configuration of the backbones, EfficientNetB3, has .5 MB; it nests 9 levels deep.
 MAX_CONFIG_BYTES = 8 << 20
@@ -125,24 +127,6 @@ def _config(file: h5py.File, size: int) -> Any:
         raise ModelFileError(f"has a configuration that is no JSON ({error})") from None
 
 
-def nesting(text: str) -> int:
-    """Return how deep brackets nest in a JSON text, those inside of strings aside."""
-    depth = deepest = 0
-    inside = escaped = False
-    for letter in text:
-        if inside:
-            inside = escaped or letter != '"'
-            escaped = letter == "\\" and not escaped
-        elif letter == '"':
-            inside = True
-        elif letter in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif letter in "]}":
-            depth -= 1
-    return deepest
-
-
 def _names(group: h5py.Group, name: str, most: int, size: int) -> list[str]:
     """Return a list of names, which Keras splits into several attributes where it is long."""
     keys = [name] if name in group.attrs else []
@@ -203,7 +187,9 @@ def _dataset(group: h5py.Group, name: str, seen: set[int]) -> h5py.Dataset:
     plan = dataset.id.get_create_plist()
     plain = plan.get_layout() in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
     if not plain or plan.get_external_count() or plan.get_nfilters() or dataset.dtype.kind not in "fiu":
-        raise ModelFileError(f"holds the weight {quoted(name)} in a way that Keras does not write (not as plain numbers)")
+        raise ModelFileError(
+            f"holds the weight {quoted(name)} in a way that Keras does not write (not as plain numbers)"
+        )
     if dataset.shape is None or dataset.id.get_storage_size() != math.prod(dataset.shape) * dataset.dtype.itemsize:
         raise ModelFileError(f"declares the weight {quoted(name)} with more numbers than it holds")
     return dataset

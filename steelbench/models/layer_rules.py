@@ -22,14 +22,14 @@ class NetworkError(ValueError):
     """A network that is not rebuilt; the text says why, after the file's name: "has a layer `x` of ..."."""
 
 
-class _Unfit(ValueError):
+class _UnfitError(ValueError):
     """A setting that its layer may not have."""
 
 
 def _whole(low: int, high: int) -> Callable[[Any], Any]:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise _Unfit(f"{low} to {high}")
+            raise _UnfitError(f"{low} to {high}")
         return value
 
     return check
@@ -49,7 +49,7 @@ def _pair(low: int, high: int) -> Callable[[Any], Any]:
 def _word(*choices: str) -> Callable[[Any], Any]:
     def check(value: Any) -> str:
         if not isinstance(value, str) or value not in choices:
-            raise _Unfit(" or ".join(choices))
+            raise _UnfitError(" or ".join(choices))
         return value
 
     return check
@@ -60,19 +60,19 @@ def _activation(value: Any) -> str:
     if isinstance(value, dict):
         value = value.get("config")
     if value is not None and (not isinstance(value, str) or value not in ACTIVATIONS):
-        raise _Unfit("an activation of Keras")
+        raise _UnfitError("an activation of Keras")
     return value or "linear"
 
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool | int) or value not in (0, 1):
-        raise _Unfit("true or false")
+        raise _UnfitError("true or false")
     return bool(value)
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _Unfit("a finite number")
+        raise _UnfitError("a finite number")
     return value
 
 
@@ -97,7 +97,7 @@ def _axis(value: Any) -> int:
 
 def _lengths(value: Any) -> tuple[int, ...]:
     if not isinstance(value, Sequence) or not 0 < len(value) <= 4:
-        raise _Unfit("one to four lengths")
+        raise _UnfitError("one to four lengths")
     return tuple(_whole(-1, 1 << 24)(item) for item in value)
 
 
@@ -107,9 +107,15 @@ def _border(value: Any) -> Any:
     return _pair(0, MAX_SIDE)(value)
 
 
+def _noise(value: Any) -> Any:
+    if value is None:
+        return None
+    return tuple(None if item is None else _whole(1, 1 << 24)(item) for item in value)
+
+
 def _nothing(value: Any) -> None:
     if value is not None:
-        raise _Unfit("null")
+        raise _UnfitError("null")
 
 
 _last = _word("channels_last")
@@ -153,21 +159,21 @@ def checked(kind: str, name: str, settings: Mapping[str, Any]) -> dict[str, Any]
         if key in known:
             try:
                 found[key] = known[key](value)
-            except (_Unfit, TypeError, ValueError, OverflowError) as error:
-                raise NetworkError(
-                    f"has a layer {name} ({kind}) with {key} {ascii(value):.60}; expected {error}"
-                ) from None
+            except (_UnfitError, TypeError, ValueError, OverflowError) as error:
+                raise NetworkError(f"has a layer {name} ({kind}) with {key} {value!a:.60}; expected {error}") from None
         elif not _is_harmless(key, value):
-            raise NetworkError(f"has a layer {name} ({kind}) with a setting {ascii(key):.40} that is not known")
+            raise NetworkError(f"has a layer {name} ({kind}) with a setting {key!a:.40} that is not known")
     return found
 
 
 def _is_harmless(key: str, value: Any) -> bool:
     """Return whether a setting changes nothing of the answers: how weights start and are trained, or what is off."""
-    return key in TRAINING or key.endswith(("_initializer", "_regularizer", "_constraint")) or value in (None, False, "")
+    return (
+        key in TRAINING or key.endswith(("_initializer", "_regularizer", "_constraint")) or value in (None, False, "")
+    )
 
 
-TRAINING = {"name", "trainable", "dtype", "seed", "noise_shape", "activity_regularizer", "synchronized", "fill_value"}
+TRAINING = {"name", "trainable", "dtype", "seed", "activity_regularizer", "synchronized", "fill_value"}
 TRAINING |= {"fill_mode", "renorm_clipping", "renorm_momentum", "batch_input_shape"}
 
 
@@ -179,7 +185,7 @@ def _window(size: int, kernel: int, stride: int, padding: str, dilation: int = 1
 
 def _image(inputs: Sequence[Shape]) -> tuple[int, int, int]:
     if len(inputs) != 1 or len(inputs[0]) != 3:
-        raise _Unfit("one image")
+        raise _UnfitError("one image")
     height, width, channels = inputs[0]
     return height, width, channels
 
@@ -201,7 +207,11 @@ def _bias(options: Options, units: int) -> list[Shape]:
 def _transposed(options: Options, inputs: Sequence[Shape]) -> Shape:
     height, width, _ = _image(inputs)
     kernel, strides = options["kernel_size"], options.get("strides", (1, 1))
-    more = (0, 0) if options.get("padding", "valid") == "same" else [max(k - s, 0) for k, s in zip(kernel, strides, strict=True)]
+    more = (
+        (0, 0)
+        if options.get("padding", "valid") == "same"
+        else [max(k - s, 0) for k, s in zip(kernel, strides, strict=True)]
+    )
     return (height * strides[0] + more[0], width * strides[1] + more[1], options["filters"])
 
 
@@ -236,7 +246,7 @@ def _norm_weights(times: int) -> Callable[[Options, Sequence[Shape]], list[Shape
 
 def _on_last(options: Options, inputs: Sequence[Shape]) -> None:
     if options.get("axis", -1) not in (-1, len(inputs[0])):
-        raise _Unfit("the last axis")
+        raise _UnfitError("the last axis")
 
 
 def _normalization_weights(options: Options, inputs: Sequence[Shape]) -> list[Shape]:
@@ -259,7 +269,7 @@ def _bordered(border: Any, inputs: Sequence[Shape], sign: int) -> Shape:
 
 
 def _pooled(options: Options, inputs: Sequence[Shape]) -> Shape:
-    height, width, channels = _image(inputs)
+    height, _, channels = _image(inputs)
     if options.get("data_format", "channels_last") == "channels_first":
         return (height, 1, 1) if options.get("keepdims") else (height,)
     return (1, 1, channels) if options.get("keepdims") else (channels,)
@@ -269,22 +279,22 @@ def _reshaped(options: Options, inputs: Sequence[Shape]) -> Shape:
     wanted, size = options["target_shape"], math.prod(inputs[0])
     known = math.prod(length for length in wanted if length != -1)
     if wanted.count(-1) > 1 or known <= 0 or size % known or (-1 not in wanted and known != size):
-        raise _Unfit(f"a shape of {size} numbers")
+        raise _UnfitError(f"a shape of {size} numbers")
     return tuple(size // known if length == -1 else length for length in wanted)
 
 
 def _permuted(options: Options, inputs: Sequence[Shape]) -> Shape:
     if sorted(options["dims"]) != list(range(1, len(inputs[0]) + 1)):
-        raise _Unfit("an order of the axes")
+        raise _UnfitError("an order of the axes")
     return tuple(inputs[0][axis - 1] for axis in options["dims"])
 
 
-def _merged(options: Options, inputs: Sequence[Shape]) -> Shape:
+def _merged(_: Options, inputs: Sequence[Shape]) -> Shape:
     if len(inputs) < 2 or len({len(shape) for shape in inputs}) > 1:
-        raise _Unfit("two or more inputs of one rank")
+        raise _UnfitError("two or more inputs of one rank")
     for lengths in zip(*inputs, strict=True):
         if len({length for length in lengths if length != 1}) > 1:
-            raise _Unfit("inputs of one shape")
+            raise _UnfitError("inputs of one shape")
     return tuple(max(lengths) for lengths in zip(*inputs, strict=True))
 
 
@@ -292,7 +302,7 @@ def _joined(options: Options, inputs: Sequence[Shape]) -> Shape:
     axis = options.get("axis", -1)
     axis = axis - 1 if axis > 0 else axis + len(inputs[0])
     if len({shape[:axis] + shape[axis + 1 :] for shape in inputs}) != 1 or not 0 <= axis < len(inputs[0]):
-        raise _Unfit("inputs that fit together")
+        raise _UnfitError("inputs that fit together")
     return (*inputs[0][:axis], sum(shape[axis] for shape in inputs), *inputs[0][axis + 1 :])
 
 
@@ -306,7 +316,7 @@ _NORM = {"axis": _axis, "epsilon": _number, "center": _flag, "scale": _flag}
 _times = _whole(1, 256)
 _MERGE = Rule(shape=_merged)
 _RANDOM = Rule(random=True)
-_DROP = Rule({"rate": _number})
+_DROP = Rule({"rate": _number, "noise_shape": _noise})
 _GLOBAL = Rule({"keepdims": _flag, "data_format": _word("channels_last", "channels_first")}, _pooled)
 
 
@@ -419,12 +429,12 @@ def output_shape(kind: str, name: str, options: Options, inputs: Sequence[Shape]
     rule = RULES[kind]
     try:
         if not inputs or not all(inputs):
-            raise _Unfit("an input of one or more axes")
+            raise _UnfitError("an input of one or more axes")
         weights = rule.weights(options, inputs)
         shape = rule.shape(options, inputs)
     except KeyError as error:
         raise NetworkError(f"has a layer {name} ({kind}) without the setting {error}") from None
-    except _Unfit as error:
+    except _UnfitError as error:
         raise NetworkError(f"has a layer {name} ({kind}) on {_told(inputs)}; expected {error}") from None
     if any(length < 1 for length in shape):
         raise NetworkError(f"has a layer {name} ({kind}) that makes nothing of {_told(inputs)}")

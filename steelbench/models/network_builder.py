@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,6 @@ from steelbench.models.layer_rules import RULES
 from steelbench.models.network_graph import Graph, Node, Ref
 
 CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
-# How raw pixels 0..255, RGB, become what a network was trained on.
-PIXELS: Mapping[str, str] = {
-    "0..255": "as they are",
-    "0..1": "divided by 255",
-    "-1..1": "divided by 127.5, less 1",
-    "caffe": "BGR, less ImageNet's mean",
-}
 IMAGE = "image"
 
 
@@ -30,7 +23,8 @@ class Pixels:
     """What goes before a network whose file does not prepare images itself.
 
     Attributes:
-        contract: a key of `PIXELS`.
+        contract: a value of `model_card.PIXELS`: raw pixels as they are; divided by 255; divided by 127.5, less 1; BGR,
+            less ImageNet's mean.
         size: height and width that the network takes; None for any.
     """
 
@@ -50,7 +44,9 @@ class Pixels:
             # No layer of Keras's reverses channels; a kernel of zeros and ones does so exactly.
             swap = layers.Conv2D(3, 1, name="input_pixels")
             x = swap(x)
-            swap.set_weights([np.eye(3, dtype=np.float32)[None, None, :, ::-1], -np.float32(CAFFE_MEAN_RGB[::-1])])
+            swap.set_weights(
+                [np.eye(3, dtype=np.float32)[None, None, :, ::-1], -np.array(CAFFE_MEAN_RGB[::-1], np.float32)]
+            )
         return x
 
 
@@ -100,7 +96,7 @@ def _layer(node: Node, inputs: Sequence[Any]) -> Any:
         return network
     kind = layers.Identity if RULES[node.kind].random else getattr(layers, node.kind)
     options = dict(node.options)
-    if node.kind == "GlobalAveragePooling2D" or node.kind == "GlobalMaxPooling2D":
+    if node.kind in ("GlobalAveragePooling2D", "GlobalMaxPooling2D"):
         options.setdefault("data_format", "channels_last")
     return kind(name=node.name, dtype=node.dtype, trainable=node.trainable, **_zeros(node), **options)
 

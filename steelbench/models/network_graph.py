@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ def _sequential(config: Mapping[str, Any]) -> Graph:
         raise NetworkError("holds a Sequential without layers")
     names = ["", *(node.name for node in nodes)]
     _refuse_doubled(names)
-    calls = [((name, 0), [(before, 0)]) for before, name in zip(names, names[1:], strict=False)]
+    calls = [((name, 0), [(before, 0)]) for before, name in itertools.pairwise(names)]
     return Graph(
         _scope(config.get("name")),
         {node.name: node for node in nodes},
@@ -184,7 +185,7 @@ def _node(described: Mapping[str, Any]) -> Node:
     trainable = config.get("trainable") is not False
     if kind in NETWORKS:
         return Node(name, "Network", {}, trainable=trainable, network=_network(described))
-    kind = OLD_KINDS.get(kind, kind) if isinstance(kind, str) else kind
+    kind = OLD_KINDS.get(kind, kind) if isinstance(kind, str) else ""
     if kind not in RULES:
         raise NetworkError(
             f"has a layer {name} of the kind {quoted(kind)}, which is not rebuilt from a file; expected Keras's own "
@@ -216,10 +217,10 @@ def _without_batch(shape: Any) -> tuple[int | None, ...] | None:
     if shape is None:
         return None
     if not isinstance(shape, list) or not 1 <= len(shape) <= 6:
-        raise NetworkError(f"has an input of the shape {ascii(shape):.60}")
+        raise NetworkError(f"has an input of the shape {shape!a:.60}")
     for length in shape:
         if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
-            raise NetworkError(f"has an input of the shape {ascii(shape):.60}")
+            raise NetworkError(f"has an input of the shape {shape!a:.60}")
     return tuple(shape[1:])
 
 
@@ -257,9 +258,11 @@ def _sources(node: Node, call: Any) -> Iterator[Ref]:
             raise NetworkError(f"calls its layer {node.name} with {len(arguments)} arguments; expected one")
         _check_words(node, words)
         found = arguments[0] if isinstance(arguments[0], list) else arguments
-        yield from (_ref(_mapping(_mapping(item, "a tensor").get("config"), "a tensor")["keras_history"]) for item in found)
+        yield from (
+            _ref(_mapping(_mapping(item, "a tensor").get("config"), "a tensor")["keras_history"]) for item in found
+        )
         return
-    described = _sequence(call)
+    described = list(_sequence(call))
     for item in [described] if described and isinstance(described[0], str) else described:
         yield _ref(item)
         if len(item) > 3:
@@ -272,7 +275,9 @@ def _check_words(node: Node, words: Mapping[str, Any]) -> None:
         # Keras 3 notes `training: true` for a layer that does the same in either mode.
         same = key == "training" and node.kind in ("Resizing", "Rescaling")
         if value not in (None, False) and not same:
-            raise NetworkError(f"calls its layer {node.name} with {quoted(key)} = {quoted(value)}; expected tensors only")
+            raise NetworkError(
+                f"calls its layer {node.name} with {quoted(key)} = {quoted(value)}; expected tensors only"
+            )
 
 
 def _renumbered(used: Sequence[Sequence[Ref]], calls: Mapping[Ref, Any]) -> Callable[[Ref], Ref]:

@@ -64,7 +64,9 @@ def check_sizes(
                 f"describes a layer {quoted(name)} with weights of {_told(wanted)}, but holds {_told(found)}"
             )
     if len(shape) != 1:
-        raise NetworkError(f"gives {'x'.join(map(str, shape))} numbers for an image; expected one vector of probabilities")
+        raise NetworkError(
+            f"gives {'x'.join(map(str, shape))} numbers for an image; expected one vector of probabilities"
+        )
     return shape
 
 
@@ -76,7 +78,9 @@ def image_shape(graph: Graph, side: int) -> Shape:
     """
     shape = graph.input_shape
     if shape is None:
-        raise NetworkError("holds a Sequential that was never built, without the shape of its input; save it after a fit")
+        raise NetworkError(
+            "holds a Sequential that was never built, without the shape of its input; save it after a fit"
+        )
     if len(shape) != 3 or shape[2] != 3:
         told = "x".join("any" if length is None else str(length) for length in shape)
         raise NetworkError(f"takes {told or 'single numbers'}; expected images of height x width x 3 (RGB)")

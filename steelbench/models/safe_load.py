@@ -44,8 +44,8 @@ def load(
         path: of the `.h5`, saved as a whole by Keras 2 or 3.
         classes: number of probabilities that it must give; None for any.
         side: of the images that memory is reckoned for, pixels; None for the usual.
-        pixels: a key of `PIXELS`, what the network was trained on; None for a network that prepares raw pixels itself.
-            Only with it may the network take images of one size alone; images are resized then.
+        pixels: a value of `model_card.PIXELS`, what the network was trained on; None for a network that prepares raw
+            pixels itself. Only with it may the network take images of one size alone; images are resized then.
         allow_unsafe: leave out the list of layers and the bounds of size; no code of the file runs in any case.
         output_bytes: of the largest output of a layer for one image.
 
@@ -125,7 +125,7 @@ def _check_answers(graph: Graph, file: ModelFile, found: int, classes: int | Non
         return
     if _is_softmax(last[1:2]) and last[0].kind == "Dense" and last[0].options.get("activation", "linear") == "linear":
         # Votes: a mixture of probabilities is one.
-        kernel, *bias = file.arrays(last[0].name) or [np.zeros((1, 1))]
+        kernel, *bias = file.arrays(last[0].name) or [np.zeros((1, 1), np.float32)]
         if (kernel >= 0).all() and np.allclose(kernel.sum(axis=1), 1, atol=1e-3) and not any(map(np.any, bias)):
             return
     told = f"its last layer is {last[0].name} ({last[0].kind})" if last else "it has no last layer"
@@ -134,7 +134,8 @@ def _check_answers(graph: Graph, file: ModelFile, found: int, classes: int | Non
 
 def _is_softmax(last: Any) -> bool:
     return any(
-        node.options.get("activation") == "softmax" or (node.kind == "Softmax" and node.options.get("axis", -1) in (-1, 1))
+        node.options.get("activation") == "softmax"
+        or (node.kind == "Softmax" and node.options.get("axis", -1) in (-1, 1))
         for node in last
     )
 
@@ -143,7 +144,9 @@ def _loaded_by_keras(path: Path, file: ModelFile, classes: int | None, pixels: s
     """Load by Keras itself, without bounds; what runs code of the file is refused by name and by Keras's safe mode."""
     running = next((name for name in _class_names(file.config) if name in RUNNING), None)
     if running:
-        raise NetworkError(f"has a layer {quoted(running)}, which runs code of the file; --allow-unsafe does not allow that")
+        raise NetworkError(
+            f"has a layer {quoted(running)}, which runs code of the file; --allow-unsafe does not allow that"
+        )
     start_tensorflow()
     import keras
 
@@ -157,9 +160,9 @@ def _loaded_by_keras(path: Path, file: ModelFile, classes: int | None, pixels: s
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ModelFileError(f"is not one that Keras loads ({reason})") from None
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3:
-        raise NetworkError(f"takes {ascii(shape):.80}; expected one image (None, None, None, 3)")
+        raise NetworkError(f"takes {shape!a:.80}; expected one image (None, None, None, 3)")
     if not isinstance(answers, tuple) or len(answers) != 2 or (classes is not None and answers[1] != classes):
-        raise NetworkError(f"gives {ascii(answers):.80}; expected one vector of {classes or 'some'} probabilities")
+        raise NetworkError(f"gives {answers!a:.80}; expected one vector of {classes or 'some'} probabilities")
     if not all(np.isfinite(array).all() for array in network.get_weights()):
         raise NetworkError("has weights that are not numbers (NaN or infinity)")
     if pixels is None and shape[1:3] == (None, None):

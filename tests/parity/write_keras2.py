@@ -54,8 +54,12 @@ def published(name, size):
     return Model(base.input, layers.Dense(6, activation="softmax")(x)), 255.0
 
 
-def write(folder, name, made):
-    """Give the network weights that make its answers differ, save it, and ask it."""
+def write(folder, name, made, deviation):
+    """Give the network weights that make its answers differ, save it, and ask it.
+
+    `deviation` of the logits over the images: in a deep network of random weights the features of images are much
+    alike, and a last layer that tells them apart enlarges the rounding errors of the layers before it as well.
+    """
     model, divisor = made
     for layer in model.layers:
         for part in layer.layers if isinstance(layer, Model) else [layer]:
@@ -70,12 +74,12 @@ def write(folder, name, made):
     side = model.input_shape[1]
     coarse = RNG.integers(0, 256, (6, 4, 4, 3)).astype(np.float32)
     images = np.asarray(tf.image.resize(coarse, (side, side), "nearest")).astype(np.uint8)
-    # Logits of deviation 2 and mean 0 over these images: answers that are all alike would hide an error.
+    # Answers that are all alike would hide an error.
     last = [layer for layer in model.layers if layer.weights][-1]
     before = Model(model.input, last.input).predict(images.astype(np.float32) / divisor, verbose=0)
     kernel = last.get_weights()[0]
     logits = before @ kernel
-    kernel = kernel * 2 / logits.std(axis=0)
+    kernel = kernel * deviation / logits.std(axis=0)
     last.set_weights([kernel, -(before @ kernel).mean(axis=0)])
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     model.save(folder / f"{name}.h5")
@@ -88,8 +92,8 @@ if __name__ == "__main__":
     tf.keras.utils.set_random_seed(0)
     target = Path(sys.argv[1])
     if "--published" in sys.argv:
-        write(target, "keras2_mobilenet_v2", published("MobileNetV2", 224))
-        write(target, "keras2_vgg19", published("VGG19", 224))
+        write(target, "keras2_mobilenet_v2", published("MobileNetV2", 224), 0.5)
+        write(target, "keras2_vgg19", published("VGG19", 224), 0.5)
     else:
-        write(target, "keras2_flat", flat())
-        write(target, "keras2_nested", nested())
+        write(target, "keras2_flat", flat(), 2)
+        write(target, "keras2_nested", nested(), 2)
