@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from steelbench.data.images import UnreadableImageError, image_exists, read_image
 from steelbench.errors import SteelbenchError
-from steelbench.inference.model import read_card
 from steelbench.models.model_card import Card, card_fields
 from steelbench.records import RunRecord, Verification
 
@@ -22,24 +21,23 @@ COARSE = 0.05
 LINES = 1_000_000
 
 
-def stitch_head(results: Path, record: RunRecord, source: Path, folders: Sequence[Path]) -> Path:
+def stitch_head(results: Path, record: RunRecord, source: Path, card: Card, folders: Sequence[Path]) -> Path:
     """Write the model of a run and its card, if it says what the run's record says.
 
     Args:
         results: the results folder.
         record: of the run, whose head is in its folder.
         source: the `.h5` of the same encoder.
+        card: of the source, held against it.
         folders: one of them is the data folder, which the paths of the predictions start from.
 
     Returns:
         The path of the new `.h5`.
 
     Raises:
-        SteelbenchError: if the source is not the file of its card, or the images or predictions cannot be read, or the
-            new model says something else than the run.
+        SteelbenchError: if the images or predictions cannot be read, or the new model says something else than the run.
     """
     folder = results / "runs" / record.run_name
-    card = read_card(source)
     paths, recorded = _recorded(folder / "predictions.csv", record.classes)
     images = next((place for place in folders if image_exists(place / paths[0])), folders[0])
     pixels = [_read(images, path, card) for path in paths]

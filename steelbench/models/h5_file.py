@@ -48,9 +48,10 @@ class ModelFile:
         """Return the weights of a layer, float32.
 
         Raises:
-            ModelFileError: if one is not a finite number.
+            ModelFileError: if one is not a finite number, or cannot be read.
         """
-        found = [np.asarray(dataset[()]) for dataset in self._datasets.get(layer, [])]
+        with _readable():
+            found = [np.asarray(dataset[()]) for dataset in self._datasets.get(layer, [])]
         if not all(np.isfinite(array).all() for array in found):
             raise ModelFileError(f"has weights that are not numbers (NaN or infinity) in its layer {quoted(layer)}")
         return [array.astype(np.float32) for array in found]
@@ -68,12 +69,21 @@ def opened(path: Path) -> Iterator[ModelFile]:
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise ModelFileError("is no regular file")
+    with _readable():
+        file = h5py.File(path, "r")
+    with file:
+        with _readable():
+            found = _inspected(file, path.stat().st_size)
+        yield found
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what h5py raises for a damaged file into one error."""
     try:
-        with h5py.File(path, "r") as file:
-            yield _inspected(file, path.stat().st_size)
+        yield
     except ModelFileError:
         raise
-    # What h5py raises for a damaged file, RuntimeError and KeyError among them.
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ModelFileError(f"cannot be read as HDF5 ({reason})") from None
@@ -187,9 +197,7 @@ def _dataset(group: h5py.Group, name: str, seen: set[int]) -> h5py.Dataset:
     plan = dataset.id.get_create_plist()
     plain = plan.get_layout() in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
     if not plain or plan.get_external_count() or plan.get_nfilters() or dataset.dtype.kind not in "fiu":
-        raise ModelFileError(
-            f"holds the weight {quoted(name)} in a way that Keras does not write (not as plain numbers)"
-        )
+        raise ModelFileError(f"holds the weight {quoted(name)} in another way than as plain numbers")
     if dataset.shape is None or dataset.id.get_storage_size() != math.prod(dataset.shape) * dataset.dtype.itemsize:
         raise ModelFileError(f"declares the weight {quoted(name)} with more numbers than it holds")
     return dataset

@@ -276,7 +276,7 @@ def _check_words(node: Node, words: Mapping[str, Any]) -> None:
         same = key == "training" and node.kind in ("Resizing", "Rescaling")
         if value not in (None, False) and not same:
             raise NetworkError(
-                f"calls its layer {node.name} with {quoted(key)} = {quoted(value)}; expected tensors only"
+                f"calls its layer {node.name} with {quoted(key)}: {quoted(value)}; expected tensors only"
             )
 
 

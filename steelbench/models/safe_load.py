@@ -154,7 +154,8 @@ def _loaded_by_keras(path: Path, file: ModelFile, classes: int | None, pixels: s
 
     try:
         network = keras.models.load_model(path, compile=False, safe_mode=True)
-        shape, answers = network.input_shape, network.output_shape
+        alone = isinstance(network.input, keras.KerasTensor) and isinstance(network.output, keras.KerasTensor)
+        shape, answers = (network.input_shape, network.output_shape) if alone else (network.input, network.output)
     except Exception as error:
         # Keras raises whatever the file happens to cause.
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]

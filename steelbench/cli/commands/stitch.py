@@ -44,9 +44,11 @@ def stitch_run(results: Path, run_name: str, data: Path | None = None) -> Path:
         raise SteelbenchError(
             f"{run_name} has an encoder of its own, which was kept for seed 0, fold 0 only; {source} is that model."
         )
+    from steelbench.inference.model import read_card
     from steelbench.inference.stitching import stitch_head
 
-    return stitch_head(results, record, source, [data] if data else _data_folders(results))
+    card = read_card(source)
+    return stitch_head(results, record, source, card, [data] if data else _data_folders(results))
 
 
 def _changes_encoder(record: RunRecord, folder: Path) -> bool:
@@ -68,11 +70,16 @@ def _data_folders(results: Path) -> list[Path]:
         if path.stat().st_size > 1 << 20:
             raise ValueError("it is too large")
         config = json.loads(path.read_bytes())
-        told = {name: config[name] for name in ("data", "layout", "object") if config.get(name) is not None}
-        place = recognise(DataOptions(**told))[1]
-        return [place, place.parent, Path(config["data"])]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SteelbenchError) as error:
+        told = {name: config[name] for name in ("layout", "object") if config.get(name) is not None}
+        named = str(config["data"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SteelbenchError(
             f"{path} does not say where the run's images are ({error}); a model is stitched only if it says what was "
             "recorded of them. Name their folder with --data."
         ) from None
+    try:
+        place = recognise(DataOptions(data=named, **told))[1]
+    except (SteelbenchError, OSError, ValueError):
+        # Reading an image of it says what is wrong.
+        place = Path(named)
+    return [place, place.parent]
