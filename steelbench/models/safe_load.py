@@ -70,7 +70,13 @@ def load(
         start_tensorflow()
         from steelbench.models.network_builder import Pixels, build
 
-        return build(graph, file, Pixels(pixels or "0..255", size))
+        try:
+            return build(graph, file, Pixels(pixels or "0..255", size))
+        except ModelFileError:
+            raise
+        except Exception as error:
+            # Keras raises whatever settings that do not go together happen to cause.
+            raise NetworkError(f"is not one that Keras builds ({_first_line(error)})") from None
 
 
 @contextmanager
@@ -158,8 +164,7 @@ def _loaded_by_keras(path: Path, file: ModelFile, classes: int | None, pixels: s
         shape, answers = (network.input_shape, network.output_shape) if alone else (network.input, network.output)
     except Exception as error:
         # Keras raises whatever the file happens to cause.
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise ModelFileError(f"is not one that Keras loads ({reason})") from None
+        raise ModelFileError(f"is not one that Keras loads ({_first_line(error)})") from None
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3:
         raise NetworkError(f"takes {shape!a:.80}; expected one image (None, None, None, 3)")
     if not isinstance(answers, tuple) or len(answers) != 2 or (classes is not None and answers[1] != classes):
@@ -171,6 +176,10 @@ def _loaded_by_keras(path: Path, file: ModelFile, classes: int | None, pixels: s
     size = None if None in shape[1:3] else (shape[1], shape[2])
     images = keras.Input((None, None, 3), name="raw_image")
     return keras.Model(images, network(Pixels(pixels or "0..255", size).prepare(images)))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200] or type(error).__name__
 
 
 def _class_names(config: Any) -> Iterator[str]:

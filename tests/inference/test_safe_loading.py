@@ -1,4 +1,4 @@
-"""Model files of strangers, their cards sealed anew: one sentence each, no answers, nothing built before it is bounded."""
+"""Model files of strangers, their cards sealed anew: one sentence each, no answers, bounded before they are built."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A stitched model: refused where its source, its head or its predictions are not those of the run that was recorded."""
+"""A stitched model: refused where its source, its head or its predictions are not those of the recorded run."""
 
 import csv
 import json
