@@ -19,8 +19,10 @@ from steelbench.cli.options import (
     RESULTS,
     SILENCE,
     WEIGHTS_DIR,
+    AllowUnsafe,
     BitDepth,
     Boxes,
+    Classes,
     DropSmall,
     IncludeNone,
     JoinLabels,
@@ -29,6 +31,7 @@ from steelbench.cli.options import (
     Margin,
     MinBox,
     Object,
+    PixelRange,
     Square,
     given_fields,
     run_option,
@@ -249,11 +252,15 @@ def predict(
     bit_depth: Annotated[
         int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "those that the model was trained on")
     ] = None,
+    classes: Classes = None,
+    pixels: PixelRange = None,
+    allow_unsafe: AllowUnsafe = False,
 ) -> int:
     """Print path, class and probability of images, as CSV."""
     from steelbench.cli.commands.predict import predict_files
+    from steelbench.cli.opening import opening_of
 
-    return predict_files(model, paths, bit_depth)
+    return predict_files(model, paths, bit_depth, opening_of(classes, pixels, allow_unsafe))
 
 
 @app.command(rich_help_panel=USE)
@@ -265,11 +272,13 @@ def retrieve(
     sheet: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Where to draw them; default similar-to-<query>.png.")
     ] = None,
+    allow_unsafe: AllowUnsafe = False,
 ) -> int:
     """List the most similar images as CSV; draw them side by side."""
     from steelbench.cli.commands.retrieve import retrieve_files
+    from steelbench.cli.opening import opening_of
 
-    return retrieve_files(model, query, index, top, sheet)
+    return retrieve_files(model, query, index, top, sheet, opening_of(allow_unsafe=allow_unsafe))
 
 
 @app.command(rich_help_panel=USE)
@@ -287,14 +296,36 @@ def enroll(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.h5", help="The new model; default MODEL-with-CLASS.h5 beside it.")
     ] = None,
+    allow_unsafe: AllowUnsafe = False,
 ) -> int:
     """Add a class to a model from a few images, without training.
 
     Writes a new model; the old one stays as it is.
     """
     from steelbench.cli.commands.enroll import enroll_folder
+    from steelbench.cli.opening import opening_of
 
-    return enroll_folder(model, new_class_dir, out)
+    return enroll_folder(model, new_class_dir, out, opening_of(allow_unsafe=allow_unsafe))
+
+
+@app.command(rich_help_panel=USE)
+def card(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An .h5 that steelbench or Keras saved as a whole.")],
+    classes: Classes = None,
+    pixels: PixelRange = None,
+    allow_unsafe: AllowUnsafe = False,
+) -> None:
+    """Show a model's card, or write one for a model of other people's.
+
+    With --classes and --pixels it is written beside the model; without, shown.
+    """
+    from steelbench.cli.commands.card import show_card, write_card
+    from steelbench.cli.opening import opening_of
+
+    if classes is None and pixels is None:
+        show_card(model)
+        return
+    print(write_card(model, opening_of(classes, pixels, allow_unsafe)))
 
 
 @app.command(rich_help_panel=USE)
@@ -303,11 +334,17 @@ def stitch(
     run_name: Annotated[
         str, typer.Argument(metavar="RUN_NAME", help="A folder in RESULTS_DIR/runs, such as vgg19-softmax-s1-f3.")
     ],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where its test images are; default where they were.")
+    ] = None,
 ) -> None:
-    """Make the whole .h5 of a run that was kept as a head only."""
+    """Make the whole .h5 of a run that was kept as a head only.
+
+    It is kept only if it says of test images what the run has recorded.
+    """
     from steelbench.cli.commands.stitch import stitch_run
 
-    print(stitch_run(results, run_name))
+    print(stitch_run(results, run_name, data))
 
 
 @app.command(rich_help_panel=KEEP)

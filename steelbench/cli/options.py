@@ -101,3 +101,19 @@ KeepMasks = Annotated[bool, run_option("keep_masks", "Take pictures that look li
 JoinLabels = Annotated[bool, run_option("join_labels", "Join classes whose names differ by case or spaces only")]
 DropSmall = Annotated[int | None, run_option("drop_small", "Leave out classes of fewer images or groups", "N")]
 BitDepth = Annotated[int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "16")]
+
+# What the user says of a model file from outside, the same for every command that opens one.
+AllowUnsafe = Annotated[
+    bool,
+    typer.Option("--allow-unsafe", help="Open a model with unknown layers and without bounds of size; no code runs."),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B|FILE", help="Of a model without a card: its classes in order, or a file of one per line."
+    ),
+]
+PixelRange = Annotated[
+    str | None,
+    typer.Option("--pixels", metavar="RANGE", help="Of a model without a card: 0..255, 0..1, -1..1 or caffe."),
+]

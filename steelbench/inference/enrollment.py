@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from steelbench.arrays import Features
 from steelbench.errors import SteelbenchError
 from steelbench.inference.image_search import embed_files
-from steelbench.inference.model import Model
+from steelbench.inference.model import Model, Opening
 
 
-def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Path) -> tuple[int, list[Path]]:
+def enroll_class(
+    model_path: Path, name: str, files: Sequence[Path], target: Path, opening: Opening | None = None
+) -> tuple[int, list[Path]]:
     """Save a copy of a cosine classifier that knows one more class.
 
     Args:
@@ -22,6 +24,7 @@ def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Pat
         name: of the new class.
         files: images of it.
         target: the new `.h5`; its card is written beside it.
+        opening: what the user says of the model.
 
     Returns:
         The number of images that the class is made of, and the files that cannot be read.
@@ -35,7 +38,7 @@ def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Pat
     from steelbench.inference.model import load_model
 
     # Starts TensorFlow without its messages, so it comes before whatever imports Keras.
-    model = load_model(model_path)
+    model = load_model(model_path, opening)
     from steelbench.models import saved_model
 
     refuse_name(model, name)
@@ -53,6 +56,8 @@ def enroll_class(model_path: Path, name: str, files: Sequence[Path], target: Pat
         "metrics": {},
         "decision": None,
         "unfamiliar": None,
+        # What prepares images is part of the new file.
+        "pixels": None,
     }
     saved_model.write_card(target, fields)
     return len(read), unreadable
@@ -85,14 +90,20 @@ def class_directions(model: Model, path: Path) -> NDArray[np.float32]:
     """
     import keras
 
-    last = model.network.get_layer("probabilities")
-    embedding = model.network.get_layer("embedding")
+    from steelbench.models.saved_model import layer_named
+
+    last, embedding = layer_named(model.network, "probabilities"), layer_named(model.network, "embedding")
     if not isinstance(embedding, keras.layers.UnitNormalization):
         raise SteelbenchError(
             f"{path.name} does not classify by directions of its embedding, so no class can be added without training; "
             "use a model of the methods triplet or arcface."
         )
-    kernel, bias = last.get_weights()
+    weights = last.get_weights()
+    if [array.ndim for array in weights] != [2, 1] or getattr(embedding, "output", None) is not last.input:
+        raise SteelbenchError(
+            f"{path.name} has other layers than a model of the methods triplet or arcface, so no class can be added."
+        )
+    kernel, bias = weights
     if np.abs(bias).max() > 0:
         raise SteelbenchError(f"{path.name} has a bias for each class, which a new class has none of; train it anew.")
     return kernel

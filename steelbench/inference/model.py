@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,42 @@ from numpy.typing import NDArray
 
 from steelbench.arrays import RGBImage
 from steelbench.data.images import UnreadableImageError, read_image
-from steelbench.errors import SteelbenchError
-from steelbench.models.model_card import Card, read_card_file
-from steelbench.models.tensorflow_startup import start_tensorflow
+from steelbench.errors import SteelbenchError, choose
+from steelbench.models.model_card import PIXELS, Card, card_of, read_card_file
 
 # Images from files that are in memory at a time, and models of a folder that a message names.
 CHUNK = 64
 NAMED = 5
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What the user says of a model file.
+
+    Attributes:
+        classes: names, of a file without a card, in the order of its answers.
+        pixels: what it was trained on, a value of `PIXELS`.
+        allow_unsafe: leave out the list of layers and the bounds of size (`--allow-unsafe`).
+    """
+
+    classes: tuple[str, ...] = ()
+    pixels: str | None = None
+    allow_unsafe: bool = False
+
+    def card(self, path: Path) -> Card:
+        """Return the card of a file that has none.
+
+        Args:
+            path: of the `.h5`.
+
+        Raises:
+            SteelbenchError: if classes or pixels are not given, or cannot be.
+        """
+        if not self.classes or self.pixels is None:
+            missing = "--pixels " + "|".join(PIXELS) if self.classes else "--classes A,B,C (or a file of names)"
+            raise SteelbenchError(f"{path} has no card, so it needs {missing} as well.")
+        fields = {"name": path.stem, "classes": list(self.classes), "pixels": choose("pixels", self.pixels, PIXELS)}
+        return card_of({**fields, "sha256": _digest(path)}, path)
 
 
 class Model:
@@ -72,10 +102,16 @@ class Model:
         """
         import keras
 
-        from steelbench.models.saved_model import compiled
+        from steelbench.models.saved_model import compiled, layer_named
 
         if self._embed is None:
-            self._embed = compiled(keras.Model(self.network.input, self.network.get_layer("embedding").output))
+            inner = layer_named(self.network, "embedding")
+            if len(inner.output.shape) != 2:
+                raise SteelbenchError(
+                    f"the layer 'embedding' of {self.card.name} gives {inner.output.shape[1:]} numbers for an image; "
+                    "expected one vector."
+                )
+            self._embed = compiled(keras.Model(self.network.input, inner.output))
         return self._computed(self._embed, images, refuse_scaled)
 
     def _computed(self, compute: Any, images: Any, refuse_scaled: bool) -> NDArray[np.float32]:
@@ -83,41 +119,51 @@ class Model:
         from steelbench.models.saved_model import same_size
 
         parts = _parts(images, self.bit_depth, refuse_scaled)
-        return np.concatenate([compute(batch).numpy() for part in parts for batch in same_size(part)])
+        answers = np.concatenate([compute(batch).numpy() for part in parts for batch in same_size(part)])
+        if not np.isfinite(answers).all():
+            # Finite weights may still overflow.
+            raise SteelbenchError(
+                f"the model {self.card.name} answers with NaN or infinity; its weights are damaged. "
+                "Copy or make it again."
+            )
+        return answers
 
     def __repr__(self) -> str:
         return f"<steelbench model {self.card.name}: {', '.join(self.classes)}>"
 
 
-def load_model(path: str | Path) -> Model:
-    """Load an `.h5` that steelbench saved, and its card beside it.
+def load_model(path: str | Path, opening: Opening | None = None) -> Model:
+    """Load an `.h5` that steelbench saved, or that Keras did, and its card beside it.
 
     Args:
         path: of the `.h5`.
+        opening: what the user says of a file without a card; None for a model with its card.
 
     Raises:
-        SteelbenchError: if either is missing, or the file is not the one that the card describes.
+        SteelbenchError: if either is missing, or the file is not the one that the card describes, or holds what the
+            door for files from outside refuses (`steelbench.models.safe_load`).
     """
-    path = Path(path)
-    card = read_card(path)
+    path, opening = Path(path), opening or Opening()
+    card = read_card(path, opening)
     # Only after the cheap checks: TensorFlow takes seconds to import.
-    start_tensorflow()
-    from steelbench.models import saved_model
+    from steelbench.models import safe_load
 
-    network = saved_model.load(path)
-    if network.output_shape[-1] != len(card.classes):
-        raise SteelbenchError(
-            f"{_card_path(path)} names {len(card.classes)} classes, {path.name} has {network.output_shape[-1]}; "
-            "copy the card that belongs to it."
-        )
+    network = safe_load.load(
+        path,
+        classes=len(card.classes),
+        side=card.image_size,
+        pixels=card.pixels,
+        allow_unsafe=opening.allow_unsafe,
+    )
     return Model(network, card)
 
 
-def read_card(path: Path) -> Card:
+def read_card(path: Path, opening: Opening | None = None) -> Card:
     """Read the card beside a model file, and check that it describes this file; needs no TensorFlow.
 
     Args:
         path: of the `.h5`.
+        opening: what the user says of a file without a card.
 
     Raises:
         SteelbenchError: if either is missing or damaged, or their sha256 differ.
@@ -126,20 +172,31 @@ def read_card(path: Path) -> Card:
         raise SteelbenchError(f"{path} is a folder; {_models_in(path)}")
     if not path.is_file():
         raise SteelbenchError(f"{path} does not exist; expected a model that steelbench saved, such as models/NAME.h5.")
-    beside = _card_path(path)
+    beside, opening = _card_path(path), opening or Opening()
+    if opening.classes or opening.pixels:
+        if beside.exists():
+            raise SteelbenchError(
+                f"{beside} is the card of {path.name} and says its classes; leave out --classes and --pixels."
+            )
+        return opening.card(path)
     if not beside.is_file():
         raise SteelbenchError(
-            f"{beside} is missing, the card with the class names; copy it along with {path.name}. "
-            "keras.models.load_model opens the file without it."
+            f"{beside} is missing, the card with the class names; copy it along with {path.name}. A model that "
+            "steelbench did not save needs --classes A,B,C (or a file of names) in the order of its answers, and "
+            f"--pixels {'|'.join(PIXELS)}, what it was trained on; `steelbench card {path.name}` with both writes one."
         )
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _digest(path)
     card = read_card_file(beside)
     if digest != card.sha256:
         raise SteelbenchError(
             f"{path} is not the file that its card describes (sha256 differs): damaged or replaced. Copy both again."
         )
     return card
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _models_in(folder: Path) -> str:

@@ -31,16 +31,20 @@ class Recogniser:
     def __init__(self, model: Model, limit: Unfamiliar, reference: Reference | None) -> None:
         import keras
 
-        from steelbench.models.saved_model import compiled
+        from steelbench.models.saved_model import compiled, layer_named
 
         network, self.limit, self.reference = model.network, limit, reference
-        embedding = network.get_layer("embedding")
+        embedding = layer_named(network, "embedding")
         if reference is not None and dimension(reference) != embedding.output.shape[-1]:
             raise SteelbenchError(
                 f"the embeddings of {model.card.name} have {embedding.output.shape[-1]} numbers, those that its "
                 f".unfamiliar.npz compares them with {dimension(reference)}; copy the file that belongs to the model."
             )
-        self._last = network.get_layer("probabilities") if limit.score == "energy" else None
+        self._last = layer_named(network, "probabilities") if limit.score == "energy" else None
+        if self._last is not None and [array.ndim for array in self._last.get_weights()] != [2, 1]:
+            raise SteelbenchError(
+                f"the layer 'probabilities' of {model.card.name} is no classifier with a bias; copy the model again."
+            )
         inner = embedding.output if self._last is None else self._last.input
         self._compute = compiled(keras.Model(network.input, [network.output, inner]))
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import zipfile
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.array_files import read_arrays
 from steelbench.arrays import Features
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file
 
 # As in `keras.layers.UnitNormalization`: a row with a smaller norm counts as zero.
 UNIT_EPSILON = 1e-12
+# Of a head's arrays: `knn` keeps the embeddings of the training images, 60,000 of 2048 numbers have .46 GiB.
+MAX_BYTES = 1 << 30
+Kind = Literal["linear", "relu", "softmax"]
+KINDS: Mapping[str, Kind] = {kind: kind for kind in get_args(Kind)}
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Dense:
 
     kernel: Features
     bias: Features
-    activation: Literal["linear", "relu", "softmax"]
+    activation: Kind
 
     def __call__(self, x: Features) -> Features:
         """Return the layer's output float32 [N, U] for float32 [N, D]."""
@@ -135,6 +141,16 @@ class Head:
         """Return the number of weights."""
         return sum(layer.kernel.size + layer.bias.size for layer in self.layers if isinstance(layer, Dense))
 
+    @property
+    def inputs(self) -> int:
+        """Return the number of features that it takes."""
+        return next(layer.kernel.shape[0] for layer in self.layers if isinstance(layer, Dense))
+
+    @property
+    def outputs(self) -> int:
+        """Return the number of classes."""
+        return next(layer.kernel.shape[1] for layer in reversed(self.layers) if isinstance(layer, Dense))
+
     def save(self, path: Path) -> None:
         """Write the head as `.npz`, whole or not at all."""
         arrays: dict[str, NDArray[Any]] = {}
@@ -155,14 +171,12 @@ class Head:
             SteelbenchError: if the file is missing or damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                count = sum(name.startswith("activation_") for name in arrays.files)
-                layers = tuple(_read_layer(arrays, number) for number in range(count))
-                embedding = int(arrays["embedding"]) if "embedding" in arrays.files else None
-            if not layers:
-                raise ValueError("no layers")
-            return cls(layers, embedding)
-        except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(path, max_bytes=MAX_BYTES)
+            count = sum(name.startswith("activation_") for name in arrays)
+            head = cls(tuple(_read_layer(arrays, number) for number in range(count)), _read_embedding(arrays, count))
+            _check_chain(head.layers)
+            return head
+        except (ValueError, KeyError) as error:
             raise SteelbenchError(f"{path} holds no head ({error}); run its experiment again with --force.") from None
 
 
@@ -175,8 +189,39 @@ def two_class_logits(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([-values, values], axis=-1) / 2
 
 
-def _read_layer(arrays: Any, number: int) -> Dense | Unit:
-    activation = arrays[f"activation_{number}"].tobytes().decode()
+def _read_layer(arrays: Mapping[str, NDArray[Any]], number: int) -> Dense | Unit:
+    text = arrays[f"activation_{number}"]
+    activation = text.tobytes()[:20].decode() if text.dtype == np.uint8 else ""
     if activation == Unit.activation:
         return Unit()
-    return Dense(arrays[f"kernel_{number}"], arrays[f"bias_{number}"], activation)
+    kind = KINDS.get(activation)
+    if kind is None:
+        raise ValueError(f"layer {number} has an unknown activation {activation!r}")
+    kernel, bias = arrays[f"kernel_{number}"], arrays[f"bias_{number}"]
+    for array in (kernel, bias):
+        if array.dtype != np.float32 or not array.size or not np.isfinite(array).all():
+            raise ValueError(f"layer {number} holds {array.dtype} {array.shape}, expected finite float32")
+    if kernel.ndim != 2 or bias.shape != kernel.shape[1:]:
+        raise ValueError(f"layer {number} has a kernel {kernel.shape} and a bias {bias.shape}, which do not fit")
+    return Dense(kernel, bias, kind)
+
+
+def _read_embedding(arrays: Mapping[str, NDArray[Any]], count: int) -> int | None:
+    if "embedding" not in arrays:
+        return None
+    found = arrays["embedding"]
+    if found.shape or found.dtype.kind not in "iu" or not 0 <= int(found) < count:
+        raise ValueError(f"its embedding is {str(found)[:40]!r}, expected one of its {count} layers")
+    return int(found)
+
+
+def _check_chain(layers: Sequence[Dense | Unit]) -> None:
+    """Check that there are layers, and that each takes what the one before gives."""
+    dense = [layer for layer in layers if isinstance(layer, Dense)]
+    if not dense or layers[-1] is not dense[-1]:
+        raise ValueError("no layers, or no last one that gives probabilities")
+    for before, after in itertools.pairwise(dense):
+        if before.kernel.shape[1] != after.kernel.shape[0]:
+            raise ValueError(
+                f"a layer of {after.kernel.shape[0]} inputs follows one of {before.kernel.shape[1]} outputs"
+            )

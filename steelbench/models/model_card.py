@@ -5,18 +5,25 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import stat
+import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from steelbench.errors import SteelbenchError
 from steelbench.records import Record, RunRecord, Share, Unfamiliar
 
 MAX_BYTES = 4 * 1024 * 1024
+MAX_DEPTH = 30
+MAX_CLASSES = 1000
+LONGEST_NAME = 300
 # A text in quotes, which may hold commas, or a comma before the bracket that closes a list; JSON has no such comma.
 TEXT_OR_LAST_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+(?:"|\Z))|,(?=\s*+[\]}])', re.DOTALL)
+BRACKET_OR_TEXT = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[{\]}]', re.DOTALL)
 
 # The fields of a run record that its model's card repeats.
 REPEATED = {
@@ -45,6 +52,20 @@ INPUT_CONTRACT = {
 }
 
 
+def _check_name(name: str) -> str:
+    """Refuse what commands a terminal or ends a line; joiners of letters (U+200C, U+200D) belong to names."""
+    wrong = next(
+        (char for char in name if unicodedata.category(char) in UNPRINTABLE and char not in "\u200c\u200d"), None
+    )
+    if wrong is not None:
+        raise ValueError(f"{name[:40]!r} holds the character {wrong!r}, which is not printable")
+    return name
+
+
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_check_name)]
+
+
 class Decision(Record):
     """The confidence below which a person looks, and what is promised of the answers above it.
 
@@ -61,6 +82,10 @@ class Decision(Record):
     referred: Share
 
 
+PixelContract = Literal["0..255", "0..1", "-1..1", "caffe"]
+PIXELS: tuple[PixelContract, ...] = get_args(PixelContract)
+
+
 class Card(Record):
     """A model card; further fields of the file are kept.
 
@@ -69,17 +94,35 @@ class Card(Record):
         classes: names, in the order of the probabilities.
         sha256: of the `.h5`.
         bit_depth: used bits of the 16-bit images that it was trained on; None for all 16.
+        image_size: side of the images that the network sees, pixels.
+        pixels: what the network takes; None for a model of steelbench's, which prepares raw pixels itself.
         decision: when a person must look; None where the test images promise nothing.
         unfamiliar: when an image is called unfamiliar; None where that was not measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    name: str
-    classes: list[str]
-    sha256: str
+    name: Name
+    classes: Annotated[list[Name], Field(min_length=1, max_length=MAX_CLASSES)]
+    sha256: Annotated[str, Field(max_length=64)]
     bit_depth: int | None = None
+    image_size: Annotated[int, Field(ge=1, le=2048)] | None = None
+    pixels: PixelContract | None = None
     decision: Decision | None = None
     unfamiliar: Unfamiliar | None = None
+
+
+def contract(pixels: str | None, size: int | None) -> dict[str, Any]:
+    """Return what a card says of the images that go in: always raw ones; what happens to them before the file's layers.
+
+    Args:
+        pixels: what the file's network was trained on; None if it prepares raw pixels itself.
+        size: side of the images that it takes alone, pixels; None for any.
+    """
+    if pixels is None:
+        return INPUT_CONTRACT
+    resized = f"resized to {size}x{size}, " if size else ""
+    note = f"any height and width; steelbench gives them to the file {resized}as pixels {pixels}"
+    return {**INPUT_CONTRACT, "note": note}
 
 
 def card_fields(record: RunRecord) -> dict[str, Any]:
@@ -97,7 +140,10 @@ def read_card_file(path: Path) -> Card:
         SteelbenchError: if it cannot be read, or says what cannot be: a class twice, a bit depth outside 8 to 16.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no regular file")
+        if found.st_size > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_BYTES} bytes")
         card = Card.model_validate(_parsed(_text(path.read_bytes())))
     except (OSError, ValueError, RecursionError) as error:
@@ -109,20 +155,63 @@ def read_card_file(path: Path) -> Card:
     return card
 
 
+def card_of(fields: Mapping[str, Any], path: Path) -> Card:
+    """Return the card of a model file from what the user says of it.
+
+    Args:
+        fields: of the card.
+        path: of the `.h5`, for messages.
+
+    Raises:
+        SteelbenchError: for a name that no class may have, or that is named twice.
+    """
+    try:
+        card = Card.model_validate(fields)
+    except ValidationError as error:
+        raise SteelbenchError(f"{path} cannot have such a card ({_reason(error)}).") from None
+    _check(card, path)
+    return card
+
+
 def _text(data: bytes) -> str:
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return data.decode("utf-16" if wide else "utf-8-sig")
 
 
 def _parsed(text: str) -> Any:
+    if nesting(text) > MAX_DEPTH:
+        raise ValueError(f"it nests more than {MAX_DEPTH} levels deep")
     try:
-        return json.loads(text)
+        return _loaded(text)
     except json.JSONDecodeError as error:
         try:
-            return json.loads(TEXT_OR_LAST_COMMA.sub(lambda match: match[1] or "", text))
+            return _loaded(TEXT_OR_LAST_COMMA.sub(lambda match: match[1] or "", text))
         except json.JSONDecodeError:
             # The places of the text as it is in the file.
             raise error from None
+
+
+def _loaded(text: str) -> Any:
+    """Parse JSON that can be written again: without NaN, infinity and halves of letters."""
+    found = json.loads(text, parse_constant=_refuse_constant)
+    json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}, which JSON lacks")
+
+
+def nesting(text: str) -> int:
+    """Return how deep brackets nest in a JSON text, those inside of strings aside."""
+    depth = deepest = 0
+    for match in BRACKET_OR_TEXT.finditer(text):
+        if match[0] in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif match[0] in "]}":
+            depth -= 1
+    return deepest
 
 
 def _reason(error: Exception) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from steelbench.arrays import AnyArray
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file, write_json
+from steelbench.models import safe_load
 from steelbench.models.head import Head, Unit
 from steelbench.models.model_card import INPUT_CONTRACT
 from steelbench.records import Verification
@@ -66,7 +67,7 @@ def _renamed_pooling(encoder: keras.Model) -> keras.KerasTensor:
 def encoder_of(model: keras.Model) -> keras.Model:
     """Return the encoder of a model of `stitch`: raw pixels to pooled features."""
     names = {layer.name for layer in model.layers}
-    return keras.Model(model.input, model.get_layer(FEATURES if FEATURES in names else "embedding").output)
+    return keras.Model(model.input, layer_named(model, FEATURES if FEATURES in names else "embedding").output)
 
 
 def save(model: keras.Model, path: Path) -> None:
@@ -93,22 +94,35 @@ def sha256(path: Path) -> str:
 
 
 def load(path: Path) -> keras.Model:
-    """Load a saved model for inference; it cannot be trained on without being compiled.
+    """Load a model of a results folder for inference; it cannot be trained on without being compiled.
 
     Args:
         path: of the `.h5`.
 
     Raises:
-        SteelbenchError: if the file is missing, damaged, or needs more than Keras's own layers.
+        SteelbenchError: if the file is missing, damaged, or holds another network than steelbench saves.
     """
-    if not path.is_file():
-        raise SteelbenchError(f"{path} does not exist; expected a model that steelbench saved, such as models/NAME.h5.")
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:
-        # Keras raises whatever the damaged part happens to cause.
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise SteelbenchError(f"{path} cannot be loaded as a Keras model ({reason}). Copy or make it again.") from None
+    # Runs may be made of images of 2048 pixels, for which VGG19's first layer has 1 GiB.
+    return safe_load.load(path, output_bytes=1 << 30)
+
+
+def layer_named(model: keras.Model, name: str) -> keras.Layer:
+    """Return a layer of a model by its name.
+
+    Args:
+        model: of `load`.
+        name: `embedding` or `probabilities`.
+
+    Raises:
+        SteelbenchError: if the model has no layer of this name, as one that steelbench did not save.
+    """
+    found = next((layer for layer in model.layers if layer.name == name), None)
+    if found is None:
+        raise SteelbenchError(
+            f"the model {model.name} has no layer called '{name}', which this needs; models that steelbench saves have "
+            "one. Train one with `steelbench run`."
+        )
+    return found
 
 
 def probabilities(model: keras.Model, images: Iterable[AnyArray]) -> NDArray[np.float32]:
@@ -154,7 +168,8 @@ def verify(path: Path, images: Iterable[AnyArray], expected: NDArray[np.float32]
     Returns:
         The largest difference, and how many images change their class.
     """
-    got = probabilities(load(path), images)
+    # By Keras alone: what is promised of the file is that any program can load it.
+    got = probabilities(keras.models.load_model(path, compile=False), images)
     return Verification(
         images=len(got),
         max_difference=float(np.abs(got - expected).max()),

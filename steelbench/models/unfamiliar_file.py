@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from steelbench.array_files import read_arrays
 from steelbench.arrays import Features
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.unknown import Mahalanobis, Neighbours
@@ -55,18 +56,17 @@ def read_reference(path: Path, sha256: str, neighbours: int | None) -> Reference
         SteelbenchError: if it is missing, too large, not the file of the card, or holds other arrays than it should.
     """
     try:
-        if path.stat().st_size > MAX_BYTES + 65_536:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no regular file")
+        if found.st_size > MAX_BYTES + 65_536:
             raise ValueError(f"it has more than {MAX_BYTES} bytes")
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ValueError("it is not the file that the card describes, sha256 differs")
-        with zipfile.ZipFile(io.BytesIO(content)) as members:
-            # A small file may unpack to a large one.
-            if sum(member.file_size for member in members.infolist()) > MAX_BYTES + 65_536:
-                raise ValueError(f"its arrays have more than {MAX_BYTES} bytes")
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return _mahalanobis(arrays) if neighbours is None else _neighbours(arrays, neighbours)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(io.BytesIO(content), max_bytes=MAX_BYTES)
+        return _mahalanobis(arrays) if neighbours is None else _neighbours(arrays, neighbours)
+    except (OSError, ValueError, KeyError) as error:
         raise SteelbenchError(
             f"{path} cannot be used ({error}); copy it along with the model, from where the model came from."
         ) from None

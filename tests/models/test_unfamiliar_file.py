@@ -56,7 +56,7 @@ SQUARE = np.eye(5, dtype=np.float32)
     ("arrays", "k", "words"),
     [
         ({"reference": SQUARE.astype(np.float64)}, 1, "float64"),
-        ({"reference": np.array([[None]])}, 1, "pickle"),
+        ({"reference": np.array([[None]])}, 1, "holds object"),
         ({"reference": SQUARE[0]}, 1, "no matrix"),
         ({"reference": SQUARE[:0]}, 1, "no matrix"),
         ({"reference": SQUARE * np.float32(np.nan)}, 1, "no matrix"),
@@ -92,7 +92,7 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(path):
     np.savez_compressed(path, reference=np.zeros((4000, 4000), np.float32))
 
     assert path.stat().st_size < 1_000_000
-    with pytest.raises(SteelbenchError, match="arrays have more than"):
+    with pytest.raises(SteelbenchError, match="its arrays have 64000128 bytes, expected at most"):
         read_reference(path, hashlib.sha256(path.read_bytes()).hexdigest(), 3)
 
 

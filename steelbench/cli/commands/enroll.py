@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steelbench.cli.commands.predict import image_paths
 from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
 
+if TYPE_CHECKING:
+    from steelbench.inference.model import Opening
 
-def enroll_folder(model: Path, places: Sequence[Path], out: Path | None) -> int:
+
+def enroll_folder(model: Path, places: Sequence[Path], out: Path | None, opening: Opening | None = None) -> int:
     """Write a model that also knows the class that a folder shows, and print its path.
 
     Args:
@@ -18,6 +22,7 @@ def enroll_folder(model: Path, places: Sequence[Path], out: Path | None) -> int:
         places: a folder of images of the new class, which gets its name; or some images or crops `IMAGE#x,y,w,h` of
             such a folder.
         out: the new `.h5`; `MODEL-with-CLASS.h5` beside the old one if None.
+        opening: what the user says of the model.
 
     Returns:
         The exit code: 1 if an image could not be read.
@@ -30,7 +35,7 @@ def enroll_folder(model: Path, places: Sequence[Path], out: Path | None) -> int:
         raise SteelbenchError(f"{target} exists; name another file with --out, or delete it.")
     from steelbench.inference.enrollment import enroll_class
 
-    count, unreadable = enroll_class(model, name, list(image_paths(places)), target)
+    count, unreadable = enroll_class(model, name, list(image_paths(places)), target, opening)
     say(f"'{name}' is the mean of {count} images")
     for path in unreadable:
         say(f"{path} cannot be read and was left out")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from steelbench.arrays import RGBImage
     from steelbench.data.images import Decoded
-    from steelbench.inference.model import Model
+    from steelbench.inference.model import Model, Opening
     from steelbench.inference.unfamiliar import Recogniser
 
 CHUNK = 64
@@ -52,13 +52,16 @@ def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
         yield from found
 
 
-def predict_files(model_path: Path, paths: Iterable[Path], bit_depth: int | None = None) -> int:
+def predict_files(
+    model_path: Path, paths: Iterable[Path], bit_depth: int | None = None, opening: Opening | None = None
+) -> int:
     """Print a CSV line for each image; one that cannot be read has a reason in place of its class.
 
     Args:
         model_path: of the `.h5`.
         paths: images, crops or folders.
         bit_depth: used bits of 16-bit files; None for those of the images that the model was trained on.
+        opening: what the user says of the model.
 
     Returns:
         The exit code: 1 if an image could not be read.
@@ -66,7 +69,7 @@ def predict_files(model_path: Path, paths: Iterable[Path], bit_depth: int | None
     files = list(image_paths(paths))
     from steelbench.inference.model import load_model
 
-    model = load_model(model_path)
+    model = load_model(model_path, opening)
     recogniser = _recogniser(model, model_path)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["path", "class", "probability", "reason", "uncertain", "unfamiliar"])

@@ -5,13 +5,19 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steelbench.cli.commands.predict import image_paths
 from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
 
+if TYPE_CHECKING:
+    from steelbench.inference.model import Opening
 
-def retrieve_files(model_path: Path, query: Path, index: Path, top: int, sheet: Path | None) -> int:
+
+def retrieve_files(
+    model_path: Path, query: Path, index: Path, top: int, sheet: Path | None, opening: Opening | None = None
+) -> int:
     """Print rank, path and cosine of the most similar images, and draw them on a contact sheet.
 
     Args:
@@ -20,6 +26,7 @@ def retrieve_files(model_path: Path, query: Path, index: Path, top: int, sheet: 
         index: folder of images to search.
         top: number of images.
         sheet: PNG to draw; `similar-to-<query>.png` if None.
+        opening: what the user says of the model.
 
     Returns:
         The exit code: 1 if an image of the index could not be read.
@@ -32,7 +39,7 @@ def retrieve_files(model_path: Path, query: Path, index: Path, top: int, sheet: 
     from steelbench.inference.image_search import draw_sheet, most_similar
     from steelbench.inference.model import load_model
 
-    model = load_model(model_path)
+    model = load_model(model_path, opening)
     found, unreadable = most_similar(model, query, files, top)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["rank", "path", "cosine"])
