@@ -1,4 +1,4 @@
-"""OpenVINO: intermediate representation in float32, run on the CPU."""
+"""OpenVINO: intermediate representation, weights in float32, run on the CPU."""
 
 from __future__ import annotations
 
