@@ -138,11 +138,10 @@ class _Exporter:
                     record = self._written(name, row, folder)
                     finish(folder, self.request.out / name, record)
                 yield Exported(name, path, record=record)
-            except (OSError, MemoryError, SteelbenchError):
-                # A full disk, or the user's: not the format's fault.
-                raise
             except Exception as error:
-                # Converters raise whatever a network happens to cause.
+                # Converters raise whatever a network happens to cause. A full disk is not the format's fault.
+                if isinstance(error, SteelbenchError) or getattr(error, "errno", None):
+                    raise
                 yield Exported(name, path, reason=_first_line(error))
 
     def _written(self, name: str, row: Format, folder: Path) -> ExportRecord:

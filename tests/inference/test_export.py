@@ -34,19 +34,22 @@ with_nncf = pytest.mark.skipif(bool(INT8.missing), reason="nncf or openvino is n
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A model and its card: resizing, Keras's Normalization, a BatchNorm whose batch statistics differ from its own."""
+    """A model with what converters get wrong: Keras's Normalization, a BatchNorm whose statistics are its own."""
     import keras
     from keras import layers
 
     from steelbench.models import saved_model
+    from steelbench.models.homogenize import homogenize
 
     rng = np.random.default_rng(0)
     images = keras.Input((None, None, 3), name="image")
     x = layers.Resizing(24, 24)(images)
+    x = homogenize(x, "image", 100.0)
     x = layers.Normalization(mean=[90.0, 100.0, 110.0], variance=[900.0, 1600.0, 2500.0])(x)
     x = layers.DepthwiseConv2D(3, padding="same")(layers.Conv2D(8, 3, strides=2)(x))
     norm = layers.BatchNormalization()
     x = layers.GlobalAveragePooling2D(name="embedding")(layers.Activation("swish")(norm(x)))
+    x = layers.Rescaling(4.0)(layers.UnitNormalization()(x))
     model = keras.Model(images, layers.Dense(3, activation="softmax", name="probabilities")(x))
     norm.set_weights([rng.uniform(0.5, 2, 8) for _ in range(4)])
     model.layers[-1].set_weights([rng.normal(0, 3, (8, 3)), np.zeros(3)])

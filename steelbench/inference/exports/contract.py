@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Contract(Record):
 
     def text(self) -> str:
         """Return it as JSON in ASCII, which every format stores unchanged."""
-        return self.model_dump_json(ensure_ascii=True)
+        return json.dumps(self.model_dump(mode="json"))
 
 
 def add_member(path: Path, text: str) -> None:

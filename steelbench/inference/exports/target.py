@@ -64,7 +64,7 @@ def is_there(folder: Path, model_sha256: str, calibration: str = "") -> bool:
     record = read_export(folder)
     if record is None or (record.contract.model_sha256, record.calibration) != (model_sha256, calibration):
         return False
-    return record.files == digests(folder, set(record.files))
+    return bool(record.files) and record.files == digests(folder, set(record.files))
 
 
 def refuse_other(folder: Path, *, force: bool) -> None:
