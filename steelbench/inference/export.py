@@ -212,7 +212,7 @@ def _version(package: str) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+    return (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(". ")
 
 
 @contextlib.contextmanager

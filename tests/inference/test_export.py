@@ -271,6 +271,12 @@ def test_the_same_export_again_is_done_at_once(small, monkeypatch, capfd):
     assert "is there already" in capfd.readouterr().err
 
 
+def test_without_images_those_of_the_demo_are_compared(small, saved, tmp_path, capfd):
+    assert main(["export", str(saved), "--to", "savedmodel", "--out", str(tmp_path / "out")]) == 0
+    assert "compared on the procedural images of the demo; --images DIR compares on yours." in capfd.readouterr().err
+    assert read_export(tmp_path / "out" / "savedmodel").agreement.images == 200
+
+
 def test_a_changed_export_is_replaced_only_when_asked(small, tmp_path, capfd):
     assert small() == 0
     changed = tmp_path / "out" / "savedmodel" / "model"
