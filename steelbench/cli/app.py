@@ -329,6 +329,36 @@ def card(
 
 
 @app.command(rich_help_panel=USE)
+def export(
+    model: Annotated[Path, MODEL],
+    to: Annotated[
+        str, typer.Option(metavar="A,B", help="onnx, openvino, litert, savedmodel, keras; separated by commas.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Gets a folder for each format; default MODEL-export.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Images to compare each file on; default the demo's.")
+    ] = None,
+    int8: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Labelled images; OpenVINO also in 8 bits, calibrated and measured on them."),
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=1, help="Accuracy that 8 bits may lose.")
+    ] = 0.01,
+    force: Annotated[bool, typer.Option("--force", help="Replace exports of another model.")] = False,
+) -> int:
+    """Write a model for other runtimes, each file checked.
+
+    A file that answers otherwise than the model is not kept. Beside each lies a predict.py that needs no steelbench.
+    """
+    from steelbench.cli.commands.export import export_files
+
+    return export_files(model, to, out, images, int8, max_drop=max_drop, force=force)
+
+
+@app.command(rich_help_panel=USE)
 def stitch(
     results: Annotated[Path, RESULTS],
     run_name: Annotated[

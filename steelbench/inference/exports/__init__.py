@@ -1,0 +1,1 @@
+"""Formats that a saved model is exported to."""
