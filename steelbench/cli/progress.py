@@ -21,6 +21,7 @@ TITLES = {
     "saving": "saving",
     "verifying": "verifying",
     "timing": "timing",
+    "maps": "looking where wrong answers come from,",
     "robustness": "corrupted images through",
     "audit": "looking for shared pixels in",
 }

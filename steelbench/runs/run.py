@@ -14,6 +14,7 @@ from steelbench.experiment import Experiment, RunOptions
 from steelbench.files import cache_folder, write_json
 from steelbench.machine import environment
 from steelbench.records import Notice
+from steelbench.runs.activation_maps import maps_wait
 from steelbench.runs.baselines import run_hog, run_majority
 from steelbench.runs.fingerprint import fingerprint, unfinished
 from steelbench.runs.forecast import Forecast, forecast
@@ -83,7 +84,7 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
         waiting = untested(inputs)
         done = not (todo or waiting or untimed(results, options.timing) or _unmeasured(inputs))
-        if done and is_complete(results):
+        if done and is_complete(results) and not maps_wait(results):
             return None
         return _run(inputs, audited or split_and_audit(inputs, progress), todo, waiting, progress)
 

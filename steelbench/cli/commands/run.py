@@ -244,6 +244,7 @@ def execute(
     """
     from steelbench.evaluation.leaderboard import assemble
     from steelbench.report.results_page import build_report
+    from steelbench.runs.activation_maps import write_activation_maps
     from steelbench.runs.decisions import write_decisions
     from steelbench.runs.preparation import refuse_options
     from steelbench.runs.results_folder import refuse_unusable, refuse_unusable_cache
@@ -268,6 +269,7 @@ def execute(
             outcome = dataclasses.replace(outcome, notices=[*notices, *outcome.notices], silenced=hidden)
             summary = assemble(options.results, outcome)
             draw_thumbnails(options, outcome)
+            write_activation_maps(options.results, outcome.root, options.bit_depth, terminal)
             write_decisions(options.results, summary)
             build_report(options.results)
     from steelbench.cli.tables import print_leaderboard
