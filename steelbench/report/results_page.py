@@ -92,6 +92,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "split_facts": _split_facts(summary.split),
         "embedding_scores": _embedding_scores(models),
         "hard": records.hard,
+        "looked_at": records.looked_at,
         "open_hard": OPEN_HARD,
         "shown_hard": SHOWN_HARD,
         "gallery": collect(

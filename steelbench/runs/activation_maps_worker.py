@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.arrays import Floats, RGBImage
+from steelbench.arrays import Floats, ImageBatch, RGBImage
 from steelbench.data.images import UnreadableImageError, read_image
 from steelbench.files import write_json
 from steelbench.models import saved_model
@@ -28,22 +28,36 @@ from steelbench.runs.activation_maps import MapRequest, MapTask, NetworkTask, Ro
 from steelbench.runs.jobs import Event
 from steelbench.runs.parent import listen_to_parent, open_events
 
-# One image: the feature maps of each network, float32 [1, h, w, D].
+# Images that go through a network together, if they have one size.
+BATCH = 8
+# The feature maps of each network, float32 [N, h, w, D].
 Parts = Sequence[NDArray[np.float32]]
 
 
-def read_images(paths: Sequence[str], request: MapRequest) -> Iterator[tuple[str, RGBImage]]:
-    """Yield the images that can be read, with their paths."""
+def read_batches(paths: Sequence[str], request: MapRequest) -> Iterator[tuple[list[str], list[RGBImage]]]:
+    """Yield images of one size with their paths; one that can no longer be read has no picture on the page either."""
+    waiting: dict[str, RGBImage] = {}
     for path in paths:
         try:
-            yield path, read_image(Path(request.root) / path, request.bit_depth)
+            pixels = read_image(Path(request.root) / path, request.bit_depth)
         except UnreadableImageError:
-            # It has no picture on the page either.
             continue
+        if waiting and (len(waiting) == BATCH or pixels.shape != next(iter(waiting.values())).shape):
+            yield list(waiting), list(waiting.values())
+            waiting = {}
+        waiting[path] = pixels
+    if waiting:
+        yield list(waiting), list(waiting.values())
 
 
 def look(heads: Sequence[Head], parts: Parts, classes: Sequence[int]) -> Floats:
-    """Return the mean over heads of the shares of each place in the scores of classes, float64 [K, h, w]."""
+    """Return the shares of each place of an image in the scores of classes, float64 [K, h, w].
+
+    Args:
+        heads: whose mean it is.
+        parts: of one image.
+        classes: K numbers.
+    """
     features = np.concatenate([part.mean(axis=(1, 2)) for part in parts], axis=1)
     gradients = np.mean([score_gradients(head, features, np.array([classes])) for head in heads], axis=0)
     ends = np.cumsum([part.shape[-1] for part in parts])[:-1]
@@ -66,15 +80,15 @@ def describe(task: MapTask, maps: Floats, image: RGBImage) -> ActivationMap | No
 
 
 def compute_maps(
-    network: NetworkTask, maps_of: Callable[[RGBImage], Parts], request: MapRequest, step: Callable[[], None]
+    network: NetworkTask, maps_of: Callable[[ImageBatch], Parts], request: MapRequest, step: Callable[[int], None]
 ) -> dict[str, list[ActivationMap]]:
     """Return the maps of each row; feature maps of an image are computed once.
 
     Args:
         network: rows and images.
-        maps_of: from an image to its feature maps.
+        maps_of: from a batch of images to their feature maps.
         request: says where the images lie.
-        step: called after each image.
+        step: called with the number of images after each batch.
     """
     runs = {run for row in network.rows for image in row.images for run in image.runs}
     heads = {run: Head.load(Path(request.results) / "runs" / run / "head.npz") for run in runs}
@@ -83,23 +97,25 @@ def compute_maps(
         for image in row.images:
             tasks[image.path].append((row, image))
     found: dict[str, list[ActivationMap]] = {row.row: [] for row in network.rows}
-    for path, pixels in read_images(network.paths, request):
-        parts = maps_of(pixels)
-        for row, task in tasks[path]:
-            classes = [row.classes.index(name) for name in (task.predicted, task.label)]
-            record = describe(task, look([heads[run] for run in task.runs], parts, classes), pixels)
-            found[row.row] += [record] if record else []
-        step()
+    for paths, images in read_batches(network.paths, request):
+        batch = maps_of(np.stack(images).astype(np.float32))
+        for place, (path, pixels) in enumerate(zip(paths, images, strict=True)):
+            parts = [part[place : place + 1] for part in batch]
+            for row, task in tasks[path]:
+                classes = [row.classes.index(name) for name in (task.predicted, task.label)]
+                record = describe(task, look([heads[run] for run in task.runs], parts, classes), pixels)
+                found[row.row] += [record] if record else []
+        step(len(paths))
     return found
 
 
-def open_network(model: keras.Model) -> Callable[[RGBImage], Parts]:
-    """Return a function from an image to the feature maps of a saved model."""
+def open_network(model: keras.Model) -> Callable[[ImageBatch], Parts]:
+    """Return a function from a batch of images to the feature maps of a saved model."""
     network = before_average(saved_model.encoder_of(model))
 
-    def maps_of(pixels: RGBImage) -> Parts:
+    def maps_of(images: ImageBatch) -> Parts:
         # Not traced: that takes longer than some dozen images do.
-        return [np.asarray(own) for own in _as_list(network(pixels[None].astype(np.float32), training=False))]
+        return [np.asarray(own) for own in _as_list(network(images, training=False))]
 
     return maps_of
 
@@ -115,9 +131,9 @@ def main() -> None:
     request = read_record(Path(sys.argv[1]), MapRequest)
     total, done = sum(len(network.paths) for network in request.networks), 0
 
-    def step() -> None:
+    def step(count: int) -> None:
         nonlocal done
-        done += 1
+        done += count
         emit(Event(kind="progress", step="maps", done=done, total=total))
 
     for network in request.networks:
