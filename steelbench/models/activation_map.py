@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.arrays import Features, Floats, Labels
-from steelbench.models.head import UNIT_EPSILON, Dense, Head, Unit
+from steelbench.models.head import UNIT_EPSILON, Dense, Head
 
 
 def score_gradients(head: Head, features: Features, classes: Labels) -> Floats:
@@ -96,8 +96,9 @@ def _enlarge(maps: Floats, height: int, width: int) -> Floats:
     """Return maps on a finer grid with the same sums."""
     if maps.shape[2:] == (height, width):
         return maps
-    flat = [cv2.resize(own, (width, height), interpolation=cv2.INTER_LINEAR) for own in maps.reshape(-1, *maps.shape[2:])]
-    larger = np.stack(flat).reshape(*maps.shape[:2], height, width)
+    each = maps.reshape(-1, *maps.shape[2:])
+    larger = np.stack([cv2.resize(own, (width, height), interpolation=cv2.INTER_LINEAR) for own in each])
+    larger = larger.reshape(*maps.shape[:2], height, width)
     before, after = maps.sum(axis=(2, 3), keepdims=True), larger.sum(axis=(2, 3), keepdims=True)
     return np.asarray(larger + (before - after) / (height * width))
 

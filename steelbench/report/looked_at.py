@@ -158,4 +158,4 @@ def place_in_words(heat: NDArray[np.uint8]) -> str:
         return "everywhere alike"
     row, column = np.unravel_index(int(heat.argmax()), heat.shape)
     up, side = HEIGHTS[3 * int(row) // heat.shape[0]], WIDTHS[3 * int(column) // heat.shape[1]]
-    return "most in the middle" if up == side == "middle" else f"most in the {up} {side}".replace("middle middle", "middle")
+    return "most in the middle" if up == side else f"most in the {up} {side}"

@@ -10,13 +10,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.arrays import Floats, ImageBatch, RGBImage
+from steelbench.arrays import AnyArray, Floats, RGBImage
 from steelbench.data.images import UnreadableImageError, read_image
 from steelbench.files import write_json
 from steelbench.models import saved_model
@@ -80,7 +78,7 @@ def describe(task: MapTask, maps: Floats, image: RGBImage) -> ActivationMap | No
 
 
 def compute_maps(
-    network: NetworkTask, maps_of: Callable[[ImageBatch], Parts], request: MapRequest, step: Callable[[int], None]
+    network: NetworkTask, maps_of: Callable[[AnyArray], Parts], request: MapRequest, step: Callable[[int], None]
 ) -> dict[str, list[ActivationMap]]:
     """Return the maps of each row; feature maps of an image are computed once.
 
@@ -98,7 +96,7 @@ def compute_maps(
             tasks[image.path].append((row, image))
     found: dict[str, list[ActivationMap]] = {row.row: [] for row in network.rows}
     for paths, images in read_batches(network.paths, request):
-        batch = maps_of(np.stack(images).astype(np.float32))
+        batch = maps_of(np.stack(images))
         for place, (path, pixels) in enumerate(zip(paths, images, strict=True)):
             parts = [part[place : place + 1] for part in batch]
             for row, task in tasks[path]:
@@ -107,21 +105,6 @@ def compute_maps(
                 found[row.row] += [record] if record else []
         step(len(paths))
     return found
-
-
-def open_network(model: keras.Model) -> Callable[[ImageBatch], Parts]:
-    """Return a function from a batch of images to the feature maps of a saved model."""
-    network = before_average(saved_model.encoder_of(model))
-
-    def maps_of(images: ImageBatch) -> Parts:
-        # Not traced: that takes longer than some dozen images do.
-        return [np.asarray(own) for own in _as_list(network(images, training=False))]
-
-    return maps_of
-
-
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def main() -> None:
@@ -140,7 +123,8 @@ def main() -> None:
         start, problem = time.perf_counter(), ""
         found: dict[str, list[ActivationMap]] = {}
         try:
-            found = compute_maps(network, open_network(saved_model.load(Path(request.results) / network.model)), request, step)
+            model = saved_model.load(Path(request.results) / network.model)
+            found = compute_maps(network, before_average(saved_model.encoder_of(model)), request, step)
         except Exception as error:
             # One network's failure is told on the page; the others go on.
             problem = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
