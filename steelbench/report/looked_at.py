@@ -157,5 +157,9 @@ def place_in_words(heat: NDArray[np.uint8]) -> str:
     if heat.min() == heat.max():
         return "everywhere alike"
     row, column = np.unravel_index(int(heat.argmax()), heat.shape)
-    up, side = HEIGHTS[3 * int(row) // heat.shape[0]], WIDTHS[3 * int(column) // heat.shape[1]]
+    # The ninth that the middle of the cell lies in.
+    up, side = (
+        names[3 * (2 * int(place) + 1) // (2 * count)]
+        for names, place, count in ((HEIGHTS, row, heat.shape[0]), (WIDTHS, column, heat.shape[1]))
+    )
     return "most in the middle" if up == side else f"most in the {up} {side}"
