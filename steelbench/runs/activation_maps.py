@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -140,6 +141,9 @@ def write_activation_maps(results: Path, root: Path, bit_depth: int | None, prog
     path.unlink(missing_ok=True)
     if not code:
         log.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        # Logs of others may be there.
+        path.parent.rmdir()
 
 
 def wanted_maps(results: Path) -> list[NetworkTask]:

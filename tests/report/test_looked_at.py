@@ -1,4 +1,4 @@
-"""Maps over the pictures of the dossiers: which are shown, in which colours and where, and what is said without them."""
+"""Maps over the pictures of the dossiers: which are shown, in which colours, where, and what is said without them."""
 
 import base64
 import re
