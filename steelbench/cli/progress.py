@@ -21,7 +21,7 @@ TITLES = {
     "saving": "saving",
     "verifying": "verifying",
     "timing": "timing",
-    "maps": "looking where wrong answers come from,",
+    "maps": "computing maps of",
     "robustness": "corrupted images through",
     "audit": "looking for shared pixels in",
 }

@@ -124,13 +124,13 @@ def write_activation_maps(results: Path, root: Path, bit_depth: int | None, prog
     if not networks:
         return
     total = sum(len(network.paths) for network in networks)
-    progress("maps", "models", 0, total)
+    progress("maps", "wrong answers", 0, total)
     request = MapRequest(results=str(results.resolve()), root=str(root), bit_depth=bit_depth, networks=networks)
     path, log = results / "unfinished" / "activation_maps.json", results / "unfinished" / "activation_maps.log"
     write_json(path, request)
 
     def pass_on(event: Event) -> None:
-        progress(event.step, "models", event.done, event.total)
+        progress(event.step, "wrong answers", event.done, event.total)
 
     code = run_side_process("activation_maps_worker", path, log, pass_on)
     reason = ending(code, log)

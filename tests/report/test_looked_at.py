@@ -138,7 +138,7 @@ def test_a_map_lies_over_the_part_of_a_long_strip_that_its_picture_shows(tmp_pat
 
 def test_more_is_lighter_and_yellower():
     """So that the map can be read in gray and by eyes that tell no red from green."""
-    heat = np.arange(0, 256, 5, dtype=np.uint8)[None]
+    heat = np.linspace(0, 255, 11).astype(np.uint8)[None]
     png = base64.b64decode(overlay_uri(heat).split(",")[1])
     blue, green, red, opacity = np.moveaxis(cv2.imdecode(np.frombuffer(png, "u1"), cv2.IMREAD_UNCHANGED), -1, 0)
     light = 0.299 * red + 0.587 * green + 0.114 * blue
@@ -146,6 +146,13 @@ def test_more_is_lighter_and_yellower():
     assert blue[0, 0] > red[0, 0] and red[0, -1] > blue[0, -1]
     assert opacity.min() > 100 and opacity.max() < 170, "the image stays visible"
     assert overlay_uri(heat) == overlay_uri(heat.copy())
+
+
+@each("side", [1, 7, 256])
+def test_no_map_takes_more_than_six_kilobytes(side):
+    heat = np.random.default_rng(0).integers(0, 256, (side, side)).astype(np.uint8)
+
+    assert 100 < len(overlay_uri(heat)) < 6000
 
 
 @each(
