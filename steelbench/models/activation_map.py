@@ -98,9 +98,10 @@ def _enlarge(maps: Floats, height: int, width: int) -> Floats:
         return maps
     each = maps.reshape(-1, *maps.shape[2:])
     larger = np.stack([cv2.resize(own, (width, height), interpolation=cv2.INTER_LINEAR) for own in each])
-    larger = larger.reshape(*maps.shape[:2], height, width)
-    before, after = maps.sum(axis=(2, 3), keepdims=True), larger.sum(axis=(2, 3), keepdims=True)
-    return np.asarray(larger + (before - after) / (height * width))
+    # A cell becomes several, which share what it had; what interpolation adds or loses at the rim is spread evenly.
+    larger = larger.reshape(*maps.shape[:2], height, width) * (maps.shape[2] * maps.shape[3] / (height * width))
+    lost = maps.sum(axis=(2, 3), keepdims=True) - larger.sum(axis=(2, 3), keepdims=True)
+    return np.asarray(larger + lost / (height * width))
 
 
 def rectified(maps: Floats) -> tuple[NDArray[np.uint8], float]:

@@ -26,8 +26,9 @@ from steelbench.runs.activation_maps import MapRequest, MapTask, NetworkTask, Ro
 from steelbench.runs.jobs import Event
 from steelbench.runs.parent import listen_to_parent, open_events
 
-# Images that go through a network together, if they have one size.
+# Images that go through a network together, if they have one size, and their pixels: as float32 four times as much.
 BATCH = 8
+BATCH_BYTES = 64 * 1024 * 1024
 # The feature maps of each network, float32 [N, h, w, D].
 Parts = Sequence[NDArray[np.float32]]
 
@@ -40,7 +41,8 @@ def read_batches(paths: Sequence[str], request: MapRequest) -> Iterator[tuple[li
             pixels = read_image(Path(request.root) / path, request.bit_depth)
         except UnreadableImageError:
             continue
-        if waiting and (len(waiting) == BATCH or pixels.shape != next(iter(waiting.values())).shape):
+        full = len(waiting) == BATCH or (len(waiting) + 1) * pixels.nbytes > BATCH_BYTES
+        if waiting and (full or pixels.shape != next(iter(waiting.values())).shape):
             yield list(waiting), list(waiting.values())
             waiting = {}
         waiting[path] = pixels

@@ -130,6 +130,15 @@ def test_an_ensemble_of_two_grids_sums_up_to_its_score():
     np.testing.assert_allclose(found.sum(axis=(2, 3)), head.logits(features) - 1, rtol=1e-4, atol=1e-4)
 
 
+def test_on_a_finer_grid_a_map_keeps_its_form_and_its_sum():
+    even, corner = np.full((1, 1, 2, 2), 3.0), np.array([[[[8.0, 0.0], [0.0, 0.0]]]])
+    nothing = np.zeros((1, 1, 4, 4))
+
+    np.testing.assert_allclose(add_maps([even, nothing]), np.full((1, 1, 4, 4), 0.75))
+    larger = add_maps([corner, nothing])[0, 0]
+    assert larger.sum() == pytest.approx(8) and larger.argmax() == 0 and larger[3].max() < 0.1
+
+
 def test_features_that_are_no_averages_have_no_map():
     images = keras.Input((4, 4, 3))
     with pytest.raises(ValueError, match="no averages"):

@@ -220,3 +220,15 @@ def test_an_image_goes_through_the_network_once_with_others_of_its_size(computed
     assert seen == done == [3, 1]
     assert [(own.path, own.width, own.height) for own in maps][-1] == ("3.png", SIZE // 2, SIZE)
     assert [(own.predicted, own.label) for own in maps] == [("c", "b")] * 4, "one that is gone is left out"
+
+
+def test_large_images_go_through_the_network_one_by_one(tmp_path, monkeypatch):
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((20, 20), "u1"))
+    request = worker.MapRequest(results="", root=str(tmp_path), bit_depth=None, networks=[])
+    monkeypatch.setattr(worker, "BATCH_BYTES", 20 * 20 * 3)
+
+    assert [paths for paths, _ in worker.read_batches(["a.png", "gone.png", "b.png"], request)] == [
+        ["a.png"],
+        ["b.png"],
+    ]
