@@ -7,6 +7,8 @@ import pytest
 
 from steelbench.cli.exit import main
 from steelbench.data.crops import source_path
+from steelbench.evaluation.error_tables import DOSSIERS, ERRORS_FILE, read_errors
+from steelbench.records import ActivationMaps, activation_map_file, read_record
 
 pytestmark = pytest.mark.slow
 
@@ -19,6 +21,17 @@ def leaderboard(data, weights, results, backbones):
         return [row for row in csv.DictReader(file) if row["backbone"] != "none"]
 
 
+def every_dossier_says_where_each_row_looked(results):
+    errors = read_errors(results / ERRORS_FILE)
+    hardest = list(dict.fromkeys(error.path for error in errors))[:DOSSIERS]
+    shown = {(error.row, error.path) for error in errors if error.path in hardest}
+    records = {row: read_record(activation_map_file(results, row), ActivationMaps) for row, _ in shown}
+    assert shown and {(row, own.path) for row, record in records.items() for own in record.maps} == shown
+    assert all(own.peak > 0 and (own.rows, own.columns) == (7, 7) for record in records.values() for own in record.maps)
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert page.count('class="looked"') >= len(hardest) and "looked is not recorded" not in page
+
+
 @pytest.mark.parametrize(
     ("name", "backbone", "column", "least"),
     [("NEU", "mobilenet_v2_035", "accuracy", 0.985), ("X-SDD", "mobilenet_v2", "macro_f1", 0.95)],
@@ -29,6 +42,7 @@ def test_mobilenets_reach_what_is_known_of_them(data_folder, weights_folder, tmp
     assert len(rows) == 2
     assert all(float(row[column]) >= least for row in rows), rows
     assert all(float(row["verified_difference"]) <= 1e-4 for row in rows)
+    every_dossier_says_where_each_row_looked(tmp_path / "r")
 
 
 def test_the_real_severstal_layout_is_read(data_folder, weights_folder, tmp_path):

@@ -21,6 +21,7 @@ TITLES = {
     "saving": "saving",
     "verifying": "verifying",
     "timing": "timing",
+    "maps": "computing maps of",
     "robustness": "corrupted images through",
     "audit": "looking for shared pixels in",
 }

@@ -12,6 +12,8 @@ from steelbench.files import file_digest
 ERRORS_FILE = "errors.csv"
 NEIGHBOURS_FILE = "neighbours.csv"
 NEIGHBOURS = 3
+# Images that the report shows in full, hardest first.
+DOSSIERS = 24
 COLUMNS = (
     "row",
     "path",

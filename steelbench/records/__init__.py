@@ -1,5 +1,6 @@
 """The records of a results folder, typed to their leaves."""
 
+from steelbench.records.activation_map import ActivationMap, ActivationMaps, activation_map_file
 from steelbench.records.base import Record, Share, SparseRecord, read_record, row_name
 from steelbench.records.cost import Cost, EngineTime, cost_file
 from steelbench.records.robustness import CorruptionCell, CorruptionResult, Robustness
@@ -44,6 +45,8 @@ from steelbench.records.unknown import (
 __all__ = [
     "OWN_SPLIT",
     "SCHEMA",
+    "ActivationMap",
+    "ActivationMaps",
     "ClassScore",
     "Comparison",
     "CorruptionCell",
@@ -79,6 +82,7 @@ __all__ = [
     "UnknownRecord",
     "Verification",
     "WeightsRecord",
+    "activation_map_file",
     "cost_file",
     "read_record",
     "read_unknown",

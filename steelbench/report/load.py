@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from steelbench.csv_files import read_csv
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.error_tables import DOSSIERS
 from steelbench.files import file_digest, read_json
 from steelbench.records import Row, RunRecord, Summary, read_record
 from steelbench.report.formatting import is_majority, is_untrained
@@ -19,6 +20,7 @@ from steelbench.runs.intact import changed
 
 if TYPE_CHECKING:
     from steelbench.report.figures.embeddings import EmbeddedRow
+    from steelbench.report.looked_at import LookedAt
 
 # The last stage, which classifies, writes this file; earlier ones write `history-<stage>.csv`.
 LAST_HISTORY = "history.csv"
@@ -61,6 +63,7 @@ class Records:
         skipped: path and reason of the unreadable images.
         hard: images that are answered wrongly, those that most rows fail on first.
         thumbnails: of the images that the page shows.
+        looked_at: where rows looked on the images that have a dossier.
         unused: path and reason of the files that were left out, of as many as the table lists.
         histories: of the ranked rows.
         embedded: of the ranked rows.
@@ -73,6 +76,7 @@ class Records:
     skipped: list[tuple[str, str]] | None
     hard: list[HardImage] | None
     thumbnails: Thumbnails
+    looked_at: LookedAt
     unused: list[tuple[str, str]] = field(default_factory=list)
     histories: list[History] = field(default_factory=list)
     embedded: list[EmbeddedRow] = field(default_factory=list)
@@ -107,6 +111,7 @@ def load(results: Path) -> Records:
     """
     # Imported here, because NumPy and Matplotlib are slow to import and `steelbench --help` needs neither.
     from steelbench.report.figures.embeddings import read_embedded_rows
+    from steelbench.report.looked_at import read_looked_at
 
     broken = set(changed(results))
     if "results.json" in broken:
@@ -120,12 +125,14 @@ def load(results: Path) -> Records:
     # Unreadable images and files that were left out stand in one table; the summary counts the latter by reason. A
     # last row without a path says how many more there are.
     reasons = summary.dataset.left_out
+    hard = None if "errors.csv" in broken else read_hard_images(results)
     records = Records(
         summary=summary,
         config=_read_object(results / "config.json"),
         environment=None if "environment.json" in broken else _read_object(results / "environment.json"),
-        hard=None if "errors.csv" in broken else read_hard_images(results),
+        hard=hard,
         thumbnails=read_thumbnails(results),
+        looked_at=read_looked_at(results, (hard or [])[:DOSSIERS]),
         skipped=None if listed is None else [row for row in listed if row[0] and row[1] not in reasons],
         unused=[row for row in listed or () if row[0] and row[1] in reasons],
         mill_examples=results / "robustness" / "examples",

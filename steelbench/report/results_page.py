@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
+from steelbench.evaluation.error_tables import DOSSIERS
 from steelbench.evaluation.published import published_for
 from steelbench.files import write_text
 from steelbench.notices import NOTICES, known_codes
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 LEVELS = {"serious": 0, "caution": 1, "note": 2}
 SHOWN_SKIPPED = 20
-OPEN_HARD, SHOWN_HARD = 6, 24
+OPEN_HARD, SHOWN_HARD = 6, DOSSIERS
 SHOWN_EXAMPLES = 6
 SHOWN_IN_CELL = 60
 FIRST_NOTICES = 3
@@ -93,6 +94,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "split_facts": _split_facts(summary.split),
         "embedding_scores": _embedding_scores(models),
         "hard": records.hard,
+        "looked_at": records.looked_at,
         "open_hard": OPEN_HARD,
         "shown_hard": SHOWN_HARD,
         "gallery": collect(

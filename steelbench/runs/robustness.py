@@ -6,15 +6,11 @@ Each row's record is `RESULTS/robustness/<row>.json`, whole or not there, so a k
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, cast
 
 import cv2
 import numpy as np
-from pydantic import ValidationError
 
 from steelbench.arrays import RGBImage
 from steelbench.data.corruptions import CORRUPTIONS, VERSION, corrupt
@@ -26,7 +22,7 @@ from steelbench.methods import METHODS
 from steelbench.notices import notice
 from steelbench.records import Notice, Record, RunRecord, read_record
 from steelbench.runs.jobs import Event, RunData
-from steelbench.runs.worker_process import worker_environment
+from steelbench.runs.side_process import run_side_process
 
 # The corruptions of one image, by name, and the image itself as `clean`.
 EXAMPLES = "examples"
@@ -147,32 +143,18 @@ def _run(job: Measurement, results: Path, progress: Callable[[str, str, int, int
     """Run the measuring process to its end; return why something was left out, if it was."""
     path, log = results / "unfinished" / "robustness.job.json", results / "unfinished" / "robustness.log"
     write_json(path, job)
-    # -P: Python must not import a file such as random.py from the current folder.
-    command = [sys.executable, "-P", "-m", "steelbench.runs.robustness_worker", str(path)]
-    reason = ""
-    with log.open("wb") as errors, _start(command, errors) as process:
-        try:
-            for line in cast(IO[bytes], process.stdout):
-                try:
-                    event = Event.model_validate_json(line)
-                except ValidationError:
-                    continue
-                if event.kind == "failed":
-                    reason = event.text
-                else:
-                    progress(event.step, event.run, event.done, event.total)
-        except BaseException:
-            process.kill()
-            raise
-        code = process.wait()
+    reasons = []
+
+    def listen(event: Event) -> None:
+        if event.kind == "failed":
+            reasons.append(event.text)
+        else:
+            progress(event.step, event.run, event.done, event.total)
+
+    code = run_side_process("robustness_worker", path, log, listen)
+    reason = reasons[-1] if reasons else ""
     last = (log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no message"])[-1][:300]
     path.unlink(missing_ok=True)
     if not code and not reason:
         log.unlink(missing_ok=True)
     return reason or f"its process ended with {code}: {last}"
-
-
-def _start(command: list[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment()
-    )

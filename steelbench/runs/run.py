@@ -14,6 +14,7 @@ from steelbench.experiment import Experiment, RunOptions
 from steelbench.files import cache_folder, write_json
 from steelbench.machine import environment
 from steelbench.records import Notice, Summary, read_record
+from steelbench.runs.activation_maps import maps_wait
 from steelbench.runs.baselines import run_hog, run_majority
 from steelbench.runs.fingerprint import fingerprint, unfinished
 from steelbench.runs.forecast import Forecast, forecast
@@ -91,7 +92,7 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         delete_damaged(results, broken)
         waiting = untested(inputs)
         done = not (todo or waiting or untimed(results, options.timing) or _unmeasured(inputs))
-        if done and is_complete(results):
+        if done and is_complete(results) and not maps_wait(results):
             return None
         _tell_damage(broken, progress)
         # Where nothing is run or measured, a whole summary stays: it alone knows what the workers noticed.

@@ -6,22 +6,17 @@ measured beside them says nothing. This step begins when all of them have ended.
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, cast
-
-from pydantic import ValidationError
 
 from steelbench.errors import SteelbenchError
 from steelbench.features.engines import ENGINES
 from steelbench.files import write_json
 from steelbench.progress import Progress
 from steelbench.records import Cost, Record, RunRecord, cost_file, read_record
-from steelbench.runs.jobs import Event, RunData
-from steelbench.runs.worker_process import ending, worker_environment
+from steelbench.runs.jobs import RunData
+from steelbench.runs.side_process import run_side_process
+from steelbench.runs.worker_process import ending
 
 # Test images that are timed in turn.
 IMAGES = 8
@@ -126,7 +121,9 @@ def time_models(results: Path, data: RunData, timing: str, progress: Progress) -
     )
     path, log = results / "unfinished" / "timing.json", results / "unfinished" / "timing.log"
     write_json(path, request)
-    code = _run_process(path, log, progress)
+    code = run_side_process(
+        "timing_worker", path, log, lambda event: progress(event.step, "models", event.done, event.total)
+    )
     reason = ending(code, log)
     for task in tasks:
         if not _is_timed(results, task.run, task.engines):
@@ -134,23 +131,3 @@ def time_models(results: Path, data: RunData, timing: str, progress: Progress) -
     path.unlink(missing_ok=True)
     if not code:
         log.unlink(missing_ok=True)
-
-
-def _run_process(request: Path, log: Path, progress: Progress) -> int:
-    """Run the timing process to its end; kill it if this process is interrupted. Return its exit code."""
-    command = [sys.executable, "-P", "-m", "steelbench.runs.timing_worker", str(request)]
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment()
-        ) as process,
-    ):
-        try:
-            for line in cast(IO[bytes], process.stdout):
-                with contextlib.suppress(ValidationError):
-                    event = Event.model_validate_json(line)
-                    progress(event.step, "models", event.done, event.total)
-            return process.wait()
-        except BaseException:
-            process.kill()
-            raise

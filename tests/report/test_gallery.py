@@ -9,6 +9,7 @@ from results_folder import CLASSES, model_row, summary, write_folder
 
 from steelbench.evaluation.error_tables import WrongAnswer, write_errors
 from steelbench.files import write_json
+from steelbench.records import ActivationMap, ActivationMaps, activation_map_file
 from steelbench.report.gallery import collect, shown_paths
 from steelbench.report.hard_images import group_by_image, read_thumbnails
 from steelbench.report.results_page import build_report
@@ -91,9 +92,20 @@ def test_four_backbones_and_1800_images_stay_below_15_megabytes(tmp_path):
             for row in rows
         ],
     )
+    for row in rows:
+        heat = np.random.default_rng(0).integers(0, 256, 49).astype("u1").tobytes().hex()
+        maps = [
+            ActivationMap(
+                path=path, label=path.split("/")[0], predicted=CLASSES[(CLASSES.index(path.split("/")[0]) + 1) % 6],
+                width=200, height=200, columns=7, rows=7, peak=1.0, for_predicted=heat, for_label=heat,
+            )
+            for path in paths
+        ]  # fmt: skip
+        write_json(activation_map_file(folder, row.name), ActivationMaps(fingerprint="f", maps=maps))
 
     page = build_report(folder)
 
+    assert page.read_text(encoding="utf-8").count("heat-map") > 24 * 2 * 6
     assert sum(path.stat().st_size for path in (folder / "thumbnails").glob("*.jpg")) > 9_000_000
     assert page.stat().st_size < 15_000_000
     assert json.loads((folder / "results.json").read_text(encoding="utf-8"))["rows"]

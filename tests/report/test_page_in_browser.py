@@ -12,7 +12,7 @@ from results_folder import CLASSES, hog_row, judged, majority_row, model_row, su
 
 from steelbench.evaluation.error_tables import WrongAnswer, write_errors
 from steelbench.files import write_json
-from steelbench.records import Notice
+from steelbench.records import ActivationMap, ActivationMaps, Notice, activation_map_file
 from steelbench.report.acceptance_sheet import write_sheet
 from steelbench.report.results_page import build_report
 
@@ -72,6 +72,11 @@ def page(tmp_path_factory):
     thumbnails.mkdir()
     cv2.imwrite(str(thumbnails / "grey.jpg"), np.full((128, 128), 128, "u1"))
     write_json(thumbnails / "index.json", {"files": {PICTURE: "grey.jpg"}, "examples": {HOSTILE[0]: [PICTURE]}})
+    looked = ActivationMap(
+        path=PICTURE, predicted=HOSTILE[1], label=HOSTILE[0], width=300, height=100, columns=2, rows=1, peak=1.0,
+        for_predicted="ff00", for_label="0040",
+    )  # fmt: skip
+    write_json(activation_map_file(folder, rows[0].name), ActivationMaps(fingerprint="f", maps=[looked]))
     return build_report(folder)
 
 
@@ -120,6 +125,17 @@ def test_the_slider_shows_the_records_shares_at_its_threshold(opened):
     assert opened.find_element(By.ID, "decide-value").text == str(own.thresholds[10])
     assert opened.find_element(By.ID, "decide-referred").text == f"{100 * own.referred[10]:.1f} %"
     assert opened.find_element(By.ID, "decide-escaped").text == f"{100 * own.escaped[10]:.1f} %"
+
+
+def test_a_map_lies_over_the_whole_picture_and_is_named(opened):
+    shown = opened.find_elements(By.CSS_SELECTOR, ".dossier .whole")
+    sizes = [(own.size["width"], own.size["height"]) for own in shown]
+    labels = [own.get_attribute("aria-label") for own in shown]
+    assert len({*sizes}) == 1 and sizes[0][0] == pytest.approx(3 * sizes[0][1], abs=2)
+    assert labels[0] is None and [HOSTILE[1] in labels[1], HOSTILE[0] in labels[2]] == [True, True]
+    over = [own.find_element(By.CLASS_NAME, "heat-map") for own in shown[1:]]
+    assert [own.size for own in over] == [own.size for own in shown[1:]]
+    assert all("data:image/png" in own.value_of_css_property("background-image") for own in over)
 
 
 def test_the_cheapest_threshold_is_that_of_the_costs(opened):

@@ -1,6 +1,7 @@
 """`--with robustness`: which rows are measured, together with which, and what a process that fails leaves."""
 
 import os
+import sys
 
 import cv2
 import numpy as np
@@ -152,7 +153,7 @@ def test_what_could_not_be_measured_is_told_and_the_rest_is_kept(results, data, 
 
 
 def test_a_process_that_ends_early_is_told_with_its_last_words(results, data, monkeypatch):
-    monkeypatch.setattr(robustness.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
 
     notices = measure_robustness(results, data, [SOFTMAX], lambda *_: None)
 

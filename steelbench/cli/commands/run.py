@@ -244,6 +244,7 @@ def execute(
     """
     from steelbench.evaluation.leaderboard import assemble
     from steelbench.report.results_page import build_report
+    from steelbench.runs.activation_maps import write_activation_maps
     from steelbench.runs.decisions import write_decisions
     from steelbench.runs.intact import seal
     from steelbench.runs.preparation import refuse_options
@@ -269,6 +270,7 @@ def execute(
             outcome = dataclasses.replace(outcome, notices=[*notices, *outcome.notices], silenced=hidden)
             summary = assemble(options.results, outcome)
             draw_thumbnails(options, outcome)
+            write_activation_maps(options.results, outcome.root, options.bit_depth, terminal)
             write_decisions(options.results, summary)
             build_report(options.results)
             seal(options.results)
