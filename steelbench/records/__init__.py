@@ -2,6 +2,13 @@
 
 from steelbench.records.base import Record, Share, SparseRecord, read_record, row_name
 from steelbench.records.cost import Cost, EngineTime, cost_file
+from steelbench.records.label_efficiency import (
+    ClassGain,
+    EfficiencyLevel,
+    LabelEfficiency,
+    label_efficiency_file,
+    read_label_efficiency,
+)
 from steelbench.records.robustness import CorruptionCell, CorruptionResult, Robustness
 from steelbench.records.run import (
     SCHEMA,
@@ -44,6 +51,7 @@ from steelbench.records.unknown import (
 __all__ = [
     "OWN_SPLIT",
     "SCHEMA",
+    "ClassGain",
     "ClassScore",
     "Comparison",
     "CorruptionCell",
@@ -51,10 +59,12 @@ __all__ = [
     "Cost",
     "DatasetSummary",
     "Detection",
+    "EfficiencyLevel",
     "EmbeddingScores",
     "EngineCheckRecord",
     "EngineTime",
     "FeatureHealth",
+    "LabelEfficiency",
     "LeftOutClass",
     "Notice",
     "PromiseRecord",
@@ -80,6 +90,8 @@ __all__ = [
     "Verification",
     "WeightsRecord",
     "cost_file",
+    "label_efficiency_file",
+    "read_label_efficiency",
     "read_record",
     "read_unknown",
     "row_name",

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 # The last stage, which classifies, writes this file; earlier ones write `history-<stage>.csv`.
 LAST_HISTORY = "history.csv"
-CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+# Runs of a row, that is seeds times folds, whose histories are drawn as one band.
+MOST_RUNS = 30
 
 
 @dataclass(frozen=True)
 class History:
-    """The epochs of one stage of one row, seed 0, fold 0.
+    """The epochs of one stage of one row, seed 0, fold 0, and those of its other seeds and folds.
 
     Attributes:
         row: the row.
@@ -35,6 +37,7 @@ class History:
         best_epoch: the epoch that validation chose, counted from 1.
         epochs: their numbers.
         curves: a number for each epoch, by the names in `CURVES`; NaN where none was written.
+        others: the same stage of the row's other seeds and folds.
     """
 
     row: Row
@@ -43,6 +46,12 @@ class History:
     best_epoch: int
     epochs: list[float]
     curves: dict[str, list[float]]
+    others: tuple[History, ...] = ()
+
+    @property
+    def runs(self) -> tuple[History, ...]:
+        """Return the histories of all seeds and folds, that of seed 0, fold 0 first."""
+        return (self, *self.others)
 
 
 @dataclass(frozen=True)
@@ -149,13 +158,21 @@ def _read_histories(results: Path, row: Row) -> list[History]:
     first = next((run for run in row.runs if run.endswith("-s0-f0")), None)
     if first is None:
         return []
+    others = [_read_run(results, row, run) for run in row.runs if run != first][: MOST_RUNS - 1]
+    return [
+        replace(stage, others=tuple(own for run in others for own in run if own.stage == stage.stage))
+        for stage in _read_run(results, row, first)
+    ]
+
+
+def _read_run(results: Path, row: Row, name: str) -> list[History]:
     try:
-        run = read_record(results / "runs" / first / "result.json", RunRecord)
+        run = read_record(results / "runs" / name / "result.json", RunRecord)
     except SteelbenchError:
         return []
     found = []
     for stage in run.stages:
-        table = _read_table(results / "runs" / first / Path(stage.history).name)
+        table = _read_table(results / "runs" / name / Path(stage.history).name)
         if table:
             curves = {name: [_number(line.get(name)) for line in table] for name in CURVES}
             epochs = [_number(line.get("epoch")) for line in table]

@@ -109,6 +109,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "variants": any(row.variant for row in summary.rows),
         "pictures": pictures,
         "curves": [picture for stem, picture in pictures.items() if stem.startswith("curves-")],
+        "several_runs": max((len(history.runs) for history in records.histories), default=1),
         "no_curves": _without_curves(records),
         "confusions": {row.name: pictures[stem] for row in models if (stem := confusion_stem(row)) in pictures},
         "recall_classes": classes,

@@ -21,7 +21,7 @@ from steelbench.files import cache_folder, unwritable
 from steelbench.records import cost_file, unknown_file
 
 # Folders with a file for each row, of what is measured besides the runs.
-MEASURED = ("cost", "unknown", "robustness")
+MEASURED = ("cost", "unknown", "robustness", "label_efficiency")
 # Fields of `config.json` that must be the same for all runs of a results folder, and what a refusal calls them.
 FIXED = {
     "data_digest": "data",

@@ -154,10 +154,18 @@ def _robustness(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
 def _curves(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
     histories = records.histories
     last = [history for history in histories if history.last]
+    if histories:
+        backbones = list(dict.fromkeys(history.row.backbone for history in histories))[: curves.COLUMNS]
+        shown = [history for history in histories if history.row.backbone in backbones]
+        title = "Each backbone on the same axes"
+        if len({history.row.backbone for history in histories}) > len(backbones):
+            title = f"The first {len(backbones)} backbones on the same axes"
+        alt = f"Validation accuracy, losses and learning rate per epoch of {join(backbones)}"
+        yield "curves-all", title, alt, curves.small_multiples(shown, _method_colours(records, shown))
     if last:
         names = join(list(dict.fromkeys(history.row.backbone for history in last)))
         alt = f"Validation accuracy and validation loss per epoch of {names}"
-        yield "curves-all", "All rows", alt, curves.compare(last, _line_colours(records))
+        yield "curves-together", "All rows together", alt, curves.compare(last, _line_colours(records))
     # The last stage is the one that classifies; it comes first and needs no name.
     keys = sorted({(h.row.backbone, not h.last, "" if h.last else h.stage) for h in histories})
     for backbone, earlier, stage in keys:
