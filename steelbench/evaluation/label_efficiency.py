@@ -106,7 +106,7 @@ def _gain(name: str, images: float, fits: Sequence[Sequence[_Fit]], own: Mask, g
     gain = float(np.mean(ahead))
     recall, before = float(np.mean(full[tested])), float(np.mean(half[tested]))
     # No recall passes 100 %, and none falls below 0.
-    low, high = max(gain - half_width, recall - 1), min(gain + half_width, recall)
+    low, high = max(gain - half_width, -before), min(gain + half_width, 1 - before)
     return ClassGain(
         name=name,
         images=images,

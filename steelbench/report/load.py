@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from steelbench.errors import SteelbenchError
-from steelbench.records import Row, RunRecord, Summary, read_record
+from steelbench.records import LabelEfficiency, Row, RunRecord, Summary, read_label_efficiency, read_record
 from steelbench.report.formatting import is_majority, is_untrained
 from steelbench.report.hard_images import HardImage, Thumbnails, read_hard_images, read_thumbnails
 
@@ -69,6 +69,7 @@ class Records:
         histories: of the ranked rows.
         embedded: of the ranked rows.
         mill_examples: the folder with one image under each corruption.
+        efficiencies: of the backbones of ranked rows, what more labelled images bring.
     """
 
     summary: Summary
@@ -81,6 +82,7 @@ class Records:
     histories: list[History] = field(default_factory=list)
     embedded: list[EmbeddedRow] = field(default_factory=list)
     mill_examples: Path | None = None
+    efficiencies: list[LabelEfficiency] = field(default_factory=list)
 
     @property
     def models(self) -> list[Row]:
@@ -127,9 +129,16 @@ def load(results: Path) -> Records:
         unused=[row for row in listed or () if row[0] and row[1] in reasons],
         mill_examples=results / "robustness" / "examples",
     )
+    ranked = {row.backbone for row in records.models}
+    efficiencies = [own for own in read_label_efficiency(results) if own.backbone in ranked]
     # Of the ranked rows only: untrained ones have neither curves nor maps on the page.
     histories = [history for row in records.models for history in _read_histories(results, row)]
-    return replace(records, histories=histories, embedded=read_embedded_rows(results, records.models))
+    return replace(
+        records,
+        histories=histories,
+        embedded=read_embedded_rows(results, records.models),
+        efficiencies=efficiencies,
+    )
 
 
 def _read_object(path: Path) -> dict[str, JsonValue] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -23,25 +24,28 @@ from steelbench.report.load import History
 FOLLOWED = len(PALETTE)
 # Backbones side by side; more would be too narrow to read.
 COLUMNS = 5
+# With so many runs a band holds their middle half: from the lowest to the highest, it would grow with each run.
+MANY, MIDDLE = 5, (25, 75)
 # A quantity and the kind of loss, "" for accuracy and cross-entropy.
 Quantity = tuple[str, str]
 # By method and stage, "" for the last one; a loss that is not here is cross-entropy, or called by its stage.
 LOSSES = {("arcface", ""): "ArcFace", ("triplet", ""): "triplet", ("supcon", "encoder"): "contrastive"}
-QUANTITIES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss", 1.0), "rate": ("learning rate", 1.0)}
+QUANTITIES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss", 1.0), "rate": ("learning\nrate", 1.0)}
 # A panel of the small multiples, in inches: its width, and its height by quantity.
-NARROW, HEIGHTS = 2.15, {"accuracy": 1.7, "loss": 1.5, "rate": 0.75}
+NARROW, HEIGHTS = 2.15, {"accuracy": 1.7, "loss": 1.4, "rate": 0.8}
 GAP_X, GAP_Y = 0.2, 0.5
 
 
 @dataclass(frozen=True)
 class Band:
-    """The curves of several runs as one: for each epoch mean, lowest and highest value; NaN where no run has one.
+    """The curves of several runs as one: for each epoch a middle value and a band; NaN where no run has a value.
 
-    Epochs that fewer than half of the runs reached are left out: the mean would jump where runs end.
+    Of fewer than `MANY` runs it is their mean, from the lowest to the highest; of more their median and middle half.
+    Epochs that fewer than half of the runs reached are left out: the line would jump where runs end.
     """
 
     epochs: Floats
-    mean: Floats
+    middle: Floats
     low: Floats
     high: Floats
 
@@ -55,7 +59,7 @@ def band(runs: Sequence[History], column: str, scale: float = 1.0) -> Band:
         scale: factor of all values.
     """
     reached = [own.epochs for own in runs]
-    epochs = [epoch for epoch in sorted({e for own in reached for e in own if math.isfinite(e)})]
+    epochs = sorted({epoch for own in reached for epoch in own if math.isfinite(epoch)})
     epochs = [epoch for epoch in epochs if 2 * sum(epoch in own for own in reached) >= len(runs)]
     place = {epoch: number for number, epoch in enumerate(epochs)}
     values = np.full((len(runs), len(epochs)), np.nan)
@@ -63,12 +67,14 @@ def band(runs: Sequence[History], column: str, scale: float = 1.0) -> Band:
         for epoch, value in zip(own.epochs, own.curves[column], strict=True):
             if epoch in place:
                 line[place[epoch]] = scale * value
-    known = np.isfinite(values)
-    number = known.sum(axis=0)
-    total = np.where(known, values, 0.0).sum(axis=0)
-    mean = np.divide(total, number, out=np.full(len(epochs), np.nan), where=number > 0)
-    low, high = np.where(known, values, np.inf).min(axis=0), np.where(known, values, -np.inf).max(axis=0)
-    return Band(np.array(epochs), mean, np.where(number > 0, low, np.nan), np.where(number > 0, high, np.nan))
+    found = np.full((3, len(epochs)), np.nan)
+    limits = MIDDLE if len(runs) >= MANY else (0, 100)
+    for number, column_values in enumerate(values.T):
+        known = column_values[np.isfinite(column_values)]
+        if len(known):
+            middle = np.median(known) if len(runs) >= MANY else np.mean(known)
+            found[:, number] = middle, *np.percentile(known, limits)
+    return Band(np.array(epochs), *found)
 
 
 def small_multiples(histories: list[History], colours: dict[str, str]) -> Figure:
@@ -80,52 +86,64 @@ def small_multiples(histories: list[History], colours: dict[str, str]) -> Figure
     """
     backbones = list(dict.fromkeys(history.row.backbone for history in histories))
     lines = _quantities(histories)
-    heights = [HEIGHTS[name] for name, _ in lines]
-    total_x = NARROW * len(backbones) + GAP_X * (len(backbones) - 1)
-    total_y = sum(heights) + GAP_Y * (len(lines) - 1)
-    figure, axes = panels([NARROW], total_y)
-    axes[0].remove()
-    figure.set_size_inches(total_x, total_y)
+    figure, grid = _grid([HEIGHTS[name] for name, _ in lines], len(backbones))
     handles: dict[str, Line2D] = {}
-    top, bottom_line = total_y, []
-    for number, ((name, kind), height) in enumerate(zip(lines, heights, strict=True)):
-        first: Axes | None = None
-        shown = []
-        for column, backbone in enumerate(backbones):
-            box = (
-                column * (NARROW + GAP_X) / total_x,
-                (top - height) / total_y,
-                NARROW / total_x,
-                height / total_y,
-            )
+    for (name, kind), axes in zip(lines, grid, strict=True):
+        axes[0].set_ylabel(_axis_label(name, kind), fontsize=9)
+        for backbone, axis in zip(backbones, axes, strict=True):
+            for history in histories:
+                label = method_and_variant(history.row)
+                if history.row.backbone == backbone and _belongs(history, name, kind):
+                    colour = colours.get(label, PALE)
+                    _draw(axis, history, name, color=colour)
+                    if label in colours:
+                        key = Line2D([], [], label=shorten(label, 40), linewidth=1.8, color=colour)
+                        handles.setdefault(label, key)
+        _limit(axes[0], name)
+    for backbone, axis in zip(backbones, grid[0], strict=True):
+        axis.set_title(shorten(backbone, 26), fontsize=10)
+    for axis in grid[-1] if len(backbones) > 1 else [axes[0] for axes in grid]:
+        axis.set_xlabel("epoch", fontsize=9)
+    keys = [*handles.values(), *_keys(histories, training=False)]
+    if any(not history.last for history in histories):
+        keys.append(Line2D([], [], color=INK, linestyle=":", label="learning rate of an earlier stage"))
+    width, height = figure.get_size_inches()
+    place = (0.0, -0.5 / height)
+    columns = max(1, min(len(keys), int(width // 2)))
+    figure.legend(handles=keys, loc="upper left", bbox_to_anchor=place, ncols=columns, fontsize=9, handlelength=2.4)
+    return figure
+
+
+def _grid(heights: Sequence[float], columns: int) -> tuple[Figure, list[list[Axes]]]:
+    """Return axes line by line, those of a line on the same axes; a single column lies on its side.
+
+    Args:
+        heights: of the lines, in inches.
+        columns: at least one.
+    """
+    wide = len(heights) if columns == 1 else columns
+    gap = 0.75 if columns == 1 else GAP_X
+    total_x = NARROW * wide + gap * (wide - 1)
+    total_y = max(heights) if columns == 1 else sum(heights) + GAP_Y * (len(heights) - 1)
+    figure, axes = panels([total_x], total_y)
+    axes[0].remove()
+    grid: list[list[Axes]] = []
+    top = total_y
+    for line, height in enumerate(heights):
+        tall = total_y if columns == 1 else height
+        found: list[Axes] = []
+        for column in range(columns):
+            left = (line if columns == 1 else column) * (NARROW + gap)
+            box = (left / total_x, (top - tall) / total_y, NARROW / total_x, tall / total_y)
+            first = found[0] if found else None
             axis = figure.add_axes(box, sharex=first, sharey=first)
-            first = first or axis
-            shown.append(axis)
             axis.grid(visible=True)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins=4))
             axis.tick_params(labelleft=column == 0, labelsize=8)
-            if not number:
-                axis.set_title(shorten(backbone, 26), fontsize=10)
-            own = [history for history in histories if history.row.backbone == backbone]
-            for history in own:
-                if not _belongs(history, name, kind):
-                    continue
-                label = method_and_variant(history.row)
-                style = {"color": colours.get(label, PALE)}
-                if label in colours:
-                    handles.setdefault(label, Line2D([], [], label=shorten(label, 40), linewidth=1.8, **style))
-                _draw(axis, history, name, **style)
-        shown[0].set_ylabel(_axis_label(name, kind), fontsize=9)
-        _limit(shown[0], name)
-        bottom_line = shown
-        top -= height + GAP_Y
-    for axis in bottom_line:
-        axis.set_xlabel("epoch", fontsize=9)
-    keys = [*handles.values(), *_keys(histories, training=False)]
-    columns = max(1, min(len(keys), int(total_x // 2)))
-    place = (0.0, -0.5 / total_y)
-    figure.legend(handles=keys, loc="upper left", bbox_to_anchor=place, ncols=columns, fontsize=9, handlelength=2.4)
-    return figure
+            found.append(axis)
+        grid.append(found)
+        top -= 0 if columns == 1 else height + GAP_Y
+    return figure, grid
 
 
 def compare(histories: list[History], colours: dict[str, str]) -> Figure:
@@ -178,6 +196,11 @@ def one_backbone(title: str, histories: list[History], colours: dict[str, str]) 
     return figure
 
 
+def kept_epoch(history: History) -> int:
+    """Return the epoch that the runs of a row kept: their median, the earlier one of two."""
+    return median_low(run.best_epoch for run in history.runs)
+
+
 def loss_kind(history: History) -> str:
     """Return what a history's loss is, "" for cross-entropy: losses of different kinds share no axis."""
     if not history.last:
@@ -187,19 +210,21 @@ def loss_kind(history: History) -> str:
 
 def _quantities(histories: Sequence[History]) -> list[Quantity]:
     """Return what is drawn for any of the histories: accuracy, the losses of each kind, learning rates of each kind."""
-    found = [("accuracy", "")] if any(_recorded(h, "accuracy") for h in histories) else []
+    with_accuracy = [h for h in histories if _recorded(h, "accuracy") and _belongs(h, "accuracy", "")]
+    found = [("accuracy", "")] if with_accuracy else []
     found += [("loss", kind) for kind in sorted({loss_kind(h) for h in histories if _recorded(h, "loss")})]
-    found += [("rate", kind) for kind in sorted({loss_kind(h) for h in histories if _rated(h)})]
+    found += [("rate", "")] if any(_rated(h) for h in histories) else []
     return found or [("loss", loss_kind(histories[0]))]
 
 
 def _belongs(history: History, name: str, kind: str) -> bool:
-    return name == "accuracy" or kind == loss_kind(history)
+    # The accuracy of an earlier stage is not that of its row.
+    if name == "accuracy":
+        return history.last
+    return name == "rate" or kind == loss_kind(history)
 
 
 def _axis_label(name: str, kind: str) -> str:
-    if name == "rate":
-        return f"{kind} rate".strip()
     return f"{kind} {QUANTITIES[name][0]}".strip()
 
 
@@ -236,45 +261,45 @@ def _draw(axis: Axes, history: History, name: str, **style: Any) -> None:
     """Draw the validation curve of a history with its band, or its learning rate, and dots at the epochs kept."""
     if name == "rate":
         if _rated(history):
-            _line(axis, band(history.runs, "learning_rate"), **style)
+            _line(axis, band(history.runs, "learning_rate"), linestyle="-" if history.last else ":", **style)
         return
     found = band(history.runs, f"val_{name}", QUANTITIES[name][1])
     if history.others:
         axis.fill_between(found.epochs, found.low, found.high, color=style["color"], alpha=0.18, linewidth=0)
     _line(axis, found, **style)
-    for run in history.runs:
-        _mark_kept(axis, run, name, style["color"], 7 if not history.others else 4.5)
+    _mark_kept(axis, found, kept_epoch(history), style["color"])
 
 
 def _line(axis: Axes, found: Band, **style: Any) -> None:
     # A line through a single epoch would be invisible without a marker.
-    axis.plot(found.epochs, found.mean, linewidth=1.6, marker="." if len(found.epochs) < 3 else "", **style)
+    axis.plot(found.epochs, found.middle, linewidth=1.6, marker="." if len(found.epochs) < 3 else "", **style)
 
 
-def _mark_kept(axis: Axes, history: History, name: str, colour: str, size: float) -> None:
-    for epoch, value in zip(history.epochs, history.curves[f"val_{name}"], strict=True):
-        if epoch == history.best_epoch:
+def _mark_kept(axis: Axes, found: Band, kept: int, colour: str) -> None:
+    for epoch, value in zip(found.epochs, found.middle, strict=True):
+        if epoch == kept:
             marker: dict[str, Any] = {
                 "color": colour,
                 "markeredgecolor": "white",
-                "markeredgewidth": 0.7,
-                "markersize": size,
+                "markersize": 7,
                 "clip_on": False,
                 "zorder": 3,
             }
-            axis.plot(epoch, QUANTITIES[name][1] * value, "o", **marker)
+            axis.plot(epoch, value, "o", **marker)
 
 
 def _keys(histories: Iterable[History], training: bool) -> list[Line2D | Patch]:
     """Return the legend's entries for what lines, bands and dots mean."""
     several = max((len(history.runs) for history in histories), default=1)
-    runs = f"validation, mean of {several} runs" if several > 1 else "validation"
+    middle = "median" if several >= MANY else "mean"
+    runs = f"validation, {middle} of {several} runs" if several > 1 else "validation"
     keys: list[Line2D | Patch] = [Line2D([], [], color=INK, linestyle="-", label=runs)]
     if several > 1:
-        keys.append(Patch(color=QUIET, alpha=0.35, linewidth=0, label="lowest to highest run"))
+        told = "middle half of the runs" if several >= MANY else "lowest to highest run"
+        keys.append(Patch(color=QUIET, alpha=0.35, linewidth=0, label=told))
     if training:
         keys.append(Line2D([], [], color=INK, linestyle="--", alpha=0.75, label="training"))
-    dot = "epoch that each run kept" if several > 1 else "epoch that was kept"
+    dot = "epoch that was kept, median" if several > 1 else "epoch that was kept"
     return [*keys, Line2D([], [], color=INK, linestyle="", marker="o", label=dot)]
 
 
