@@ -190,7 +190,7 @@ def _curves(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
             title = f"The first {len(backbones)} backbones on the same axes"
         alt = f"Validation accuracy, losses and learning rate per epoch of {join(backbones)}"
         yield "curves-all", title, alt, curves.small_multiples(shown, _method_colours(records, shown))
-    if last:
+    if len(last) > 1:
         names = join(list(dict.fromkeys(history.row.backbone for history in last)))
         alt = f"Validation accuracy and validation loss per epoch of {names}"
         yield "curves-together", "All rows together", alt, curves.compare(last, _line_colours(records))
