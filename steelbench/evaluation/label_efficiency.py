@@ -10,7 +10,6 @@ import numpy as np
 from scipy import special
 
 from steelbench.arrays import AnyArray, Features, Floats, Groups, Labels, Mask, RowIndices
-from steelbench.data.splits import Split
 from steelbench.evaluation.learning_curve import Budget, C, fit_and_predict, nested_subsets
 from steelbench.records import ClassGain, EfficiencyLevel, LabelEfficiency
 
@@ -38,7 +37,7 @@ def label_efficiency(
     labels: Labels,
     groups: Groups,
     classes: Sequence[str],
-    splits: Sequence[Split],
+    splits: Sequence[tuple[RowIndices, RowIndices]],
 ) -> LabelEfficiency:
     """Fit a linear classifier to an eighth, a quarter, half and all of the training images, and test each.
 
@@ -49,22 +48,22 @@ def label_efficiency(
         labels: int64 [N], class numbers.
         groups: int64 [N]; images of one group share pixels, and vary together in the intervals.
         classes: C names.
-        splits: of one seed, so that no image is tested twice; the first `MOST_SPLITS` are used, one alone is drawn
-            from `DRAWS` times.
+        splits: training and test rows, of one seed, so that no image is tested twice; the first `MOST_SPLITS` are
+            used, one alone is drawn from `DRAWS` times.
     """
     start = time.perf_counter()
     splits = splits[:MOST_SPLITS]
     draws = DRAWS if len(splits) == 1 else 1
     fits: list[list[_Fit]] = [[] for _ in SHARES]
-    for number, split in enumerate(splits):
+    for number, (train, test) in enumerate(splits):
         for draw in range(draws):
-            subsets = nested_subsets(labels, split.train, [Budget(share=share) for share in SHARES], (number, draw))
+            subsets = nested_subsets(labels, train, [Budget(share=share) for share in SHARES], (number, draw))
             for own, rows in zip(fits, subsets, strict=True):
                 # There is one way to draw all images.
-                if draw == 0 or len(rows) < len(split.train):
-                    right = fit_and_predict(features, labels, rows, split.test) == labels[split.test]
-                    own.append(_Fit(len(rows), split.test, right))
-    trained = [np.mean([np.sum(labels[split.train] == label) for split in splits]) for label in range(len(classes))]
+                if draw == 0 or len(rows) < len(train):
+                    right = fit_and_predict(features, labels, rows, test) == labels[test]
+                    own.append(_Fit(len(rows), test, right))
+    trained = [np.mean([np.sum(labels[train] == label) for train, _ in splits]) for label in range(len(classes))]
     return LabelEfficiency(
         backbone=backbone,
         image_size=image_size,
@@ -75,7 +74,7 @@ def label_efficiency(
         classes=[
             _gain(name, float(images), fits, labels == label, groups)
             for label, (name, images) in enumerate(zip(classes, trained, strict=True))
-            if any((labels[split.test] == label).any() for split in splits)
+            if any((labels[test] == label).any() for _, test in splits)
         ],
         seconds=time.perf_counter() - start,
     )

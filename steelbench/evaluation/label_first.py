@@ -1,4 +1,4 @@
-"""Rank images without labels by what a label would teach: the least sure and least familiar first, one of a group."""
+"""The files of images without labels that a label would teach most: a run's candidates, and `label_first.csv`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import numpy as np
-
-from steelbench.arrays import Features, Floats
-from steelbench.evaluation.unknown import Neighbours, max_probability
 from steelbench.files import whole_file
 
 CANDIDATES_FILE, LABEL_FIRST_FILE = "candidates.csv", "label_first.csv"
@@ -68,64 +64,11 @@ class LabelFirst:
     reason: str
 
 
-def rank_candidates(
-    paths: Sequence[str],
-    groups: Sequence[int],
-    probabilities: Features,
-    distances: Floats,
-    familiar: Floats,
-    classes: Sequence[str],
-) -> list[Candidate]:
-    """Return the `MOST_CANDIDATES` images of which a label teaches most, the first one first.
-
-    An image's place is the mean of its ranks by uncertainty and by distance, so that neither scale counts more.
-
-    Args:
-        paths: U, of the images.
-        groups: U, their numbers.
-        probabilities: float32 [U, C].
-        distances: float64 [U], from the training images.
-        familiar: float64 [V], the same of validation images.
-        classes: C names, at least two.
-    """
-    if not len(paths):
-        return []
-    uncertain = max_probability(probabilities)
-    places = _ranks(uncertain) + _ranks(distances)
-    top = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
-    nearer = np.searchsorted(np.sort(familiar), distances) / max(1, len(familiar))
-    return [
-        Candidate(
-            path=paths[row],
-            predicted=classes[top[row, 0]],
-            probability=float(probabilities[row, top[row, 0]]),
-            second=classes[top[row, -1]],
-            second_probability=float(probabilities[row, top[row, -1]]) if len(classes) > 1 else 0.0,
-            unfamiliar=float(nearer[row]),
-            group=groups[row],
-        )
-        for row in np.argsort(-places, kind="stable")[:MOST_CANDIDATES].tolist()
-    ]
-
-
-def distances_from(train: Features, *others: Features) -> list[Floats]:
-    """Return the distances of embeddings from the 10th nearest training image, for each array of `others`."""
-    neighbours = Neighbours.fit(train)
-    return [neighbours(own) for own in others]
-
-
 def choose(candidates: Sequence[Candidate]) -> list[LabelFirst]:
     """Return the lines of `label_first.csv`: of each group the first image only, `MOST` at most."""
     first = {candidate.group: candidate for candidate in reversed(candidates)}
     chosen = [candidate for candidate in candidates if first[candidate.group] is candidate][:MOST]
     return [LabelFirst(own.path, own.predicted, own.probability, own.unfamiliar, own.reason) for own in chosen]
-
-
-def _ranks(values: Floats) -> Floats:
-    """Return the rank of each value, 0 to 1; equal values share their mean rank."""
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(values) / len(values))
 
 
 def write_candidates(path: Path, candidates: Sequence[Candidate]) -> None:

@@ -126,7 +126,8 @@ def doubtful_labels(hard: Sequence[HardImage] | None, audit: AuditLabels | None)
         if not (image.all_wrong and image.one_answer and own.rows_tested > 1):
             continue
         both = own.path in flagged and flagged[own.path].suggested == own.predicted
-        reason = f"all {own.rows_tested} rows say so" + (", and the check of labels" if both else "")
+        rows = "both rows say" if own.rows_tested == 2 else f"all {own.rows_tested} rows say"
+        reason = f"{rows} so" + (", and the check of labels" if both else "")
         found[own.path] = (0 if both else 1, DoubtfulLabel(own.path, own.label, own.predicted, reason))
     for path, suspicious in flagged.items():
         reason = f"the check of labels gives the label {100 * suspicious.confidence:.1f} %"

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steelbench.arrays import Features
-from steelbench.data.splits import Split
+from steelbench.arrays import Features, RowIndices
 from steelbench.evaluation.label_efficiency import label_efficiency
 from steelbench.files import write_json
 from steelbench.records import label_efficiency_file
@@ -30,9 +29,11 @@ def measure_label_efficiency(job: Job, features: Features) -> None:
     write_json(label_efficiency_file(Path(job.results), job.backbone, job.image_size), found)
 
 
-def _splits(job: Job) -> list[Split]:
-    """Return the splits of seed 0; homogenised features are those of one split, and serve that alone."""
+def _splits(job: Job) -> list[tuple[RowIndices, RowIndices]]:
+    """Return training and test rows of the splits of seed 0; homogenised features serve the one split they are of."""
     if job.homogenize == "none":
-        return [ref.split for ref in job.data.splits if ref.seed == 0]
-    first = job.tasks[0].key
-    return [job.own_split] if (first.seed, first.fold) == (0, 0) else []
+        found = [ref.split for ref in job.data.splits if ref.seed == 0]
+    else:
+        first = job.tasks[0].key
+        found = [job.own_split] if (first.seed, first.fold) == (0, 0) else []
+    return [(split.train, split.test) for split in found]

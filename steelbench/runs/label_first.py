@@ -16,12 +16,11 @@ from steelbench.evaluation.label_first import (
     PICTURES,
     Candidate,
     choose,
-    distances_from,
-    rank_candidates,
     read_candidates,
     write_candidates,
     write_label_first,
 )
+from steelbench.evaluation.label_ranking import distances_from, rank_candidates
 from steelbench.experiment import RunOptions
 from steelbench.files import whole_file
 from steelbench.records import Row, Summary

@@ -24,7 +24,7 @@ def images(spread=1.6, per_class=40, seed=0):
 
 def measure(features, labels, split, groups=None):
     groups = np.arange(len(labels)) if groups is None else groups
-    return label_efficiency("net", 64, features, labels, groups, CLASSES, [split])
+    return label_efficiency("net", 64, features, labels, groups, CLASSES, [(split.train, split.test)])
 
 
 def test_levels_and_gains_are_those_of_plain_loops():
@@ -79,7 +79,7 @@ def test_a_class_without_a_test_image_has_no_gain():
 
 def test_three_splits_are_drawn_from_once_each():
     features, labels, split = images()
-    splits = [split] * 5
+    splits = [(split.train, split.test)] * 5
     found = label_efficiency("net", 64, features, labels, np.arange(len(labels)), CLASSES, splits)
 
     assert (found.splits, found.draws, [level.fits for level in found.levels]) == (3, 1, [3, 3, 3, 3])

@@ -7,13 +7,12 @@ from steelbench.evaluation.label_first import (
     MOST,
     Candidate,
     choose,
-    distances_from,
-    rank_candidates,
     read_candidates,
     read_label_first,
     write_candidates,
     write_label_first,
 )
+from steelbench.evaluation.label_ranking import distances_from, rank_candidates
 
 CLASSES = ["dent", "rust", "scratch"]
 PROBABILITIES = np.array([[0.9, 0.06, 0.04], [0.4, 0.35, 0.25], [0.98, 0.01, 0.01], [0.5, 0.49, 0.01]], np.float32)

@@ -185,7 +185,7 @@ def _curves(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
     if histories:
         backbones = list(dict.fromkeys(history.row.backbone for history in histories))[: curves.COLUMNS]
         shown = [history for history in histories if history.row.backbone in backbones]
-        title = "Each backbone on the same axes"
+        title = "Each backbone on the same axes" if len(backbones) > 1 else "All stages"
         if len({history.row.backbone for history in histories}) > len(backbones):
             title = f"The first {len(backbones)} backbones on the same axes"
         alt = f"Validation accuracy, losses and learning rate per epoch of {join(backbones)}"
