@@ -54,6 +54,7 @@ class _Suspicious(Record):
 
 class _LabelCheck(Record):
     backbone: str = ""
+    weights: str = ""
     reason: str = ""
 
 
@@ -136,11 +137,15 @@ def doubtful_labels(hard: Sequence[HardImage] | None, audit: AuditLabels | None)
 
 
 def read_audit_labels(results: Path) -> AuditLabels | None:
-    """Return what the audit says about labels; None if `audit/audit.json` is missing or damaged."""
+    """Return what the audit says about labels; None if `audit/audit.json` is missing or damaged.
+
+    Features of an untrained network tell nothing about a label: then the labels count as not checked.
+    """
     try:
-        return read_record(results / "audit" / "audit.json", AuditLabels)
+        found = read_record(results / "audit" / "audit.json", AuditLabels)
     except SteelbenchError:
         return None
+    return AuditLabels() if found.label_check and found.label_check.weights == "random" else found
 
 
 def read_pictures(results: Path, count: int) -> list[bytes | None]:
