@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from next_records import efficiency, write_next
 from report.tables import Tables
-from results_folder import CLASSES, read_rows, trust, typical, write_folder
+from results_folder import CLASSES, judged, model_row, read_rows, summary, trust, typical, write_folder
 
 from steelbench.report.results_page import build_report
 
@@ -150,3 +150,16 @@ def test_what_more_test_images_would_show_is_the_records(folder):
     assert "of 2.3 points four times out of five. Twice as many would show 1.6 points." in text
     assert "about 12\u202f000 test images like these would show it." in text
     assert "crazing 41.0 %; unfamiliar 99.0 %" in text
+
+
+def test_an_interval_that_few_groups_make_wide_has_their_number_beside_it(tmp_path, monkeypatch):
+    row = model_row("vgg19", "softmax", 0.95)
+    groups = [7, 60, 60, 41, 60, None]
+    scores = [score.model_copy(update={"groups": own}) for score, own in zip(row.per_class, groups, strict=True)]
+    folder = write_folder(tmp_path, judged(summary([row.model_copy(update={"per_class": scores})])))
+    monkeypatch.setattr("steelbench.report.figures.all_figures.draw_figures", lambda *_: {})
+
+    _, line = Tables(build_report(folder).read_text(encoding="utf-8")).one(class_="heat")
+
+    assert ["group" in cell for cell in line[1:]] == [True, False, False, True, False, False]
+    assert "7 groups" in line[1] and "41 groups" in line[4]
