@@ -171,21 +171,36 @@ def fit_and_score(features: Features, labels: Labels, train: RowIndices, test: R
         train: int64, rows to fit to.
         test: int64, rows to score.
     """
+    from sklearn.metrics import accuracy_score, f1_score
+
+    truth, predicted = labels[test], fit_and_predict(features, labels, train, test)
+    macro_f1 = f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)
+    return float(accuracy_score(truth, predicted)), float(macro_f1)
+
+
+def fit_and_predict(features: Features, labels: Labels, train: RowIndices, test: RowIndices) -> Labels:
+    """Return the class number, int64 [T], that the classifier of `fit_and_score` gives to each test image.
+
+    Args:
+        features: float32 [N, D].
+        labels: int64 [N], class numbers.
+        train: int64, rows to fit to; where they are of one class, all answers are that class.
+        test: int64 [T], rows to name.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import accuracy_score, f1_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    if len(np.unique(labels[train])) == 1:
+        return np.full(len(test), labels[train[0]])
     model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000))
     # One thread is several times as fast as two that wait for each other.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(features[train], labels[train])
-    truth, predicted = labels[test], model.predict(features[test])
-    macro_f1 = f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)
-    return float(accuracy_score(truth, predicted)), float(macro_f1)
+    return np.asarray(model.predict(features[test]), np.int64)
 
 
 def summarise(points: Sequence[Point]) -> list[Level]:

@@ -84,7 +84,7 @@ def row_scores(
         "n_test": len(answers.paths),
         "n_effective": sure.n_effective,
         "confusion": np.sum(confusions, axis=0).tolist(),
-        "per_class": _class_scores(answers, classes, found.recalls),
+        "per_class": _class_scores(answers, classes, found.recalls, groups),
     }
 
 
@@ -100,11 +100,15 @@ def _around(value: float, interval: Interval) -> Interval:
 
 
 def _class_scores(
-    answers: RowPredictions, classes: Sequence[str], intervals: Sequence[Interval | None]
+    answers: RowPredictions,
+    classes: Sequence[str],
+    intervals: Sequence[Interval | None],
+    groups: Mapping[str, str],
 ) -> list[ClassScore]:
     from sklearn.metrics import precision_recall_fscore_support
 
     truth, predicted, _ = answers.flat()
+    shared = groups_of_paths(answers.paths, groups)
     parts = precision_recall_fscore_support(truth, predicted, labels=range(len(classes)), zero_division=0)
     return [
         ClassScore(
@@ -113,9 +117,12 @@ def _class_scores(
             recall=float(recall),
             f1=float(f1),
             support=int(support),
+            groups=len(np.unique(shared[answers.y_true == label])),
             **_limits(float(recall), interval),
         )
-        for name, precision, recall, f1, support, interval in zip(classes, *parts, intervals, strict=True)
+        for label, (name, precision, recall, f1, support, interval) in enumerate(
+            zip(classes, *parts, intervals, strict=True)
+        )
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ import numpy as np
 from steelbench.arrays import Mask
 from steelbench.evaluation.predictions import RowPredictions, groups_of_paths
 from steelbench.evaluation.statistics.dependence import Dependence
-from steelbench.evaluation.statistics.power import Discordance, discordance, smallest_difference
+from steelbench.evaluation.statistics.power import Discordance, discordance, images_needed, smallest_difference
 from steelbench.evaluation.statistics.significance import PairTest, compare_with_best, corrected_resampled_t, holm
 from steelbench.records import Row
 
 LEVEL = 0.05
+# So many times the test images, what they would show is said, too.
+MORE = (2, 4)
 
 
 def judge(
@@ -46,6 +49,9 @@ def judge(
         smallest_difference: the smallest true difference between two rows that disagree as the best one and its rival
             do, in 0..1, that the test shows four times out of five. Without a rival: from a row that errs
             independently of the best.
+        images_needed: test images like these that would show the difference between the best row and its rival so
+            often; None if it is shown already, is zero, or would take more than `MOST_TIMES` as many.
+        smallest_with_more: `smallest_difference` with so many times the test images.
         differences: by name, the best row's share of right answers minus the other's, in -1..1.
         resampled_t: by name, p-values of the corrected resampled t-test over folds and seeds, Holm's over all
             comparisons; {} with a single run. It asks whether other training images would turn the order.
@@ -59,6 +65,8 @@ def judge(
     tests = _against_best(compared, answers, groups)
     tied = [name for name, test in tests.items() if not test.shows_worse(LEVEL)]
     rival = others[0].name if others else ""
+    found, level = _disagreement(best, rival, answers, groups, dependences), _level_of(rival, tied)
+    behind = tests[rival].difference if rival in tied else 0.0
     judgement = {
         "best": best.name,
         "tied": [best.name, *tied],
@@ -66,9 +74,12 @@ def judge(
         "method": next((test.method for test in tests.values()), ""),
         "n_effective": best.n_effective,
         "rival": rival,
-        "smallest_difference": smallest_difference(
-            _disagreement(best, rival, answers, groups, dependences), level=_level_of(rival, tied)
-        ),
+        "smallest_difference": smallest_difference(found, level=level),
+        "images_needed": images_needed(found, behind, best.n_test or 0, level=level),
+        "smallest_with_more": {
+            str(times): smallest_difference(replace(found, n_effective=times * found.n_effective), level=level)
+            for times in MORE
+        },
         "differences": {name: test.difference for name, test in tests.items()},
         "resampled_t": _resampled(best, others, answers),
         "left_out": [row.name for row in finished if row not in compared],

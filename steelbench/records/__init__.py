@@ -3,6 +3,13 @@
 from steelbench.records.activation_map import ActivationMap, ActivationMaps, activation_map_file
 from steelbench.records.base import Record, Share, SparseRecord, read_record, row_name
 from steelbench.records.cost import Cost, EngineTime, cost_file
+from steelbench.records.label_efficiency import (
+    ClassGain,
+    EfficiencyLevel,
+    LabelEfficiency,
+    label_efficiency_file,
+    read_label_efficiency,
+)
 from steelbench.records.robustness import CorruptionCell, CorruptionResult, Robustness
 from steelbench.records.run import (
     SCHEMA,
@@ -47,6 +54,7 @@ __all__ = [
     "SCHEMA",
     "ActivationMap",
     "ActivationMaps",
+    "ClassGain",
     "ClassScore",
     "Comparison",
     "CorruptionCell",
@@ -54,10 +62,12 @@ __all__ = [
     "Cost",
     "DatasetSummary",
     "Detection",
+    "EfficiencyLevel",
     "EmbeddingScores",
     "EngineCheckRecord",
     "EngineTime",
     "FeatureHealth",
+    "LabelEfficiency",
     "LeftOutClass",
     "Notice",
     "PromiseRecord",
@@ -84,6 +94,8 @@ __all__ = [
     "WeightsRecord",
     "activation_map_file",
     "cost_file",
+    "label_efficiency_file",
+    "read_label_efficiency",
     "read_record",
     "read_unknown",
     "row_name",

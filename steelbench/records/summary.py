@@ -23,6 +23,7 @@ class ClassScore(Record):
     support: Count
     recall_low: Share | None = None
     recall_high: Share | None = None
+    groups: int | None = Field(None, description="groups of its test images; images of one group share pixels")
 
 
 class ReliabilityBin(Record):
@@ -163,6 +164,12 @@ class Comparison(SparseRecord):
     rival: str = Field("", description="name of the most accurate other row")
     smallest_difference: Share | None = Field(
         None, description="the smallest true difference between best and rival that is shown four times out of five"
+    )
+    images_needed: int | None = Field(
+        None, description="test images like these that would show the difference between best and rival so often"
+    )
+    smallest_with_more: dict[str, Share] = Field(
+        {}, description="`smallest_difference` with so many times the test images"
     )
     differences: dict[str, Finite] = Field({}, description="by name, the best row's accuracy minus the other's")
     resampled_t: dict[str, RoundedShare] = Field(

@@ -13,7 +13,7 @@ from steelbench.csv_files import read_csv
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.error_tables import DOSSIERS
 from steelbench.files import file_digest, read_json
-from steelbench.records import Row, RunRecord, Summary, read_record
+from steelbench.records import LabelEfficiency, Row, RunRecord, Summary, read_label_efficiency, read_record
 from steelbench.report.formatting import is_majority, is_untrained
 from steelbench.report.hard_images import HardImage, Thumbnails, read_hard_images, read_thumbnails
 from steelbench.runs.intact import changed
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 # The last stage, which classifies, writes this file; earlier ones write `history-<stage>.csv`.
 LAST_HISTORY = "history.csv"
-CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+# Runs of a row, that is seeds times folds, whose histories are drawn as one band.
+MOST_RUNS = 30
 # Of a history, which has a line for each epoch, and of the list of images that are not used.
 MOST_LINES = 20_000
 # Of `config.json` and `environment.json`.
@@ -33,7 +35,7 @@ MOST_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class History:
-    """The epochs of one stage of one row, seed 0, fold 0.
+    """The epochs of one stage of one row, seed 0, fold 0, and those of its other seeds and folds.
 
     Attributes:
         row: the row.
@@ -42,6 +44,7 @@ class History:
         best_epoch: the epoch that validation chose, counted from 1.
         epochs: their numbers.
         curves: a number for each epoch, by the names in `CURVES`; NaN where none was written.
+        others: the same stage of the row's other seeds and folds.
     """
 
     row: Row
@@ -50,6 +53,12 @@ class History:
     best_epoch: int
     epochs: list[float]
     curves: dict[str, list[float]]
+    others: tuple[History, ...] = ()
+
+    @property
+    def runs(self) -> tuple[History, ...]:
+        """Return the histories of all seeds and folds, that of seed 0, fold 0 first."""
+        return (self, *self.others)
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ class Records:
         histories: of the ranked rows.
         embedded: of the ranked rows.
         mill_examples: the folder with one image under each corruption.
+        efficiencies: of the backbones of ranked rows, what more labelled images bring.
     """
 
     summary: Summary
@@ -81,6 +91,7 @@ class Records:
     histories: list[History] = field(default_factory=list)
     embedded: list[EmbeddedRow] = field(default_factory=list)
     mill_examples: Path | None = None
+    efficiencies: list[LabelEfficiency] = field(default_factory=list)
 
     @property
     def models(self) -> list[Row]:
@@ -137,9 +148,16 @@ def load(results: Path) -> Records:
         unused=[row for row in listed or () if row[0] and row[1] in reasons],
         mill_examples=results / "robustness" / "examples",
     )
+    ranked = {row.backbone for row in records.models}
+    efficiencies = [own for own in read_label_efficiency(results) if own.backbone in ranked]
     # Of the ranked rows only: untrained ones have neither curves nor maps on the page.
     histories = [history for row in records.models for history in _read_histories(results, row)]
-    return replace(records, histories=histories, embedded=read_embedded_rows(results, records.models))
+    return replace(
+        records,
+        histories=histories,
+        embedded=read_embedded_rows(results, records.models),
+        efficiencies=efficiencies,
+    )
 
 
 def _read_object(path: Path) -> dict[str, JsonValue] | None:
@@ -167,13 +185,21 @@ def _read_histories(results: Path, row: Row) -> list[History]:
     first = next((run for run in row.runs if run.endswith("-s0-f0")), None)
     if first is None:
         return []
+    others = [_read_run(results, row, run) for run in row.runs if run != first][: MOST_RUNS - 1]
+    return [
+        replace(stage, others=tuple(own for run in others for own in run if own.stage == stage.stage))
+        for stage in _read_run(results, row, first)
+    ]
+
+
+def _read_run(results: Path, row: Row, name: str) -> list[History]:
     try:
-        run = read_record(results / "runs" / first / "result.json", RunRecord)
+        run = read_record(results / "runs" / name / "result.json", RunRecord)
     except SteelbenchError:
         return []
     found = []
     for stage in run.stages:
-        path = results / "runs" / first / Path(stage.history).name
+        path = results / "runs" / name / Path(stage.history).name
         whole = file_digest(path) == run.digests.get(path.name, file_digest(path))
         table = _read_table(path) if whole else None
         if table:

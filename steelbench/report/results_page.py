@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Collection, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ from steelbench.report.figures.scale import Scale
 from steelbench.report.gallery import collect, shown_paths
 from steelbench.report.load import Records, load
 from steelbench.report.mill_conditions import mill_conditions
+from steelbench.report.next_steps import next_steps_context
 from steelbench.report.page_template import render
+from steelbench.report.reproduce import row_commands
 from steelbench.report.unknown_defects import unknown_defects
 from steelbench.runs.intact import seal_again
 
@@ -58,12 +61,16 @@ def build_report(results: Path, silence: Sequence[str] = ()) -> Path:
     records = load(results)
     pictures = draw_figures(records, results / "figures")
     page = results / "report.html"
-    write_text(page, render("report.html.j2", _context(records, pictures, {*hidden, *records.summary.silenced})))
+    context = _context(results, records, pictures, {*hidden, *records.summary.silenced})
+    write_text(page, render("report.html.j2", context))
     seal_again(results)
     return page
 
 
-def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collection[str]) -> dict[str, Any]:
+def _context(
+    results: Path, records: Records, pictures: dict[str, FigureFile], hidden: Collection[str]
+) -> dict[str, Any]:
+    from steelbench.report.embedding_maps import embedding_maps
     from steelbench.report.figures.all_figures import confusion_stem
 
     summary, models = records.summary, records.models
@@ -71,6 +78,10 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
     notices = sorted(summary.warnings, key=lambda notice: LEVELS[notice.level])
     shown = [notice for notice in notices if notice.code not in hidden]
     ranked = {row.name for row in models}
+    names = list(dict.fromkeys(score.name for row in models for score in row.per_class))
+    maps = embedding_maps(results, records.embedded, names)
+    shown_pictures = shown_paths(records.thumbnails, records.hard, SHOWN_HARD, SHOWN_EXAMPLES)
+    gallery = collect(records.thumbnails, chain(shown_pictures, maps.shown_first()))
     return {
         "summary": summary,
         "conclusion": conclusion(summary),
@@ -97,9 +108,10 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "looked_at": records.looked_at,
         "open_hard": OPEN_HARD,
         "shown_hard": SHOWN_HARD,
-        "gallery": collect(
-            records.thumbnails, shown_paths(records.thumbnails, records.hard, SHOWN_HARD, SHOWN_EXAMPLES)
-        ),
+        "gallery": gallery,
+        "maps": maps,
+        **next_steps_context(results, records),
+        "row_commands": row_commands(results, records.config, models),
         "examples": [(name, own[:SHOWN_EXAMPLES]) for name, own in records.thumbnails.index.examples.items() if own],
         "matrices": confusion_tables(models, [own for image in records.hard or () for own in image.answers]),
         "shown_in_cell": SHOWN_IN_CELL,
@@ -113,6 +125,7 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "variants": any(row.variant for row in summary.rows),
         "pictures": pictures,
         "curves": [picture for stem, picture in pictures.items() if stem.startswith("curves-")],
+        "several_runs": max((len(history.runs) for history in records.histories), default=1),
         "no_curves": _without_curves(records),
         "confusions": {row.name: pictures[stem] for row in models if (stem := confusion_stem(row)) in pictures},
         "recall_classes": classes,

@@ -33,6 +33,7 @@ from steelbench.models.model_card import card_fields
 from steelbench.models.surgery import network_name
 from steelbench.records import RunRecord, StageRecord, Verification
 from steelbench.runs.jobs import Job, Task
+from steelbench.runs.label_first import write_run_candidates
 from steelbench.runs.run_record import describe_run, write_run
 from steelbench.training.loop.fit import write_history
 from steelbench.training.methods.trained_head import TrainedHead
@@ -96,6 +97,7 @@ def finish_run(
     encoder: UsedEncoder,
     trained: TrainedHead,
     features: Features,
+    unlabelled: Features | None = None,
     split: Split,
     seconds: dict[str, float],
     naive: Metrics | None,
@@ -110,6 +112,7 @@ def finish_run(
         encoder: that the features come from.
         trained: the head.
         features: float32 [N, D], of all labelled images.
+        unlabelled: float32 [U, D], of those without labels; None where the run does not use them.
         split: of the run's seed and fold.
         seconds: by step, so far.
         naive: metrics of the same head on a random split, if that was trained.
@@ -131,6 +134,8 @@ def finish_run(
         saved = _save_model(job, task, encoder, head, split, probabilities, step)
         probabilities, seconds = saved.probabilities, {**seconds, **saved.seconds}
         notes |= saved.notes
+        if unlabelled is not None:
+            write_run_candidates(folder, head, features, unlabelled, job.data, split)
         notes["embedding"] = _write_embeddings(folder, head.embed(features), job, split)
     _write_neighbours(folder, head.embed(features), probabilities, job, split)
     record = describe_run(

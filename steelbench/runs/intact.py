@@ -24,7 +24,8 @@ MAX_BYTES = 64 * 1024 * 1024
 SEALED = (
     *("results.json", "leaderboard.csv", "errors.csv", "skipped_images.csv", "environment.json", "report.html"),
     *("audit/*.csv", "audit/audit.json", "figures/*", "thumbnails/*", "cost/*.json", "unknown/*.json"),
-    *("robustness/*.json", "runs/*/result.json"),
+    *("robustness/*.json", "activation_maps/*.json", "label_efficiency/*.json", "label_first.csv", "label_first/*"),
+    "runs/*/result.json",
 )
 # What `build_report` writes.
 DRAWN = ("report.html", "figures/*")

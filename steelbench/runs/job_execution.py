@@ -30,6 +30,7 @@ from steelbench.models.surgery import join
 from steelbench.runs.fingerprint import weights_record
 from steelbench.runs.finished_run import UsedEncoder, finish_run
 from steelbench.runs.jobs import Event, Job, Task
+from steelbench.runs.label_efficiency import measure_label_efficiency
 from steelbench.runs.unknown_classes import measure_rows
 from steelbench.runs.unlabelled import usable
 from steelbench.training.loop.fit import FitContext
@@ -135,6 +136,8 @@ class Worker:
                 len(on_images),
                 lambda task, folder: self._run_on_features(task, folder, encoder, found, seconds),
             )
+            if on_features:
+                measure_label_efficiency(self.job, found.features)
             measure_rows(self.job, lambda split: self._training_set(found, split), self.emit)
         self._step("heads", len(self.job.tasks), len(self.job.tasks))
 
@@ -206,6 +209,7 @@ class Worker:
             encoder=encoder.used(),
             trained=trained,
             features=extracted.features,
+            unlabelled=extracted.unlabelled,
             split=split,
             seconds=seconds,
             naive=naive,

@@ -47,12 +47,14 @@ class Unlabelled(Record):
         images: their `group` is counted over labelled and unlabelled images together: images that share pixels,
             directly or along a chain, have one number.
         ties: the same group number of each labelled image.
+        folder: that holds them.
         confidence: least probability of a pseudo-label, 0.5 to 1.
     """
 
     images: list[ImageRef]
     ties: list[int]
     confidence: float
+    folder: str = ""
 
 
 class RunData(Record):

@@ -21,7 +21,7 @@ from steelbench.records import Summary, cost_file, read_record, unknown_file
 from steelbench.runs.intact import changed, damaged_tables
 
 # Folders with a file for each row, of what is measured besides the runs.
-MEASURED = ("cost", "unknown", "robustness")
+MEASURED = ("cost", "unknown", "robustness", "label_efficiency")
 # Fields of `config.json` that must be the same for all runs of a results folder, and what a refusal calls them.
 FIXED = {
     "data_digest": "data",

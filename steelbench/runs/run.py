@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from steelbench.audit.findings import write_audit
+from steelbench.audit.labels import check_labels
 from steelbench.evaluation.outcome import RunOutcome
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.files import cache_folder, write_json
@@ -167,6 +168,8 @@ def _run(
         lambda done, total: progress("features", "hog", done, total),
     )
     failures |= run_jobs(jobs, results, _listener(progress, notices))
+    # By now the features that labels are judged by are cached.
+    _write_audit(results / "audit", inputs, dataclasses.replace(audited, audit=check_labels(audited.audit)))
     time_models(results, data, options.timing, progress)
     if "robustness" in options.with_:
         notices += measure_robustness(results, data, _names(inputs), progress)

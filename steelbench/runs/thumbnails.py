@@ -25,16 +25,18 @@ EXAMPLES = 5
 SIDE = 128
 
 
-def choose_pictures(errors: Sequence[WrongAnswer], examples: Sequence[str]) -> list[str]:
-    """Return the images to draw: the examples, then wrong answers with their neighbours, `MOST` at most.
+def choose_pictures(errors: Sequence[WrongAnswer], examples: Sequence[str], others: Sequence[str] = ()) -> list[str]:
+    """Return the images to draw: examples, wrong answers with their neighbours, then others, `MOST` at most.
 
     Args:
         errors: hardest images first.
         examples: of the classes.
+        others: such as the images of a map.
     """
     wanted = dict.fromkeys(examples)
     wanted |= dict.fromkeys(error.path for error in errors)
     wanted |= dict.fromkeys(path for error in errors for path in error.neighbours)
+    wanted |= dict.fromkeys(others)
     return list(wanted)[:MOST]
 
 
@@ -62,7 +64,7 @@ def write_thumbnails(
     """
     folder = results / FOLDER
     shutil.rmtree(folder, ignore_errors=True)
-    drawn = ordered_map(lambda path: _draw(root / path, bit_depth), wanted)
+    drawn = ordered_map(lambda path: draw(root / path, bit_depth), wanted)
     files = {}
     for path, jpeg in zip(wanted, drawn, strict=True):
         if jpeg is not None:
@@ -74,7 +76,8 @@ def write_thumbnails(
     write_json(folder / INDEX, ThumbnailIndex(files=files, examples=examples))
 
 
-def _draw(path: Path, bit_depth: int | None) -> bytes | None:
+def draw(path: Path, bit_depth: int | None) -> bytes | None:
+    """Return the thumbnail of an image as JPEG; None if it cannot be read."""
     try:
         return _jpeg(read_image(path, bit_depth))
     except UnreadableImageError:

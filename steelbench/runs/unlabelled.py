@@ -110,7 +110,9 @@ def tie(
         ImageRef(path=image.sample.path, label=UNKNOWN, digest=image.bytes_digest, group=group)
         for image, group in zip(found.images, numbers[len(group_of) :].tolist(), strict=True)
     ]
-    return Unlabelled(images=images, ties=numbers[: len(group_of)].tolist(), confidence=confidence)
+    return Unlabelled(
+        images=images, ties=numbers[: len(group_of)].tolist(), confidence=confidence, folder=found.folder.as_posix()
+    )
 
 
 def usable(given: Unlabelled, split: Split) -> NDArray[np.bool_]:

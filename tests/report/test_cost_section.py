@@ -101,3 +101,14 @@ def test_times_that_were_disturbed_are_marked(tmp_path, field):
 
     assert "may be too long" not in quiet
     assert "3 of 3 times may be too long" in loud
+
+
+def test_parameters_size_and_engine_stand_in_one_table(tmp_path):
+    def models_head(name, *costs):
+        section = text_of(tmp_path / name, rows_of(*costs)).split('id="models"')[1].split("</thead>")[0]
+        return re.findall(r"<th [^>]*>(.*?)</th>", section)
+
+    assert models_head("all", 4.0, 0.8, 12.0) == ["Row", "Time<br>s", "Saved model", "Its check"]
+    # A row that was not timed has no line in the table of costs.
+    some = models_head("some", 4.0, None, 12.0)
+    assert some[1:3] == ["Parameters<br>million", "Size<br>MB"] and "Engine" in some

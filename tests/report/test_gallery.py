@@ -41,7 +41,9 @@ def test_an_image_shown_in_many_places_is_embedded_once(tmp_path):
     text = build_report(folder).read_text(encoding="utf-8")
 
     assert text.count("data:image/jpeg") == 2
-    assert text.count('class="thumb t0"') == 1 + 1 + 1 + 2, "example, dossier, neighbour, a cell of each row"
+    assert text.count('class="thumb t0"') == 1 + 1 + 1 + 2 + 1, (
+        "example, dossier, neighbour, a cell of each row, a label to check"
+    )
 
 
 def test_what_exceeds_the_budget_is_left_out_last_things_first(tmp_path):

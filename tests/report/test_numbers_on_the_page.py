@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from next_records import efficiency, write_next
 from report.tables import Tables
-from results_folder import CLASSES, read_rows, trust, typical, write_folder
+from results_folder import CLASSES, judged, model_row, read_rows, summary, trust, typical, write_folder
 
 from steelbench.report.results_page import build_report
 
@@ -15,7 +16,11 @@ def folder(tmp_path_factory):
         row.model_copy(update={"trust": trust(seed=place)}) if row.confusion else row
         for place, row in enumerate(record.rows)
     ]
-    return write_folder(tmp_path_factory.mktemp("page"), record.model_copy(update={"rows": rows}))
+    judgement = record.judgement.model_copy(update={"images_needed": 12_000, "smallest_with_more": {"2": 0.0161}})
+    made = record.model_copy(update={"rows": rows, "judgement": judgement})
+    folder = write_folder(tmp_path_factory.mktemp("page"), made)
+    write_next(folder, rows[0], CLASSES)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +120,46 @@ def test_promised_thresholds_are_the_records(page, models):
             f"{own['temperature']:.2f}",
         ]  # fmt: skip
         assert line[4:] == ["nobody needs to look", "0.98, 23.4 %", "–", "–"]
+
+
+def test_what_images_of_each_class_bring_is_the_records(page):
+    found = {own.name: own for own in efficiency("efficientnet_b0", CLASSES).classes}
+    _, *lines = page.one(id="needed")
+    assert len(lines) == len(CLASSES) and lines[0][0] == CLASSES[0], "the class that more images help comes first"
+    for line in lines:
+        own = found[line[0]]
+        gain, limits = line[4].splitlines()
+        assert line[1:4] == [f"{own.images:.0f}", percent(own.half), percent(own.full)]
+        assert gain == f"{100 * own.gain:+.1f}"
+        assert limits == f"[{100 * own.gain_low:+.1f}, {100 * own.gain_high:+.1f}]"
+    means = {line[0]: line[5] for line in lines}
+    assert means[CLASSES[0]] == (
+        "More images help: the second half found 10.0 more of 100. Twice as many images should find up to 10.0 more "
+        "of 100."
+    )
+    assert means[CLASSES[1]].startswith("Enough for these test images: half of the training images find all of them.")
+    assert means[CLASSES[2]] == (
+        "Cannot be told: the second half found 2.0 more of 100, but anything from 3.0 fewer to 7.0 more fits these 46 "
+        "independent test images."
+    )
+    assert means[CLASSES[1]].count("independent") == 0 and "28 independent" in means[CLASSES[5]]
+
+
+def test_what_more_test_images_would_show_is_the_records(folder):
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert "of 2.3 points four times out of five. Twice as many would show 1.6 points." in text
+    assert "about 12\u202f000 test images like these would show it." in text
+    assert "crazing 41.0 %; unfamiliar 99.0 %" in text
+
+
+def test_an_interval_that_few_groups_make_wide_has_their_number_beside_it(tmp_path, monkeypatch):
+    row = model_row("vgg19", "softmax", 0.95)
+    groups = [7, 60, 60, 41, 60, None]
+    scores = [score.model_copy(update={"groups": own}) for score, own in zip(row.per_class, groups, strict=True)]
+    folder = write_folder(tmp_path, judged(summary([row.model_copy(update={"per_class": scores})])))
+    monkeypatch.setattr("steelbench.report.figures.all_figures.draw_figures", lambda *_: {})
+
+    _, line = Tables(build_report(folder).read_text(encoding="utf-8")).one(class_="heat")
+
+    assert ["group" in cell for cell in line[1:]] == [True, False, False, True, False, False]
+    assert "7 groups" in line[1] and "41 groups" in line[4]

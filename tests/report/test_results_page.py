@@ -112,7 +112,7 @@ def test_every_figure_has_its_name(results):
     names = {path.stem for path in (results / "figures").iterdir()}
 
     assert names == {
-        *("accuracy", "classes", "seconds", "curves-all"),
+        *("accuracy", "classes", "seconds", "curves-all", "curves-together"),
         *(f"curves-{name}" for name in backbones),
         *(f"confusion-{name}" for name in models),
     }
@@ -394,7 +394,8 @@ def test_each_stage_has_its_figure(tmp_path):
     render(tmp_path, summary(rows), stages=("encoder", "classifier"), epochs=1)
 
     names = {path.stem for path in (tmp_path / "figures").glob("curves-*")}
-    assert names == {"curves-all"} | {f"curves-{b}{s}" for b in ("vgg19", "xception") for s in ("", "-encoder")}
+    both = {"curves-all", "curves-together"}
+    assert names == both | {f"curves-{b}{s}" for b in ("vgg19", "xception") for s in ("", "-encoder")}
 
 
 def test_only_the_first_skipped_images_are_listed(tmp_path):

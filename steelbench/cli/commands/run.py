@@ -247,6 +247,7 @@ def execute(
     from steelbench.runs.activation_maps import write_activation_maps
     from steelbench.runs.decisions import write_decisions
     from steelbench.runs.intact import seal
+    from steelbench.runs.label_first import list_images_to_label
     from steelbench.runs.preparation import refuse_options
     from steelbench.runs.results_folder import refuse_unusable, refuse_unusable_cache
     from steelbench.runs.run import run
@@ -269,9 +270,10 @@ def execute(
             terminal("report", "", 0, 0)
             outcome = dataclasses.replace(outcome, notices=[*notices, *outcome.notices], silenced=hidden)
             summary = assemble(options.results, outcome)
-            draw_thumbnails(options, outcome)
+            draw_thumbnails(options, outcome, summary)
             write_activation_maps(options.results, outcome.root, options.bit_depth, terminal)
             write_decisions(options.results, summary)
+            list_images_to_label(options, summary)
             build_report(options.results)
             seal(options.results)
     from steelbench.cli.tables import print_leaderboard
@@ -290,14 +292,16 @@ def _certain(experiments: Sequence[Experiment], fallbacks: Mapping[str, str]) ->
     return [experiment for experiment in experiments if set(experiment.networks) <= certain]
 
 
-def draw_thumbnails(options: RunOptions, outcome: RunOutcome) -> None:
-    """Draw the images that the report shows: wrong answers, their neighbours, examples of each class."""
+def draw_thumbnails(options: RunOptions, outcome: RunOutcome, summary: Summary) -> None:
+    """Draw the images that the report shows: wrong answers, their neighbours, examples, some images of the maps."""
     from steelbench.evaluation.error_tables import ERRORS_FILE, read_errors
+    from steelbench.runs.map_pictures import mapped_pictures
     from steelbench.runs.thumbnails import choose_pictures, class_examples, write_thumbnails
 
     examples = class_examples(list(outcome.labels), list(outcome.labels.values()))
     errors = read_errors(options.results / ERRORS_FILE) or []
-    wanted = choose_pictures(errors, [path for own in examples.values() for path in own])
+    others = mapped_pictures(options.results, summary)
+    wanted = choose_pictures(errors, [path for own in examples.values() for path in own], others)
     write_thumbnails(options.results, outcome.root, options.bit_depth, wanted, examples)
 
 

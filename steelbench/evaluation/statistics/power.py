@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, special
 
 from steelbench.arrays import AnyArray, Floats, RowIndices
 from steelbench.evaluation.statistics.dependence import group_index, products_within_groups, shrunk
+
+# So many times the images at hand are looked at; beyond, the two models are as good as equal.
+MOST_TIMES = 1024
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,41 @@ def smallest_difference(found: Discordance, *, level: float = 0.05, power: float
     if missing(largest) > 0:
         return 1.0
     return float(optimize.brentq(missing, 0.0, largest, xtol=1e-5))
+
+
+def images_needed(
+    found: Discordance, difference: float, images: int, *, level: float = 0.05, power: float = 0.8
+) -> int | None:
+    """Return how many test images would show a true difference in accuracy with probability `power`.
+
+    Args:
+        found: of the two models, on the images at hand.
+        difference: in 0..1.
+        images: at hand, whose groups are like those of the images to come.
+        level: of the test.
+        power: in level..1.
+
+    Returns:
+        Rounded up to two digits; None for no difference, and where more than `MOST_TIMES` as many images are needed.
+    """
+    if difference <= 0 or not images:
+        return None
+
+    def shows(times: float) -> bool:
+        return smallest_difference(replace(found, n_effective=times * found.n_effective), level=level, power=power) <= (
+            difference
+        )
+
+    low, high = 0.0, 1.0
+    while not shows(high):
+        low, high = high, 2 * high
+        if high > MOST_TIMES:
+            return None
+    while high - low > 0.02 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if shows(middle) else (middle, high)
+    digits = max(0, len(str(int(high * images))) - 2)
+    return int(-(-(high * images) // 10**digits) * 10**digits)
 
 
 def mcnemar_power(n: int, only_first: float, only_second: float, level: float = 0.05) -> float:

@@ -12,14 +12,32 @@ from matplotlib.figure import Figure
 from steelbench.records import Row
 from steelbench.report.conclusion import standings
 from steelbench.report.confusion_table import class_names
-from steelbench.report.figures import comparison, confidence, cost, curves, embeddings, robustness, style
+from steelbench.report.figures import (
+    comparison,
+    confidence,
+    cost,
+    curves,
+    embeddings,
+    learning_curve,
+    robustness,
+    style,
+)
 from steelbench.report.figures.confusion import confusion
 from steelbench.report.formatting import NOTHING, join, method_and_variant, percent, row_label
 from steelbench.report.load import History, Records
+from steelbench.report.next_steps import best_efficiency
 
 # Only these may be deleted: other commands put their own pictures into the folder.
 OURS = (
-    *("accuracy.png", "classes.png", "seconds.png", "reliability.png", "referrals.png", "cost.png"),
+    *(
+        "accuracy.png",
+        "classes.png",
+        "seconds.png",
+        "reliability.png",
+        "referrals.png",
+        "cost.png",
+        "label-efficiency.png",
+    ),
     *("robustness.png", "robustness-examples.png"),
     *("curves-*.png", "confusion-*.png", "embeddings-*.png"),
 )
@@ -84,7 +102,7 @@ def _line_colours(records: Records) -> dict[str, str]:
 
 def _method_colours(records: Records, histories: list[History]) -> dict[str, str]:
     """Return a colour for each `method_and_variant`; one has the same in all figures, if the colours suffice."""
-    names = {method_and_variant(row) for row in records.models if row.backbone != "none"}
+    names = {method_and_variant(history.row) for history in records.histories}
     if len(names) > len(style.PALETTE):
         names = {method_and_variant(history.row) for history in histories[: curves.FOLLOWED]}
     return style.colours(names, first=6)
@@ -108,6 +126,7 @@ def _figures(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
         shown = join([row_label(row) for row in models if row.cost and row.cost.times])
         yield "cost", "Accuracy against time", f"Accuracy against milliseconds for one image, of {shown}", paid
     yield from _robustness(records)
+    yield from _label_efficiency(records)
     yield from _curves(records)
     if records.embedded:
         names = list(dict.fromkeys(score.name for row in models for score in row.per_class))
@@ -151,13 +170,30 @@ def _robustness(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
         yield "robustness-examples", "One image under each change", "A test image under each change", images
 
 
+def _label_efficiency(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
+    best = best_efficiency(records)
+    if best and len(best.levels) > 1:
+        networks = style.colours(row.backbone for row in records.models if row.backbone != "none")
+        shown = join([own.backbone for own in records.efficiencies])
+        figure = learning_curve.growth(records.efficiencies, best, networks)
+        yield "label-efficiency", "Accuracy against training images", f"Accuracy against images of {shown}", figure
+
+
 def _curves(records: Records) -> Iterator[tuple[str, str, str, Figure]]:
     histories = records.histories
     last = [history for history in histories if history.last]
-    if last:
+    if histories:
+        backbones = list(dict.fromkeys(history.row.backbone for history in histories))[: curves.COLUMNS]
+        shown = [history for history in histories if history.row.backbone in backbones]
+        title = "Each backbone on the same axes" if len(backbones) > 1 else "All stages"
+        if len({history.row.backbone for history in histories}) > len(backbones):
+            title = f"The first {len(backbones)} backbones on the same axes"
+        alt = f"Validation accuracy, losses and learning rate per epoch of {join(backbones)}"
+        yield "curves-all", title, alt, curves.small_multiples(shown, _method_colours(records, shown))
+    if len(last) > 1:
         names = join(list(dict.fromkeys(history.row.backbone for history in last)))
         alt = f"Validation accuracy and validation loss per epoch of {names}"
-        yield "curves-all", "All rows", alt, curves.compare(last, _line_colours(records))
+        yield "curves-together", "All rows together", alt, curves.compare(last, _line_colours(records))
     # The last stage is the one that classifies; it comes first and needs no name.
     keys = sorted({(h.row.backbone, not h.last, "" if h.last else h.stage) for h in histories})
     for backbone, earlier, stage in keys:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from steelbench.evaluation.learning_curve import BAND, Point
-from steelbench.report.figures.style import QUIET, colours, panels
-from steelbench.report.formatting import count
+from steelbench.records import LabelEfficiency
+from steelbench.report.figures.style import DASHES, PALETTE, QUIET, colours, panels
+from steelbench.report.formatting import count, shorten
 
 # For each panel: field of `Point` on the x axis, factor, label, width in inches.
 PANELS = (
@@ -42,6 +44,45 @@ def label_efficiency(points: Sequence[Point]) -> Figure:
         axes[1], "upper left", bbox_to_anchor=(1.04, 1.0), borderaxespad=0, fontsize=9, title=None, frameon=False
     )
     axes[0].annotate(_caption(points), (0, -0.19), xycoords="axes fraction", va="top", fontsize=9, color=QUIET)
+    return figure
+
+
+def growth(found: Sequence[LabelEfficiency], best: LabelEfficiency, networks: Mapping[str, str]) -> Figure:
+    """Draw accuracy against training images, a line and a band for each backbone; beside it recall by class of one.
+
+    Args:
+        found: of the backbones, each with two levels or more.
+        best: the one whose classes are drawn.
+        networks: colour by backbone.
+    """
+    figure, (accuracy, recall) = panels([4.4, 4.4], 2.9, gap=0.75)
+    for own in found:
+        images, colour = [level.images for level in own.levels], networks.get(own.backbone, QUIET)
+        low, high = ([100 * getattr(level, side) for level in own.levels] for side in ("low", "high"))
+        accuracy.fill_between(images, low, high, color=colour, alpha=0.16, linewidth=0)
+        label = shorten(own.backbone, 30)
+        accuracy.plot(images, [100 * level.accuracy for level in own.levels], "o-", color=colour, ms=4, label=label)
+    images = [level.images for level in best.levels]
+    # Those that more images help most: more lines could not be told apart.
+    places = sorted(range(len(best.classes)), key=lambda place: -best.classes[place].gain)[: len(PALETTE)]
+    numbers = [number for number, value in enumerate(best.levels[-1].recalls) if value is not None]
+    for order, place in enumerate(places):
+        values = [level.recalls[numbers[place]] for level in best.levels] if place < len(numbers) else []
+        shown = [(x, 100 * value) for x, value in zip(images, values, strict=False) if value is not None]
+        style: dict[str, Any] = {"color": PALETTE[order], "linestyle": DASHES[order % len(DASHES)]}
+        recall.plot(*zip(*shown, strict=True), marker="o", ms=3.5, label=shorten(best.classes[place].name, 22), **style)
+    accuracy.set_title("Test accuracy (%)")
+    recall.set_title(f"Recall by class (%), {shorten(best.backbone, 24)}")
+    for axis in (accuracy, recall):
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_locator(FixedLocator(images))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_xlabel("training images (each step doubles them)")
+        axis.set_ylim(max(0.0, axis.get_ylim()[0]), min(101.0, axis.get_ylim()[1]))
+        axis.grid(visible=True)
+        columns = 2 if axis is accuracy else 3
+        axis.legend(loc="upper left", bbox_to_anchor=(0.0, -0.2), ncols=columns, fontsize=8.5, borderaxespad=0)
     return figure
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from steelbench.evaluation.statistics import compare_pair, discordance, smallest_difference
+from steelbench.evaluation.statistics import compare_pair, discordance
 from steelbench.evaluation.statistics.dependence import PRIOR_GROUPS
-from steelbench.evaluation.statistics.power import Discordance, mcnemar_power
+from steelbench.evaluation.statistics.power import Discordance, images_needed, mcnemar_power, smallest_difference
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(0.72, 0.02), (0.24, 0.24), (0.015, 0.665), (0.5, 0.5)])
@@ -124,3 +124,20 @@ def test_the_smallest_difference_is_found_as_often_as_promised():
 
     assert difference < 0.8 * smallest_difference(Discordance(0.08 * 0.92, 400))
     assert np.mean(shown) == pytest.approx(0.8, abs=0.06)
+
+
+def test_so_many_images_show_the_difference_and_a_tenth_fewer_do_not():
+    found, images, difference = Discordance(each_way=0.02, n_effective=300), 360, 0.015
+    needed = images_needed(found, difference, images)
+
+    def shown_by(count):
+        return smallest_difference(Discordance(found.each_way, found.n_effective * count / images))
+
+    assert needed > images and needed % 10 ** (len(str(needed)) - 2) == 0, "two digits"
+    assert shown_by(needed) <= difference < shown_by(0.9 * needed)
+
+
+def test_no_difference_or_one_that_only_a_vast_test_set_shows_needs_no_number():
+    found = Discordance(each_way=0.02, n_effective=300)
+    assert images_needed(found, 0.0, 360) is None
+    assert images_needed(found, 1e-6, 360) is None

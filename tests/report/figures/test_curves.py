@@ -1,14 +1,15 @@
 """The curves show the epochs that a history holds, gaps included."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from results_folder import model_row, summary, write_folder
 
 from steelbench.report.figures import style
-from steelbench.report.figures.curves import compare, one_backbone
-from steelbench.report.load import History, load
+from steelbench.report.figures.curves import band, compare, kept_epoch, one_backbone, small_multiples
+from steelbench.report.load import CURVES, History, load
 from steelbench.report.results_page import build_report
 
 ROW = model_row("vgg19", "softmax", 0.9)
@@ -105,3 +106,60 @@ def test_losses_of_different_kinds_share_no_axis():
     ]
     assert [values for _, values in titles["Validation ArcFace loss"]] == [[30, 30]]
     assert len(titles["Validation accuracy"]) == 3
+
+
+def several(values, best=(1, 1, 3), stage="classifier", last=True, row=ROW):
+    """One stage of several runs, whose validation losses are `values`."""
+    runs = [
+        History(row, stage, last, own, [*range(1, len(line) + 1)], dict.fromkeys(CURVES, [math.nan] * len(line)) | {
+            "val_loss": line, "learning_rate": [1e-3] * len(line),
+        })
+        for line, own in zip(values, best, strict=False)
+    ]  # fmt: skip
+    return replace(runs[0], others=tuple(runs[1:]))
+
+
+def test_several_runs_are_a_mean_from_the_lowest_to_the_highest_where_half_of_them_go_on():
+    found = band(several([[0.9, 0.5, 0.4, 0.3], [0.7, math.nan], [0.8, 0.3, 0.2]]).runs, "val_loss")
+
+    assert found.epochs.tolist() == [1, 2, 3], "one of three runs reached the fourth epoch"
+    np.testing.assert_allclose(found.middle, [0.8, 0.4, 0.3])
+    np.testing.assert_allclose(found.low, [0.7, 0.3, 0.2])
+    np.testing.assert_allclose(found.high, [0.9, 0.5, 0.4])
+
+
+def test_many_runs_are_their_median_and_middle_half():
+    values = [[value] for value in (0.1, 0.2, 0.3, 0.4, 9.0)]
+    found = band(several(values, best=(1,) * 5).runs, "val_loss", scale=2)
+
+    assert (found.low.item(), found.middle.item(), found.high.item()) == (0.4, 0.6, 0.8)
+
+
+def test_the_dot_lies_on_the_line_at_the_median_of_the_epochs_that_were_kept():
+    found = several([[0.9, 0.5, 0.4], [0.7, 0.5, 0.2], [0.8, 0.2, 0.3]], best=(1, 3, 2))
+    with style.figure_style():
+        figure = one_backbone("vgg19", [found], {"softmax": "#0072b2"})
+
+    (dot,) = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == "None"]
+    assert kept_epoch(found) == 2
+    np.testing.assert_allclose([dot.get_xdata(), dot.get_ydata()], [[2], [0.4]])
+
+
+def test_small_multiples_share_axes_within_a_quantity_and_never_between_kinds_of_loss():
+    rows = [model_row(name, "supcon", 0.9) for name in ("vgg19", "xception")]
+    histories = [
+        several([[value, value / 2]], stage=stage, last=last, row=row)
+        for row in rows
+        for stage, last, value in (("encoder", False, 7.0), ("head", True, 0.5))
+    ]
+    with style.figure_style():
+        figure = small_multiples(histories, {"supcon": "#0072b2"})
+
+    named = [axis.get_ylabel() for axis in figure.axes]
+    assert named == ["loss", "", "contrastive loss", "", "learning\nrate", ""]
+    assert [axis.get_title(loc="left") for axis in figure.axes[:2]] == ["vgg19", "xception"]
+    for first, second in zip(figure.axes[::2], figure.axes[1::2], strict=True):
+        assert first.get_ylim() == second.get_ylim() and first.get_xlim() == second.get_xlim()
+    assert [values for _, values in lines(figure.axes[0])] == [[0.5, 0.25]]
+    assert [values for _, values in lines(figure.axes[2])] == [[7.0, 3.5]]
+    assert [line.get_linestyle() for line in figure.axes[4].get_lines()] == [":", "-"]

@@ -14,6 +14,7 @@ from surfaces import surface
 from steelbench.cli.exit import main
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.label_first import read_candidates
 from steelbench.experiment import METHODS, Experiment, Knn, RunOptions, Softmax
 from steelbench.features.spec import ImageRef
 from steelbench.records import RunRecord, Summary, read_record
@@ -425,6 +426,16 @@ def test_the_record_counts_what_was_used_and_what_was_left_out(finished):
         assert set(note["per_class"]) == {"rows", "columns", "checks"}
         assert record.n_train + record.n_validation + record.n_test == 46
         assert record.verification.max_difference <= 1e-4
+
+
+@pytest.mark.slow
+def test_only_images_that_share_nothing_with_a_labelled_one_are_candidates_for_a_label(finished):
+    for record in records(finished[3]):
+        found = read_candidates(finished[3] / "runs" / record.run_name / "candidates.csv")
+        assert 0 < len(found) <= 60
+        assert not any(own.path.startswith("all_the_labelled_ones_again") for own in found)
+        assert {own.predicted for own in found} <= {"rows", "columns", "checks"}
+    assert not list((finished[2] / "runs").glob("*/candidates.csv"))
 
 
 @pytest.mark.slow
