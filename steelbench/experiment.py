@@ -154,6 +154,7 @@ class RunOptions(DataOptions):
     timing: Literal["own", "all", "off"] = "own"
     track: Literal["off", "tensorboard"] = "off"
     with_: tuple[Extra, ...] = ()
+    none_class: str | None = None
     unlabelled: Path | None = None
     confidence: float = Field(CONFIDENCE, ge=0.5, le=1, description="least probability of a pseudo-label")
     force: bool = False

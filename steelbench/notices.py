@@ -89,6 +89,12 @@ NOTICES = {
         sentence="{count} {pictures} under two labels: {names}.",
         advice="One of the labels is wrong; keep one of the files.",
     ),
+    "SB112": NoticeKind(
+        level="note",
+        rule="several classes are called none, good, ok or no_defect, and --none-class was not given",
+        sentence="Several classes are called like sound material: {names}. Escapes and overkill are not told apart.",
+        advice="Name the one that is sound with --none-class.",
+    ),
     "SB120": NoticeKind(
         level="note",
         rule="the data has boxes, and --boxes was not given",

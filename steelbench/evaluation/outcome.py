@@ -22,6 +22,7 @@ class RunOutcome:
         root: the data folder.
         labels: class of each image, by its path.
         silenced: codes of notices that terminal and report leave out.
+        none_class: the class of sound material; "" for none.
     """
 
     dataset: DatasetSummary
@@ -32,3 +33,4 @@ class RunOutcome:
     root: Path = Path()
     labels: Mapping[str, str] = field(default_factory=dict)
     silenced: Sequence[str] = ()
+    none_class: str = ""

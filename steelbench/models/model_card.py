@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError
 
 from steelbench.errors import SteelbenchError
-from steelbench.records import Record, RunRecord, Share, Unfamiliar
+from steelbench.records import Record, RunRecord, Share, SparseRecord, Unfamiliar
 
 MAX_BYTES = 4 * 1024 * 1024
 # A text in quotes, which may hold commas, or a comma before the bracket that closes a list; JSON has no such comma.
@@ -45,7 +45,7 @@ INPUT_CONTRACT = {
 }
 
 
-class Decision(Record):
+class Decision(SparseRecord):
     """The confidence below which a person looks, and what is promised of the answers above it.
 
     Attributes:
@@ -53,12 +53,15 @@ class Decision(Record):
         escapes: largest share of all images that is answered wrongly and looked at by nobody.
         confidence: with which that is promised, for images like the test images.
         referred: share of the test images below the threshold.
+        none_class: the class of sound material; None for none. With it, `escapes` is the share of the images with a
+            defect that are called sound and looked at by nobody.
     """
 
     threshold: Share
     escapes: Share
     confidence: Share
     referred: Share
+    none_class: str | None = None
 
 
 class Card(Record):

@@ -29,6 +29,7 @@ from steelbench.data.samples import Dataset
 from steelbench.data.small_classes import small_classes, small_reason
 from steelbench.data.split_plan import SplitPlan, count_groups, plan_splits, refuse_early
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.sound_material import find_none_class
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.features.engines import choose_engine
 from steelbench.methods import METHODS, views_of
@@ -60,6 +61,7 @@ class RunInputs:
         origins: where the weights of each network come from.
         config: the contents of `config.json`.
         found: the images of `--unlabelled`; None without it.
+        none_class: the class of sound material; "" for none.
     """
 
     options: RunOptions
@@ -69,6 +71,7 @@ class RunInputs:
     origins: dict[str, Origin]
     config: dict[str, Any]
     found: FoundImages | None = None
+    none_class: str = ""
 
     @property
     def files(self) -> list[str]:
@@ -137,6 +140,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
     )
     inspection = _drop_few_groups(options, dataset, inspection, progress)
     # Before weights are fetched, which may take minutes.
+    none_class = find_none_class(inspection.classes, options.none_class)
     refuse_early(options, inspection)
     return RunInputs(
         options=options,
@@ -153,6 +157,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
             **({"unlabelled_digest": found.digest} if found else {}),
         },
         found=found,
+        none_class=none_class,
     )
 
 

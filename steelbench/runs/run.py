@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from steelbench.audit.findings import write_audit
+from steelbench.errors import SteelbenchError
 from steelbench.evaluation.outcome import RunOutcome
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.files import cache_folder, write_json
 from steelbench.machine import environment
-from steelbench.records import Notice
+from steelbench.records import Notice, Summary, read_record
 from steelbench.runs.baselines import run_hog, run_majority
 from steelbench.runs.fingerprint import fingerprint, unfinished
 from steelbench.runs.forecast import Forecast, forecast
@@ -41,6 +42,7 @@ from steelbench.runs.run_summary import (
     describe_data,
     describe_split,
     first_notices,
+    sound_notices,
     unlabelled_notices,
     weights_notices,
     write_skipped,
@@ -83,7 +85,7 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
         waiting = untested(inputs)
         done = not (todo or waiting or untimed(results, options.timing) or _unmeasured(inputs))
-        if done and is_complete(results):
+        if done and is_complete(results) and _summed_up_alike(inputs):
             return None
         return _run(inputs, audited or split_and_audit(inputs, progress), todo, waiting, progress)
 
@@ -128,6 +130,7 @@ def _run(
         *first_notices(inspection, plan, audited.audit.shortcuts),
         *weights_notices(inputs),
         *unlabelled_notices(inputs),
+        *sound_notices(inputs),
     ]
     run_majority(results, data)
     failures = run_hog(
@@ -151,7 +154,16 @@ def _run(
         weights=inputs.weights,
         root=inputs.dataset.root,
         labels={image.sample.path: image.sample.label for image in inspection.images},
+        none_class=inputs.none_class,
     )
+
+
+def _summed_up_alike(inputs: RunInputs) -> bool:
+    """Return whether the summary takes the same class for sound material; if not, it is made again from the records."""
+    try:
+        return read_record(inputs.options.results / "results.json", Summary).none_class == inputs.none_class
+    except SteelbenchError:
+        return False
 
 
 def _unmeasured(inputs: RunInputs) -> bool:
