@@ -152,7 +152,7 @@ class RunOptions(DataOptions):
     homogenize: Literal["none", "global", "image"] = "none"
     verify: Literal["sample", "full"] = "sample"
     timing: Literal["own", "all", "off"] = "own"
-    track: Literal["off", "tensorboard"] = "off"
+    track: Literal["off", "tensorboard", "mlflow"] = "off"
     with_: tuple[Extra, ...] = ()
     none_class: str | None = None
     unlabelled: Path | None = None

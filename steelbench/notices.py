@@ -36,7 +36,7 @@ class NoticeKind:
     advice: str = ""
 
 
-# 1xx: the images; 2xx: the split; 3xx: networks and features; 4xx: a row; 5xx: the test set.
+# 1xx: the images; 2xx: the split; 3xx: networks and features; 4xx: a row; 5xx: the test set; 6xx: trackers.
 NOTICES = {
     "SB101": NoticeKind(
         level="caution",
@@ -221,6 +221,12 @@ NOTICES = {
         rule="a class has fewer than 10 test images",
         sentence="Fewer than 10 test images of {names}; the recall there is a guess.",
         advice="Cross-validate (--folds 5) or add images of the class.",
+    ),
+    "SB601": NoticeKind(
+        level="note",
+        rule="--track was given, and the tracker failed; said on the terminal only",
+        sentence="The numbers were not all sent to {tracker}: {reason}. The results are whole.",
+        advice="The same command sends what is missing.",
     ),
 }
 

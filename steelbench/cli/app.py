@@ -142,7 +142,7 @@ def run(
     bit_depth: BitDepth = None,
     none_class: NoneClass = None,
     with_: Annotated[str | None, run_option("with_", "What else to measure, separated by commas", "A,B")] = None,
-    track: Annotated[str | None, run_option("track", "Log curves while training", "NAME")] = None,
+    track: Annotated[str | None, run_option("track", "Send the numbers to a tracker, too", "NAME")] = None,
     unlabelled: Annotated[Path | None, run_option("unlabelled", "Images without labels to learn from", "DIR")] = None,
     confidence: Annotated[float | None, run_option("confidence", "Least probability of their labels", "P")] = None,
     silence: Annotated[list[str] | None, SILENCE] = None,

@@ -22,6 +22,7 @@ TITLES = {
     "verifying": "verifying",
     "timing": "timing",
     "robustness": "corrupted images through",
+    "track": "sending the numbers to",
     "audit": "looking for shared pixels in",
 }
 

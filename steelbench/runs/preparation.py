@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from steelbench.models.weight_files import KINDS, Origin, resolve
 from steelbench.runs.fingerprint import sizes_of, weights_of
 from steelbench.runs.jobs import Unlabelled
 from steelbench.runs.results_folder import refuse_unusable_cache
+from steelbench.runs.tracking import refuse_missing
 from steelbench.runs.unlabelled import FoundImages, read_unlabelled, tie
 
 # Readers that take images below the data folder for its own, whatever the name of their folder.
@@ -108,11 +108,7 @@ def refuse_options(options: RunOptions, experiments: Sequence[Experiment]) -> No
     for experiment in experiments:
         _refuse_experiment(experiment, options)
     choose_engine(options.engine, options.precision, gpus=0)
-    if options.track == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
-        raise SteelbenchError(
-            "--track tensorboard needs the package tensorboard, which is not installed; "
-            "pip install 'steelbench[tensorboard]', or leave --track out."
-        )
+    refuse_missing(options.track)
 
 
 def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> RunInputs:

@@ -248,6 +248,7 @@ def execute(
     from steelbench.runs.preparation import refuse_options
     from steelbench.runs.results_folder import refuse_unusable, refuse_unusable_cache
     from steelbench.runs.run import run
+    from steelbench.runs.tracking import track
 
     hidden = known_codes(silence)
     # Found before anything is read or fetched.
@@ -270,8 +271,13 @@ def execute(
             draw_thumbnails(options, outcome)
             write_decisions(options.results, summary)
             build_report(options.results)
+        if options.track != "off":
+            terminal("track", options.track, 0, 0)
+        untracked = track(options.results, summary, options.track)
     from steelbench.cli.tables import print_leaderboard
 
+    if untracked:
+        say(untracked.text)
     print_leaderboard(summary)
     # Scripts read the path from the last line of standard output; people read on.
     print(options.results / "report.html", flush=True)
