@@ -249,18 +249,15 @@ def _write_csv(path: Path, rows: Sequence[Row]) -> None:
                 "verified_images": checked and checked.images,
                 "verified_difference": checked and f"{checked.max_difference:.2g}",
                 "verified_classes_changed": checked and checked.classes_changed,
-                **_limits("escape", sound and sound.escape),
-                **_limits("overkill", sound and sound.overkill),
+                **_limits("escape", sound.escape if sound else None),
+                **_limits("overkill", sound.overkill if sound else None),
             }
             writer.writerow(_cell(values[name]) for name in COLUMNS)
 
 
 def _limits(name: str, score: ShareScore | None) -> dict[str, float | None]:
-    return {
-        name: score and score.share,
-        f"{name}_low": score and score.low,
-        f"{name}_high": score and score.high,
-    }
+    values = (score.share, score.low, score.high) if score else (None, None, None)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
 
 def _cell(value: Any) -> Any:

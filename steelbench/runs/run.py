@@ -48,8 +48,9 @@ from steelbench.runs.run_summary import (
     write_skipped,
 )
 from steelbench.runs.scheduler import run_jobs
+from steelbench.runs.step_forecast import forecast_steps
 from steelbench.runs.timing import time_models, untimed
-from steelbench.runs.unknown_plan import pass_over, untested
+from steelbench.runs.unknown_plan import pass_over, testable, untested
 
 
 def run(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> RunOutcome | None:
@@ -92,11 +93,11 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
 
 def preview(
     options: RunOptions, experiments: Sequence[Experiment], progress: Progress
-) -> tuple[list[Forecast], dict[str, int]]:
+) -> tuple[list[Forecast], dict[str, float], dict[str, int]]:
     """Forecast what `run` would do, without writing results.
 
     Returns:
-        A forecast for each job, and how many runs are to do and in all.
+        A forecast for each job, the seconds of each step that follows, and how many runs are to do and in all.
 
     Raises:
         SteelbenchError: as `run` does.
@@ -106,10 +107,13 @@ def preview(
         refuse_other_results(options.results, inputs.config, inputs.files)
     audited = split_and_audit(inputs, progress)
     todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
-    jobs = make_jobs(todo, inputs, _data(inputs, audited, todo, progress))
+    data = _data(inputs, audited, todo, progress)
+    jobs = make_jobs(todo, inputs, data, testable(untested(inputs), inputs))
     with tempfile.TemporaryDirectory() as folder:
         found = forecast(jobs, Path(folder), _listener(progress, []))
-    return found, {"to do": len(todo), "in all": len(inputs.experiments)}
+    robust = _names(inputs) if "robustness" in options.with_ else []
+    steps = forecast_steps(jobs, found, options.results, data, options.timing, robust)
+    return found, steps, {"to do": len(todo), "in all": len(inputs.experiments)}
 
 
 def _run(

@@ -128,8 +128,8 @@ def _row(results: Path, row: Row, runs: list[tuple[RunRecord, float]]) -> Tracke
     shared = _settings(runs[0][0]) if runs else {}
     sound = row.sound
     more = {
-        **_limits("escape", sound and sound.escape),
-        **_limits("overkill", sound and sound.overkill),
+        **_limits("escape", sound.escape if sound else None),
+        **_limits("overkill", sound.overkill if sound else None),
         "calibration_error": row.trust and row.trust.calibration_error,
     }
     return TrackedRun(
