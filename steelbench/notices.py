@@ -218,8 +218,8 @@ NOTICES = {
     ),
     "SB503": NoticeKind(
         level="caution",
-        rule="a class has fewer than 10 test images",
-        sentence="Fewer than 10 test images of {names}; the recall there is a guess.",
+        rule="a class has fewer than 10 test images, or, as they share pixels, images worth fewer than 10 independent ones",
+        sentence="Fewer than 10 independent test images of {names}; the recall there is a guess.",
         advice="Cross-validate (--folds 5) or add images of the class.",
     ),
     "SB601": NoticeKind(

@@ -126,12 +126,12 @@ def _class_scores(
     ]
 
 
-def _limits(recall: float, interval: Interval | None) -> dict[str, float]:
+def _limits(recall: float, interval: Interval | None) -> dict[str, Any]:
     if interval is None:
         return {}
     # The sum over tests and the mean over seeds of one number differ by rounding.
     around = _around(recall, interval)
-    return {"recall_low": around.low, "recall_high": around.high}
+    return {"recall_low": around.low, "recall_high": around.high, "n_effective": around.n_effective}
 
 
 def naive_accuracy(records: Sequence[RunRecord]) -> float | None:

@@ -23,6 +23,7 @@ class ClassScore(Record):
     support: int
     recall_low: Share | None = None
     recall_high: Share | None = None
+    n_effective: Finite | None = Field(None, description="independent images that would tell as much about its recall")
 
 
 class ShareScore(Record):

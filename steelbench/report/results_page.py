@@ -106,7 +106,8 @@ def _context(records: Records, pictures: dict[str, FigureFile], hidden: Collecti
         "sound": [(row, row.sound) for row in models if row.sound],
         "decide_data": _decide_data(models, list(summary.dataset.classes)),
         **cost_context(models, records.environment),
-        "published": published_for(list(summary.dataset.classes)),
+        # The demo's classes are called like NEU's.
+        "published": [] if summary.dataset.reader == "demo" else published_for(list(summary.dataset.classes)),
         "variants": any(row.variant for row in summary.rows),
         "pictures": pictures,
         "curves": [picture for stem, picture in pictures.items() if stem.startswith("curves-")],
