@@ -69,7 +69,7 @@ def test_another_class_of_sound_material_is_summed_up_again_and_nothing_is_made_
     assert record(results)["none_class"] == "crack" == hog(results)["sound"]["name"]
     assert stamps(results, "runs/none-hog*/*") == kept
     page = (results / "report.html").read_text(encoding="utf-8")
-    assert "Escape<br>[interval]" in page and "of the images with a defect crack (escape)" in page
+    assert "Escape<br>[interval]" in page and "of the images with a defect &#39;crack&#39; (escape)" in page
     assert main(["report", str(results), "--sheet", "none-hog"]) == 0
     assert "of images with a defect are named crack" in (results / "sheet-none-hog.html").read_text(encoding="utf-8")
     kept = stamps(results, "[!.]*.*")

@@ -98,10 +98,10 @@ def _escape_and_overkill(best: Row) -> str:
     sound = best.sound
     if sound is None or sound.escape is None:
         return ""
-    told = f" It calls {_share(sound.escape)} of the images with a defect {sound.name} (escape)"
+    told = f" It calls {_share(sound.escape)} of the images with a defect '{sound.name}' (escape)"
     if sound.overkill is None:
         return f"{told}."
-    return f"{told}, and {_share(sound.overkill)} of {sound.name} a defect (overkill)."
+    return f"{told}, and {_share(sound.overkill)} of '{sound.name}' a defect (overkill)."
 
 
 def _share(score: ShareScore) -> str:
