@@ -152,8 +152,9 @@ class RunOptions(DataOptions):
     homogenize: Literal["none", "global", "image"] = "none"
     verify: Literal["sample", "full"] = "sample"
     timing: Literal["own", "all", "off"] = "own"
-    track: Literal["off", "tensorboard"] = "off"
+    track: Literal["off", "tensorboard", "mlflow"] = "off"
     with_: tuple[Extra, ...] = ()
+    none_class: str | None = None
     unlabelled: Path | None = None
     confidence: float = Field(CONFIDENCE, ge=0.5, le=1, description="least probability of a pseudo-label")
     force: bool = False

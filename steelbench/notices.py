@@ -36,7 +36,7 @@ class NoticeKind:
     advice: str = ""
 
 
-# 1xx: the images; 2xx: the split; 3xx: networks and features; 4xx: a row; 5xx: the test set.
+# 1xx: the images; 2xx: the split; 3xx: networks and features; 4xx: a row; 5xx: the test set; 6xx: trackers.
 NOTICES = {
     "SB101": NoticeKind(
         level="caution",
@@ -88,6 +88,12 @@ NOTICES = {
         rule="one picture (equal pixels) stands under two labels",
         sentence="{count} {pictures} under two labels: {names}.",
         advice="One of the labels is wrong; keep one of the files.",
+    ),
+    "SB112": NoticeKind(
+        level="note",
+        rule="several classes are called none, good, ok or no_defect, and --none-class was not given",
+        sentence="Several classes are called like sound material: {names}. Escapes and overkill are not told apart.",
+        advice="Name the one that is sound with --none-class.",
     ),
     "SB120": NoticeKind(
         level="note",
@@ -212,9 +218,15 @@ NOTICES = {
     ),
     "SB503": NoticeKind(
         level="caution",
-        rule="a class has fewer than 10 test images",
-        sentence="Fewer than 10 test images of {names}; the recall there is a guess.",
+        rule="a class has fewer than 10 test images, or, as they share pixels, images worth fewer than 10 others",
+        sentence="Fewer than 10 independent test images of {names}; the recall there is a guess.",
         advice="Cross-validate (--folds 5) or add images of the class.",
+    ),
+    "SB601": NoticeKind(
+        level="note",
+        rule="--track was given, and the tracker failed; said on the terminal only",
+        sentence="The numbers were not all sent to {tracker}: {reason}. The results are whole.",
+        advice="The same command sends what is missing.",
     ),
 }
 

@@ -97,6 +97,12 @@ Margin = Annotated[float | None, run_option("margin", "Around a cropped box, as 
 MinBox = Annotated[int | None, run_option("min_box", "Smallest side of a box that is cropped, in pixels", "N")]
 Square = Annotated[bool, run_option("square", "Widen crops to squares")]
 IncludeNone = Annotated[bool, run_option("include_none", "Take images without a defect, too, as the class none")]
+NoneClass = Annotated[
+    str | None,
+    run_option(
+        "none_class", "The class of sound material, for escapes and overkill", "NAME", "the one called none, good or ok"
+    ),
+]
 KeepMasks = Annotated[bool, run_option("keep_masks", "Take pictures that look like masks, too")]
 JoinLabels = Annotated[bool, run_option("join_labels", "Join classes whose names differ by case or spaces only")]
 DropSmall = Annotated[int | None, run_option("drop_small", "Leave out classes of fewer images or groups", "N")]

@@ -23,6 +23,7 @@ TITLES = {
     "timing": "timing",
     "maps": "computing maps of",
     "robustness": "corrupted images through",
+    "track": "sending the numbers to",
     "audit": "looking for shared pixels in",
 }
 # Steps that are a line, also on a terminal, because they are no work to wait for.

@@ -1,6 +1,8 @@
 """Decisions: below which confidence a person looks, what escapes above it, and what may be promised of that.
 
-An *escape* is an image that the model decides alone, and wrongly; its share is taken of all images.
+An *escape* is an image that the model decides alone, and wrongly; its share is taken of all images. Where a class of
+sound material is among the data, it is an image with a defect that the model alone calls sound; its share is taken of
+the images with a defect, whose part among all images is another one on the line than among test images.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ class Promise:
     """A share of escapes that may be promised, and the threshold that keeps it.
 
     Attributes:
-        escapes: largest share of escapes among all images, 0..1.
+        escapes: largest share of escapes, 0..1.
         threshold: least confidence of an answer that needs no person; None if these images allow no such promise.
         referred: share of images sent to a person, 0..1; None without a threshold.
         images_needed: independent images without an escape that it takes to promise as much.
@@ -81,9 +83,14 @@ def guaranteed_threshold(
         escapes: the promised share, 0..1.
         level: probability with which the promise holds over draws of the N images.
 
+    Returns:
+        None also without an image.
+
     References:
         Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then Test", 2021. https://arxiv.org/abs/2110.01052
     """
+    if not len(confidence):
+        return None
     import warnings
 
     from mapie.risk_control import BinaryClassificationController, BinaryRisk
@@ -111,17 +118,23 @@ def guaranteed_threshold(
 
 
 def promises(
-    confidence: NDArray[np.floating], correct: NDArray[np.bool_], groups: Groups, level: float = CONFIDENCE
+    confidence: NDArray[np.floating],
+    correct: NDArray[np.bool_],
+    groups: Groups,
+    level: float = CONFIDENCE,
+    among: NDArray[np.bool_] | None = None,
 ) -> list[Promise]:
     """Return what may be promised, for each share of `PROMISES`, from one image of each group.
 
     Args:
         confidence: [N], out-of-fold confidence of the answers.
-        correct: bool [N].
+        correct: bool [N]; False for what would be an escape.
         groups: int [N], images that share pixels, or seeds of one image, have one number.
         level: probability with which each promise holds.
+        among: bool [N], the images of which a share is promised; None for all.
     """
-    rows = one_of_each_group(groups)
+    counted = np.arange(len(groups)) if among is None else np.flatnonzero(among)
+    rows = counted[one_of_each_group(groups[counted])]
     found = []
     for escapes in PROMISES:
         threshold = guaranteed_threshold(confidence[rows], correct[rows], escapes, level)

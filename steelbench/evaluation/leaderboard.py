@@ -30,6 +30,7 @@ from steelbench.records import (
     RowDetail,
     RunKey,
     RunRecord,
+    ShareScore,
     Summary,
     Trust,
     UnknownRecord,
@@ -43,6 +44,7 @@ COLUMNS = (
     "macro_f1", "n_test", "engine", "precision", "params", "model_bytes", "seconds", "image_size",
     "validation_accuracy", "verified_images", "verified_difference", "verified_classes_changed",
     "macro_f1_low", "macro_f1_high", "balanced_accuracy", "n_effective", "tied", "p_value", "naive_accuracy", "model",
+    "escape", "escape_low", "escape_high", "overkill", "overkill_low", "overkill_high",
 )  # fmt: skip
 # Steps that all runs of a backbone share; they count once.
 SHARED = ("load", "features")
@@ -68,7 +70,8 @@ def assemble(results: Path, outcome: RunOutcome) -> Summary:
     if outcome.kept is not None:
         _write_tables(results, outcome.kept, runs)
         return outcome.kept
-    rows, answers, dependences = _read_rows(results, runs, split.seeds * split.folds, groups, failed)
+    expected = split.seeds * split.folds
+    rows, answers, dependences = _read_rows(results, runs, expected, groups, failed, outcome.none_class)
     named = {row.name for row in rows}
     rows += [_lost_row(lost, outcome.weights) for name, lost in failed.items() if name not in named]
     rows.sort(key=lambda row: (row.status == "failed", -(row.accuracy or 0.0), -(row.macro_f1 or 0.0), row.name))
@@ -80,6 +83,7 @@ def assemble(results: Path, outcome: RunOutcome) -> Summary:
         warnings=[*outcome.notices, *result_notices(rows, split)],
         silenced=list(outcome.silenced),
         judgement=Comparison(**judgement),
+        none_class=outcome.none_class,
     )
     write_json(results / "results.json", summary)
     _write_tables(results, summary, runs)
@@ -108,6 +112,7 @@ def _read_rows(
     expected: int,
     groups: dict[str, str],
     failed: dict[str, list[Failure]],
+    none_class: str,
 ) -> tuple[list[Row], dict[str, RowPredictions], dict[str, Dependence]]:
     """Return a row for each name of which a run was written; answers of the finished ones, and their dependences."""
     finished = {name: own for name, own in runs.items() if name not in failed and len(own) >= expected}
@@ -118,8 +123,8 @@ def _read_rows(
     rows = [
         _finished_row(
             records,
-            row_scores(answers[name], records[0].classes, groups, dependences[name]),
-            trust=None if name in apart else describe_trust(results, records, records[0].classes, groups),
+            row_scores(answers[name], records[0].classes, groups, dependences[name], none_class),
+            trust=None if name in apart else describe_trust(results, records, records[0].classes, groups, none_class),
             cost=_read_cost(results, records),
             unknown=_read_unknown(results, records),
             robustness=read_robustness(results, records),
@@ -246,14 +251,21 @@ def _write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _cells(row: Row) -> list[Any]:
-    checked = row.verification
+    checked, sound = row.verification, row.sound
     values = {
         **row.model_dump(),
         "verified_images": checked and checked.images,
         "verified_difference": checked and f"{checked.max_difference:.2g}",
         "verified_classes_changed": checked and checked.classes_changed,
+        **_limits("escape", sound.escape if sound else None),
+        **_limits("overkill", sound.overkill if sound else None),
     }
     return [_cell(values[name]) for name in COLUMNS]
+
+
+def _limits(name: str, score: ShareScore | None) -> dict[str, float | None]:
+    values = (score.share, score.low, score.high) if score else (None, None, None)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
 
 def _cell(value: Any) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from steelbench.arrays import Labels
 from steelbench.evaluation.predictions import RowPredictions, groups_of_paths
+from steelbench.evaluation.sound_material import sound_scores
 from steelbench.evaluation.statistics.dependence import Dependence, learn_dependence
 from steelbench.evaluation.statistics.intervals import Interval, proportion_interval, row_intervals
 from steelbench.evaluation.statistics.macro_f1 import balanced_accuracy
@@ -46,7 +47,11 @@ def _learn(rows: Sequence[RowPredictions], groups: Mapping[str, str]) -> Depende
 
 
 def row_scores(
-    answers: RowPredictions, classes: Sequence[str], groups: Mapping[str, str], dependence: Dependence
+    answers: RowPredictions,
+    classes: Sequence[str],
+    groups: Mapping[str, str],
+    dependence: Dependence,
+    none_class: str = "",
 ) -> dict[str, Any]:
     """Return the fields of a `Row` that come from its answers.
 
@@ -60,6 +65,7 @@ def row_scores(
         classes: C names.
         groups: by path; images of one group share pixels. A path that it lacks is its own group.
         dependence: of the row, from `learn_dependences`.
+        none_class: the class of sound material; "" for none.
     """
     from sklearn.metrics import confusion_matrix
 
@@ -85,6 +91,7 @@ def row_scores(
         "n_effective": sure.n_effective,
         "confusion": np.sum(confusions, axis=0).tolist(),
         "per_class": _class_scores(answers, classes, found.recalls, groups),
+        "sound": sound_scores(answers, classes, groups, dependence, none_class),
     }
 
 
@@ -126,12 +133,12 @@ def _class_scores(
     ]
 
 
-def _limits(recall: float, interval: Interval | None) -> dict[str, float]:
+def _limits(recall: float, interval: Interval | None) -> dict[str, Any]:
     if interval is None:
         return {}
     # The sum over tests and the mean over seeds of one number differ by rounding.
     around = _around(recall, interval)
-    return {"recall_low": around.low, "recall_high": around.high}
+    return {"recall_low": around.low, "recall_high": around.high, "n_effective": around.n_effective}
 
 
 def naive_accuracy(records: Sequence[RunRecord]) -> float | None:

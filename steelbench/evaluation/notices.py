@@ -117,8 +117,17 @@ def _about_test_set(row: Row, split: SplitSummary) -> Iterator[Notice]:
     # Each seed tests the same images again, or as many others: what counts is one seed's.
     images = {found.name: found.support / max(1, split.seeds) for found in row.per_class}
     gone = [f"'{name}'" for name, count in images.items() if count == 0]
-    few = [f"'{name}' ({max(1, int(count))})" for name, count in images.items() if 0 < count < FEWEST]
+    sizes = {found.name: found.n_effective for found in row.per_class}
+    few = [told for name, count in images.items() if count and (told := _too_few(name, count, sizes[name]))]
     if gone:
         yield notice("SB502", names=", ".join(gone))
     if few:
         yield notice("SB503", names=", ".join(few))
+
+
+def _too_few(name: str, images: float, worth: float | None) -> str:
+    """Return the class with its test images, and what they are worth if they share pixels; "" if there are enough."""
+    count = max(1, int(images))
+    if images < FEWEST:
+        return f"'{name}' ({count})"
+    return f"'{name}' ({count}, worth {worth:.0f})" if worth is not None and round(worth) < FEWEST else ""

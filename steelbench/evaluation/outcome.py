@@ -23,6 +23,7 @@ class RunOutcome:
         labels: class of each image, by its path.
         silenced: codes of notices that terminal and report leave out.
         kept: of an earlier command, where nothing was run or measured since; only what is drawn from it is damaged.
+        none_class: the class of sound material; "" for none.
     """
 
     dataset: DatasetSummary
@@ -34,3 +35,4 @@ class RunOutcome:
     labels: Mapping[str, str] = field(default_factory=dict)
     silenced: Sequence[str] = ()
     kept: Summary | None = None
+    none_class: str = ""

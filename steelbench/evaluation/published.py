@@ -24,6 +24,7 @@ class Published(Record):
         split: of the images, as far as the source says.
         accuracy: 0 to 1.
         macro_f1: 0 to 1; None if it is not published.
+        leak: what the number means, as test images may share pixels with training images; None if that is not known.
         remark: why it is not to be compared with ours, or what is not known.
     """
 
@@ -35,11 +36,13 @@ class Published(Record):
     split: str
     accuracy: float
     macro_f1: float | None = None
+    leak: str | None = None
     remark: str
 
 
 # File in `FOLDER` -> names of the classes, by which the data set is recognised.
 KNOWN = {
+    "neu.csv": ("crazing", "inclusion", "patches", "pitted surface", "rolled-in scale", "scratches"),
     "x-sdd.csv": (
         "finishing roll printing",
         "iron sheet ash",

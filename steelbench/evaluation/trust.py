@@ -34,7 +34,11 @@ class Answers:
 
 
 def describe_trust(
-    results: Path, records: Sequence[RunRecord], classes: Sequence[str], groups: Mapping[str, str]
+    results: Path,
+    records: Sequence[RunRecord],
+    classes: Sequence[str],
+    groups: Mapping[str, str],
+    none_class: str = "",
 ) -> Trust:
     """Describe what the confidence of a row's models is worth, from all of its test images.
 
@@ -43,6 +47,7 @@ def describe_trust(
         records: of every run of the row.
         classes: C names.
         groups: by path; images of one group share pixels.
+        none_class: the class of sound material; "" for none.
 
     Raises:
         SteelbenchError: if a `predictions.csv` is missing or damaged.
@@ -51,11 +56,15 @@ def describe_trust(
     confidence, correct = _confidence(answers.probabilities, answers.labels)
     raw_bins = reliability(*_confidence(answers.raw, answers.labels))
     bins = reliability(confidence, correct)
-    referred, escaped = referral_curve(confidence, correct, THRESHOLDS)
     of_class = [answers.labels == label for label in range(len(classes))]
-    by_class = [
-        referral_curve(confidence[own], correct[own], THRESHOLDS)[1].tolist() if own.any() else [] for own in of_class
-    ]
+    sound = of_class[list(classes).index(none_class)] if none_class in classes else None
+    # Of sound material any wrong answer counts, of a defect only the one that it is sound.
+    harmless = correct if sound is None else _harmless(answers, sound, list(classes).index(none_class))
+    defects = np.ones(len(correct), bool) if sound is None else ~sound
+
+    def decided_wrongly(own: NDArray[np.bool_]) -> list[float]:
+        return referral_curve(confidence[own], harmless[own], THRESHOLDS)[1].tolist() if own.any() else []
+
     temperatures = [record.notes.calibration_temperature for record in records]
     known = [value for value in temperatures if value is not None]
     return Trust(
@@ -65,15 +74,23 @@ def describe_trust(
         bins=[ReliabilityBin(**asdict(own)) for own in bins],
         raw_bins=[ReliabilityBin(**asdict(own)) for own in raw_bins],
         thresholds=THRESHOLDS.tolist(),
-        referred=referred.tolist(),
-        escaped=escaped.tolist(),
-        escaped_by_class=by_class,
+        referred=referral_curve(confidence, correct, THRESHOLDS)[0].tolist(),
+        # Without an image with a defect nothing can escape.
+        escaped=decided_wrongly(defects) or [0.0] * len(THRESHOLDS),
+        escaped_by_class=[decided_wrongly(own) for own in of_class],
+        none_class=none_class if sound is not None else "",
+        overkilled=decided_wrongly(sound) if sound is not None else [],
         class_shares=[float(own.mean()) for own in of_class],
         promises=[
             PromiseRecord(**asdict(own))
-            for own in promises(confidence, correct, groups_of_paths(answers.paths, groups))
+            for own in promises(confidence, harmless, groups_of_paths(answers.paths, groups), among=defects)
         ],
     )
+
+
+def _harmless(answers: Answers, sound: NDArray[np.bool_], number: int) -> NDArray[np.bool_]:
+    """Return whether each answer neither calls a defect sound nor sound material a defect, bool [N]."""
+    return (answers.probabilities.argmax(axis=1) == number) == sound
 
 
 def _confidence(probabilities: NDArray[np.float64], labels: Labels) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from steelbench.errors import SteelbenchError
-from steelbench.records import Record, RunRecord, Share, Unfamiliar
+from steelbench.records import Record, RunRecord, Share, SparseRecord, Unfamiliar
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 30
@@ -66,7 +66,7 @@ UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_check_name)]
 
 
-class Decision(Record):
+class Decision(SparseRecord):
     """The confidence below which a person looks, and what is promised of the answers above it.
 
     Attributes:
@@ -74,12 +74,15 @@ class Decision(Record):
         escapes: largest share of all images that is answered wrongly and looked at by nobody.
         confidence: with which that is promised, for images like the test images.
         referred: share of the test images below the threshold.
+        none_class: the class of sound material; None for none. With it, `escapes` is the share of the images with a
+            defect that are called sound and looked at by nobody.
     """
 
     threshold: Share
     escapes: Share
     confidence: Share
     referred: Share
+    none_class: str | None = None
 
 
 PixelContract = Literal["0..255", "0..1", "-1..1", "caffe"]

@@ -24,6 +24,26 @@ class ClassScore(Record):
     recall_low: Share | None = None
     recall_high: Share | None = None
     groups: int | None = Field(None, description="groups of its test images; images of one group share pixels")
+    n_effective: Finite | None = Field(None, description="independent images that would tell as much about its recall")
+
+
+class ShareScore(Record):
+    """A share of answers in 0..1 with its 95 % interval, and the images that it was seen on."""
+
+    share: Share
+    low: Share
+    high: Share
+    images: int = Field(description="distinct test images")
+    n_effective: Finite = Field(description="independent images that would tell as much")
+
+
+class SoundScores(Record):
+    """Errors of a row where a class of sound material is among the data; None without such test images."""
+
+    name: str = Field(description="of the class of sound material")
+    escape: ShareScore | None = Field(None, description="of the images with a defect, those named sound")
+    overkill: ShareScore | None = Field(None, description="of the sound images, those named as a defect")
+    misnamed: ShareScore | None = Field(None, description="of the images with a defect, those named as another defect")
 
 
 class ReliabilityBin(Record):
@@ -35,7 +55,10 @@ class ReliabilityBin(Record):
 
 
 class PromiseRecord(Record):
-    """A share of escapes among all images that may be promised with 95 %, and what it takes."""
+    """A share of escapes that may be promised with 95 %, and what it takes.
+
+    With a class of sound material the share is of the images with a defect, else of all images.
+    """
 
     escapes: Share
     threshold: Share | None = Field(None, description="least confidence of an answer that no person looks at")
@@ -44,7 +67,11 @@ class PromiseRecord(Record):
 
 
 class Trust(Record):
-    """What the confidence of a row's models is worth on its test images, all seeds and folds together."""
+    """What the confidence of a row's models is worth on its test images, all seeds and folds together.
+
+    An escape is an image that is looked at by nobody and, with a class of sound material, has a defect and is named
+    sound; without such a class, that is named wrongly.
+    """
 
     temperature: Finite | None = Field(None, description="of the scaling on validation images; mean over runs")
     calibration_error: Share = Field(description="expected calibration error, ten bins")
@@ -53,8 +80,17 @@ class Trust(Record):
     raw_bins: list[ReliabilityBin]
     thresholds: list[Share] = Field(description="ascending")
     referred: list[Share] = Field(description="share of images sent to a person, at each threshold")
-    escaped: list[Share] = Field(description="share of all images answered wrongly and looked at by nobody")
-    escaped_by_class: list[list[Share]] = Field(description="the same among the images of each class")
+    escaped: list[Share] = Field(
+        description="share of escapes, at each threshold: among the images with a defect if `none_class` is named, "
+        "else among all images"
+    )
+    escaped_by_class: list[list[Share]] = Field(
+        description="the same among the images of each class; of `none_class` those named as a defect"
+    )
+    none_class: str = Field("", description='the class of sound material; "" for none')
+    overkilled: list[Share] = Field(
+        [], description="share of the images of `none_class` named as a defect and looked at by nobody"
+    )
     class_shares: list[Share] = Field(description="share of each class among the images")
     promises: list[PromiseRecord]
 
@@ -103,6 +139,7 @@ class Row(Record):
     per_class: list[ClassScore] = Field(default_factory=list)
     confusion: list[list[Count]] = Field([], description="[true class][predicted class], summed over seeds and folds")
     verification: Verification | None = None
+    sound: SoundScores | None = Field(None, description="escape and overkill; None without a class of sound material")
     trust: Trust | None = None
     cost: Cost | None = None
     unknown: UnknownRecord | None = Field(None, description="of `--with unknown`; None without it")
@@ -195,6 +232,7 @@ class Summary(Record):
     warnings: list[Notice] = Field(default_factory=list)
     silenced: list[str] = Field([], description="codes of notices that the command was told not to show")
     judgement: Comparison = Comparison()
+    none_class: str = Field("", description='the class of sound material; "" if none is known')
 
     @property
     def shown_notices(self) -> list[Notice]:

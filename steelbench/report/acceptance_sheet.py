@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from steelbench.errors import SteelbenchError, choose
 from steelbench.files import write_text
-from steelbench.records import Row, Summary
+from steelbench.records import Row, ShareScore, SoundScores, Summary
 from steelbench.report.confusion_table import class_names
 from steelbench.report.formatting import flatten, row_label, shorten
 from steelbench.report.load import Records, load
@@ -28,8 +28,6 @@ SHOWN_CLASSES = 18
 SHOWN_NOTICES = 2
 COMMAND_LENGTH = 330
 VERSIONS_LENGTH = 260
-# Names of the class of images without a defect, lower case.
-GOOD_CLASSES = ("none", "good")
 
 
 @dataclass(frozen=True)
@@ -42,21 +40,6 @@ class ClassLine:
     recall_low: float | None
     recall_high: float | None
     pseudo: Interval | None
-
-
-@dataclass(frozen=True)
-class GoodClass:
-    """Escape and overkill, where a class of images without a defect is among the data.
-
-    Attributes:
-        name: of that class.
-        escape: share of the images with a defect that are named it.
-        overkill: share of its images that are named as a defect, and the limits; None if it has no test image.
-    """
-
-    name: str
-    escape: Interval | None
-    overkill: tuple[float, float | None, float | None] | None
 
 
 def write_sheet(results: Path, asked: str) -> Path:
@@ -120,16 +103,26 @@ def pseudo_error(row: Row, place: int) -> Interval | None:
     return _share(row, sum(counts[place] for counts in others), sum(map(sum, others)))
 
 
-def good_class(row: Row) -> GoodClass | None:
-    """Return escape and overkill, if a class is called `none` or `good`."""
+def sound_material(row: Row) -> SoundScores | None:
+    """Return escape and overkill; of older records, by their counts, if one class is called like sound material."""
+    if row.sound:
+        return row.sound
+    from steelbench.evaluation.sound_material import find_none_class
+
     names = class_names(row)
-    place = next((number for number, name in enumerate(names) if name.lower() in GOOD_CLASSES), None)
-    if place is None:
+    name = find_none_class(names)
+    if not name:
         return None
-    score = row.per_class[place]
-    limits = [None if limit is None else 1 - limit for limit in (score.recall_high, score.recall_low)]
-    overkill = (1 - score.recall, limits[0], limits[1]) if score.support else None
-    return GoodClass(score.name, pseudo_error(row, place), overkill)
+    score, place = row.per_class[names.index(name)], names.index(name)
+    escaped, missed = pseudo_error(row, place), 1 - score.recall
+    low, high = (missed if limit is None else 1 - limit for limit in (score.recall_high, score.recall_low))
+    overkill = ShareScore(share=missed, low=low, high=high, images=score.support, n_effective=score.support)
+    return SoundScores(name=name, escape=escaped and _recorded(escaped), overkill=overkill if score.support else None)
+
+
+def _recorded(own: Interval) -> ShareScore:
+    images = round(own.n_effective)
+    return ShareScore(share=own.value, low=own.low, high=own.high, images=images, n_effective=own.n_effective)
 
 
 def _share(row: Row, hits: int, total: int) -> Interval | None:
@@ -155,7 +148,8 @@ def _context(results: Path, records: Records, row: Row) -> dict[str, Any]:
         "row": row,
         "classes": class_lines(row),
         "all_classes": len(row.per_class),
-        "good": good_class(row),
+        "sound": sound_material(row),
+        "independent": _independent(row),
         "sha256": _digest_of_model(results, row),
         "promises": sorted(row.trust.promises, key=lambda own: own.escapes) if row.trust else [],
         "serious": serious[:SHOWN_NOTICES],
@@ -163,6 +157,13 @@ def _context(results: Path, records: Records, row: Row) -> dict[str, Any]:
         "command": shorten(_command(records.config), COMMAND_LENGTH),
         "versions": shorten(_versions(records.environment), VERSIONS_LENGTH),
     }
+
+
+def _independent(row: Row) -> float:
+    """Return how many independent images the promises are about: with a class of sound material, the defects."""
+    if row.trust and row.trust.none_class and row.sound and row.sound.escape:
+        return row.sound.escape.n_effective
+    return row.n_effective or row.n_test or 0
 
 
 def _serious(summary: Summary, row: Row) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steelbench.records import Comparison, Row, Summary
+from steelbench.records import Comparison, Row, ShareScore, Summary
 from steelbench.report.formatting import (
     backbone_label,
     count,
@@ -12,6 +12,7 @@ from steelbench.report.formatting import (
     is_majority,
     is_untrained,
     join,
+    limits,
     method_label,
     p_value,
     percent,
@@ -48,7 +49,13 @@ def conclusion(summary: Summary) -> str:
     comparison = summary.judgement
     best = next((row for row in ranked if row.name == comparison.best), None)
     best = best or max(ranked, key=lambda row: row.accuracy or 0.0)
-    cautions = (_not_compared(comparison), _against_majority(best, summary), untrained, failures)
+    cautions = (
+        _escape_and_overkill(best),
+        _not_compared(comparison),
+        _against_majority(best, summary),
+        untrained,
+        failures,
+    )
     return _verdict(best, [row for row in ranked if row is not best], comparison) + "".join(cautions)
 
 
@@ -84,6 +91,21 @@ def _images(best: Row) -> str:
     if best.n_effective is not None and best.n_effective < NOTABLE * best.n_test:
         worth = f" (worth {best.n_effective:.0f} independent ones)"
     return f" on {best.n_test} test images{worth}"
+
+
+def _escape_and_overkill(best: Row) -> str:
+    """Say how often the highest row lets a defect escape, and calls sound material a defect."""
+    sound = best.sound
+    if sound is None or sound.escape is None:
+        return ""
+    told = f" It calls {_share(sound.escape)} of the images with a defect '{sound.name}' (escape)"
+    if sound.overkill is None:
+        return f"{told}."
+    return f"{told}, and {_share(sound.overkill)} of '{sound.name}' a defect (overkill)."
+
+
+def _share(score: ShareScore) -> str:
+    return f"{percent(score.share)} {limits(score.low, score.high)}"
 
 
 def _named(tied: Sequence[Row], compared: Sequence[Row]) -> str:

@@ -119,9 +119,11 @@ def _context(
         "trusted": [(row, row.trust) for row in models if row.trust],
         "unknown": unknown_defects(models),
         "mill": mill_conditions(models),
+        "sound": [(row, row.sound) for row in models if row.sound],
         "decide_data": _decide_data(models, list(summary.dataset.classes)),
         **cost_context(models, records.environment),
-        "published": published_for(list(summary.dataset.classes)),
+        # The demo's classes are called like NEU's.
+        "published": [] if summary.dataset.reader == "demo" else published_for(list(summary.dataset.classes)),
         "variants": any(row.variant for row in summary.rows),
         "pictures": pictures,
         "curves": [picture for stem, picture in pictures.items() if stem.startswith("curves-")],
@@ -181,10 +183,15 @@ def _decide_data(models: list[Row], classes: list[str]) -> dict[str, Any]:
                 "escaped": trust.escaped,
                 "by_class": trust.escaped_by_class,
                 "class_shares": trust.class_shares,
+                "overkilled": trust.overkilled,
                 "start": trust.thresholds.index(promised) if promised in trust.thresholds else 0,
             }
         )
-    return {"classes": [score.name for score in models[0].per_class] if models else classes, "rows": rows}
+    return {
+        "classes": [score.name for score in models[0].per_class] if models else classes,
+        "none_class": next((row.trust.none_class for row in models if row.trust), ""),
+        "rows": rows,
+    }
 
 
 def _without_curves(records: Records) -> list[str]:

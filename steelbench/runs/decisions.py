@@ -17,11 +17,19 @@ WANTED = (0.01, 0.02)
 
 def card_decision(row: Row) -> Decision | None:
     """Return the threshold for a row's saved model; None if its test images allow no promise."""
-    promises = {own.escapes: own for own in row.trust.promises} if row.trust else {}
+    if row.trust is None:
+        return None
+    promises = {own.escapes: own for own in row.trust.promises}
     for escapes in WANTED:
         own = promises.get(escapes)
         if own is not None and own.threshold is not None and own.referred is not None:
-            return Decision(threshold=own.threshold, escapes=escapes, confidence=CONFIDENCE, referred=own.referred)
+            return Decision(
+                threshold=own.threshold,
+                escapes=escapes,
+                confidence=CONFIDENCE,
+                referred=own.referred,
+                none_class=row.trust.none_class or None,
+            )
     return None
 
 

@@ -78,7 +78,8 @@ def _alone(job: Job) -> list[Job]:
 
 def _key(job: Job) -> tuple[str, ...]:
     """Return what two jobs of one network must have in common to share their features."""
-    split = f"{job.tasks[0].key.seed} {job.tasks[0].key.fold}" if job.homogenize != "none" else ""
+    first = next(iter((*job.tasks, *job.unknown)), None)
+    split = f"{first.key.seed} {first.key.fold}" if first and job.homogenize != "none" else ""
     return job.backbone, str(job.image_size), split
 
 

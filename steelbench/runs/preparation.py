@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from steelbench.data.samples import Dataset
 from steelbench.data.small_classes import small_classes, small_reason
 from steelbench.data.split_plan import SplitPlan, count_groups, plan_splits, refuse_early
 from steelbench.errors import SteelbenchError
+from steelbench.evaluation.sound_material import find_none_class
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.features.engines import choose_engine
 from steelbench.methods import METHODS, views_of
@@ -37,6 +37,7 @@ from steelbench.models.weight_files import KINDS, Origin, resolve
 from steelbench.runs.fingerprint import sizes_of, weights_of
 from steelbench.runs.jobs import Unlabelled
 from steelbench.runs.results_folder import refuse_unusable_cache
+from steelbench.runs.tracking import refuse_missing
 from steelbench.runs.unlabelled import FoundImages, read_unlabelled, tie
 
 # Readers that take images below the data folder for its own, whatever the name of their folder.
@@ -60,6 +61,7 @@ class RunInputs:
         origins: where the weights of each network come from.
         config: the contents of `config.json`.
         found: the images of `--unlabelled`; None without it.
+        none_class: the class of sound material; "" for none.
     """
 
     options: RunOptions
@@ -69,6 +71,7 @@ class RunInputs:
     origins: dict[str, Origin]
     config: dict[str, Any]
     found: FoundImages | None = None
+    none_class: str = ""
 
     @property
     def files(self) -> list[str]:
@@ -105,11 +108,7 @@ def refuse_options(options: RunOptions, experiments: Sequence[Experiment]) -> No
     for experiment in experiments:
         _refuse_experiment(experiment, options)
     choose_engine(options.engine, options.precision, gpus=0)
-    if options.track == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
-        raise SteelbenchError(
-            "--track tensorboard needs the package tensorboard, which is not installed; "
-            "pip install 'steelbench[tensorboard]', or leave --track out."
-        )
+    refuse_missing(options.track)
 
 
 def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> RunInputs:
@@ -137,6 +136,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
     )
     inspection = _drop_few_groups(options, dataset, inspection, progress)
     # Before weights are fetched, which may take minutes.
+    none_class = find_none_class(inspection.classes, options.none_class)
     refuse_early(options, inspection)
     return RunInputs(
         options=options,
@@ -153,6 +153,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
             **({"unlabelled_digest": found.digest} if found else {}),
         },
         found=found,
+        none_class=none_class,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from steelbench.audit.findings import write_audit
 from steelbench.audit.labels import check_labels
+from steelbench.errors import SteelbenchError
 from steelbench.evaluation.outcome import RunOutcome
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.files import cache_folder, write_json
@@ -46,13 +47,15 @@ from steelbench.runs.run_summary import (
     describe_data,
     describe_split,
     first_notices,
+    sound_notices,
     unlabelled_notices,
     weights_notices,
     write_skipped,
 )
 from steelbench.runs.scheduler import run_jobs
+from steelbench.runs.step_forecast import forecast_steps
 from steelbench.runs.timing import time_models, untimed
-from steelbench.runs.unknown_plan import pass_over, untested
+from steelbench.runs.unknown_plan import pass_over, testable, untested
 
 # Damaged files that are told by name.
 NAMED = 4
@@ -93,11 +96,12 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         delete_damaged(results, broken)
         waiting = untested(inputs)
         done = not (todo or waiting or untimed(results, options.timing) or _unmeasured(inputs))
-        if done and is_complete(results) and not maps_wait(results):
+        alike = _summed_up_alike(inputs)
+        if done and alike and is_complete(results) and not maps_wait(results):
             return None
         _tell_damage(broken, progress)
         # Where nothing is run or measured, a whole summary stays: it alone knows what the workers noticed.
-        kept = read_record(results / "results.json", Summary) if done and holds_these_runs(results) else None
+        kept = read_record(results / "results.json", Summary) if done and alike and holds_these_runs(results) else None
         _begin(results, todo)
         outcome = _run(inputs, audited or split_and_audit(inputs, progress), todo, waiting, progress)
         return dataclasses.replace(outcome, kept=kept)
@@ -120,11 +124,11 @@ def _begin(results: Path, todo: Sequence[Experiment]) -> None:
 
 def preview(
     options: RunOptions, experiments: Sequence[Experiment], progress: Progress
-) -> tuple[list[Forecast], dict[str, int]]:
+) -> tuple[list[Forecast], dict[str, float], dict[str, int]]:
     """Forecast what `run` would do, without writing results.
 
     Returns:
-        A forecast for each job, and how many runs are to do and in all.
+        A forecast for each job, the seconds of each step that follows, and how many runs are to do and in all.
 
     Raises:
         SteelbenchError: as `run` does.
@@ -134,10 +138,13 @@ def preview(
         refuse_other_results(options.results, inputs.config, inputs.files)
     audited = split_and_audit(inputs, progress)
     todo = unfinished(inputs.experiments, options, inputs.origins, inputs.config)
-    jobs = make_jobs(todo, inputs, _data(inputs, audited, todo, progress))
+    data = _data(inputs, audited, todo, progress)
+    jobs = make_jobs(todo, inputs, data, testable(untested(inputs), inputs))
     with tempfile.TemporaryDirectory() as folder:
         found = forecast(jobs, Path(folder), _listener(progress, []))
-    return found, {"to do": len(todo), "in all": len(inputs.experiments)}
+    robust = _names(inputs) if "robustness" in options.with_ else []
+    steps = forecast_steps(jobs, found, options.results, data, options.timing, robust)
+    return found, steps, {"to do": len(todo), "in all": len(inputs.experiments)}
 
 
 def _run(
@@ -158,6 +165,7 @@ def _run(
         *first_notices(inspection, plan, audited.audit.shortcuts),
         *weights_notices(inputs),
         *unlabelled_notices(inputs),
+        *sound_notices(inputs),
     ]
     run_majority(results, data)
     failures = run_hog(
@@ -183,7 +191,16 @@ def _run(
         weights=inputs.weights,
         root=inputs.dataset.root,
         labels={image.sample.path: image.sample.label for image in inspection.images},
+        none_class=inputs.none_class,
     )
+
+
+def _summed_up_alike(inputs: RunInputs) -> bool:
+    """Return whether the summary takes the same class for sound material; if not, it is made again from the records."""
+    try:
+        return read_record(inputs.options.results / "results.json", Summary).none_class == inputs.none_class
+    except SteelbenchError:
+        return False
 
 
 def _unmeasured(inputs: RunInputs) -> bool:

@@ -11,6 +11,7 @@ from steelbench.csv_files import write_csv
 from steelbench.data.inspection import Inspection, left_out_counts
 from steelbench.data.samples import Dataset
 from steelbench.data.split_plan import SplitPlan
+from steelbench.evaluation.sound_material import sound_classes
 from steelbench.experiment import RunOptions
 from steelbench.notices import notice
 from steelbench.records import OWN_SPLIT, DatasetSummary, Notice, SplitSummary
@@ -125,6 +126,14 @@ def unlabelled_notices(inputs: RunInputs) -> list[Notice]:
         path, reason = found.skipped[0]
         notices.append(notice("SB104", count=len(found.skipped), path=path, reason=reason))
     return notices
+
+
+def sound_notices(inputs: RunInputs) -> list[Notice]:
+    """Return a notice where several classes are called like sound material, and none was named."""
+    names = sound_classes(inputs.inspection.classes)
+    if inputs.none_class or len(names) < 2:
+        return []
+    return [notice("SB112", names=", ".join(names))]
 
 
 def write_skipped(path: Path, dataset: Dataset, inspection: Inspection) -> None:

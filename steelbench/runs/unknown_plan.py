@@ -41,6 +41,11 @@ def pass_over(waiting: Sequence[Experiment], inputs: RunInputs) -> list[Experime
     return able
 
 
+def testable(waiting: Sequence[Experiment], inputs: RunInputs) -> list[Experiment]:
+    """Return those of `untested` that can be tested; nothing is written."""
+    return [own for own in waiting if not _obstacle(own, len(inputs.inspection.classes))]
+
+
 def _obstacle(experiment: Experiment, classes: int) -> str:
     if experiment.method.on_images:
         return "it trains the backbone, which would have to be trained again without each class"

@@ -176,6 +176,15 @@ def test_classes_with_few_or_no_test_images_are_told_once():
     assert not any("many" in notice.text for notice in notices)
 
 
+def test_many_images_of_a_few_groups_are_few():
+    def score(name, support, worth):
+        return ClassScore(name=name, precision=1, recall=1, f1=1, support=support, n_effective=worth)
+
+    (told,) = found(row(per_class=[score("copies", 24, 6.3), score("alone", 24, 24.0), score("enough", 12, 9.6)]))
+
+    assert told.code == "SB503" and "independent test images of 'copies' (24, worth 6);" in told.text
+
+
 def test_docs_list_every_notice():
     docs = Path(__file__).parents[2] / "docs" / "notices.md"
 

@@ -47,7 +47,7 @@ def test_the_sheet_says_what_was_tested_how_and_with_which_result(tmp_path, caps
     assert facts["Data set"] == "NEU-CLS" and facts["Images, classes"] == "1\u202f800, 6"
     assert facts["Digest"] == "sha256:5f0c…e1" and facts["Groups"].startswith("1\u202f655 ")
     assert facts["Split"] == "grouped split" and facts["Folds, seeds"] == "1, 1"
-    assert facts["Overkill"] == "cannot be told: no class is called none or good" and "Escape" not in facts
+    assert facts["Overkill"] == "cannot be told: no class of sound material (--none-class)" and "Escape" not in facts
     assert "steelbench run --data shared/data/NEU" in text and "keras 3.15.1" in text and "Signature" in text
     assert "conformity to VDI/VDE/VDMA 2632 is not claimed" in text
     assert "<script" not in text and "<img" not in text

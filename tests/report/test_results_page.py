@@ -22,7 +22,7 @@ from results_folder import (
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.error_tables import WrongAnswer, write_errors
-from steelbench.evaluation.published import Published
+from steelbench.evaluation.published import Published, published_for
 from steelbench.files import write_json
 from steelbench.records import DatasetSummary, Notice, Row, SplitSummary
 from steelbench.report import results_page
@@ -85,7 +85,8 @@ def test_page_is_one_file_with_a_table_and_pictures(results):
     page = Page(text)
 
     assert "<table" in text
-    assert all(link.startswith(("data:", "#")) for link in page.links)
+    sources = {row.url for row in published_for(CLASSES)}
+    assert all(link.startswith(("data:", "#")) or link in sources for link in page.links)
     assert not re.search(r"@import|url\((?!\"data:)|<iframe|<object", text)
     assert all("src" not in attributes for tag, attributes in page.tags if tag == "script")
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
@@ -312,8 +313,17 @@ def test_published_numbers_stand_in_a_table_of_their_own(tmp_path, monkeypatch):
     assert "#published" in parsed.links
 
 
-def test_an_unknown_data_set_has_no_published_numbers(results):
-    assert 'published"' not in (results / "report.html").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("classes", "reader"), [(["a", "b"], ""), (CLASSES, "demo")])
+def test_an_unknown_data_set_and_the_demo_have_no_published_numbers(tmp_path, classes, reader):
+    text = text_of(tmp_path, summary([model_row("vgg19", "linear", 0.95, classes)], classes, reader=reader))
+
+    assert 'published"' not in text
+
+
+def test_neu_has_published_numbers_with_what_the_leak_makes_of_them(results):
+    text = (results / "report.html").read_text(encoding="utf-8")
+
+    assert text.index('id="published"') and "78.4 % of NEU&#39;s test images share pixels" in text
 
 
 def test_one_row_without_history(tmp_path):

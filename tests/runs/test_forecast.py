@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from steelbench.data.corruptions import CORRUPTIONS
 from steelbench.errors import SteelbenchError
 from steelbench.features.cache import FeatureStore
 from steelbench.features.spec import ImageRef, Part
@@ -10,6 +11,7 @@ from steelbench.records import RunKey
 from steelbench.runs import forecast as module
 from steelbench.runs.forecast import forecast
 from steelbench.runs.jobs import Job, RunData, SplitRef, Task, Unlabelled
+from steelbench.runs.step_forecast import forecast_steps
 
 NAME, DIM = "mobilenet_v2_035", 1280
 WEIGHTS = {"kind": "imagenet", "md5": "abc", "digest": "whatever"}
@@ -177,3 +179,41 @@ def test_images_without_labels_are_to_be_seen_and_heads_are_trained_twice(tmp_pa
 
     assert (found.images, found.missing) == (15, 3)
     assert found.seconds - without.seconds == pytest.approx(3 / 20 + module.HEAD_SECONDS)
+
+
+def steps(jobs, tmp_path, timing="own", robust=()):
+    found = forecast(jobs, tmp_path, lambda job, event: None)
+    return forecast_steps(jobs, found, tmp_path, jobs[0].data, timing, robust)
+
+
+def test_what_follows_the_runs_costs_its_time(tmp_path):
+    fill(tmp_path, [f"{i:064}" for i in range(10)], WEIGHTS, rate=20.0)
+    job = make_job(tmp_path)
+    test = [SplitRef(seed=0, fold=0, train=[0], validation=[], test=list(range(1, 9)))]
+    job = job.model_copy(update={"data": job.data.model_copy(update={"splits": test})})
+
+    assert steps([job], tmp_path, "off") == {}
+    timed = steps([job], tmp_path)
+    assert list(timed) == ["timing"] and timed["timing"] == pytest.approx(8 + 8 + 2 * 1)
+    # Each class is left out once, a head for each.
+    asked = steps([job.model_copy(update={"unknown": job.tasks[:1]})], tmp_path, "off")
+    assert asked == {"unknown defects": 2 * module.HEAD_SECONDS}
+    # 8 test images, each clean and under every corruption at five strengths.
+    measured = steps([job], tmp_path, "off", [f"{NAME}-softmax"])
+    assert measured["robustness"] == pytest.approx(8 + 8 * (5 * len(CORRUPTIONS) + 1) * (1 / 20 + 0.01))
+
+
+def test_untrained_networks_and_rows_that_were_not_asked_for_are_not_measured(tmp_path):
+    fill(tmp_path, [f"{i:064}" for i in range(10)], {"kind": "random", "calibration": ""}, rate=20.0)
+
+    assert steps([make_job(tmp_path, kind="random")], tmp_path, "off", [f"{NAME}-softmax"]) == {}
+    assert steps([make_job(tmp_path)], tmp_path, "off", ["other"]) == {}
+
+
+def test_a_job_that_only_tests_with_unknown_defects_is_forecast(tmp_path):
+    fill(tmp_path, [f"{i:064}" for i in range(10)], WEIGHTS)
+    job = make_job(tmp_path)
+
+    only = job.model_copy(update={"unknown": job.tasks, "tasks": [], "homogenize": "global"})
+
+    assert ask(only, tmp_path).tasks == 0 and steps([only], tmp_path, "off")["unknown defects"] > 0

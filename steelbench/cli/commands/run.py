@@ -251,6 +251,7 @@ def execute(
     from steelbench.runs.preparation import refuse_options
     from steelbench.runs.results_folder import refuse_unusable, refuse_unusable_cache
     from steelbench.runs.run import run
+    from steelbench.runs.tracking import track
 
     hidden = known_codes(silence)
     # Found before anything is read or fetched.
@@ -276,8 +277,13 @@ def execute(
             list_images_to_label(options, summary)
             build_report(options.results)
             seal(options.results)
+        if options.track != "off":
+            terminal("track", options.track, 0, 0)
+        untracked = track(options.results, summary, options.track)
     from steelbench.cli.tables import print_leaderboard
 
+    if untracked:
+        say(untracked.text)
     print_leaderboard(summary)
     # Scripts read the path from the last line of standard output; people read on.
     print(result(str(options.results / "report.html")), flush=True)
@@ -311,7 +317,7 @@ def foresee(
     auto: bool = False,
     fallbacks: Mapping[str, str] | None = None,
 ) -> int:
-    """Print for each backbone the runs, the images that are cached, the minutes and the memory; returns 0."""
+    """Print the runs, cached images, minutes and memory of each backbone, and what follows the runs; returns 0."""
     from steelbench.cli.tables import show
     from steelbench.runs.preparation import refuse_options
     from steelbench.runs.results_folder import refuse_unusable_cache
@@ -325,7 +331,7 @@ def foresee(
         if auto:
             experiments = with_weights(experiments, options, terminal)
         experiments, _ = replace_missing(experiments, options, terminal, fallbacks)
-        forecasts, counts = preview(options, experiments, terminal)
+        forecasts, steps, counts = preview(options, experiments, terminal)
     show(
         ("backbone", "pixels", "runs", "images", "cached", "images/s", "minutes", "memory GiB"),
         (
@@ -338,7 +344,9 @@ def foresee(
         ),
         right=("pixels", "runs", "images", "cached", "images/s", "minutes", "memory GiB"),
     )  # fmt: skip
-    total = sum(item.seconds for item in forecasts) / 60
+    for name, seconds in steps.items():
+        print(f"{name}: about {seconds / 60:.1f} minutes more")
+    total = (sum(item.seconds for item in forecasts) + sum(steps.values())) / 60
     # So many workers are alive at a time: one computes features, the others start or save.
     memory = sum(sorted(item.memory_gib for item in forecasts)[-most_alive() :])
     print(

@@ -62,13 +62,11 @@ def row_intervals(
             effective images than images.
         level: the confidence, in 0..1.
     """
-    correct = (y_pred == y_true).mean(axis=0)
+    correct = y_pred == y_true
     images = np.arange(len(y_true)) if images is None else images
 
     def share(own: AnyArray) -> Interval:
-        weights = np.ones(np.count_nonzero(own))
-        size = effective_size(weights, groups[own], dependence, level=level)
-        return proportion_interval(float(np.mean(correct[own])), _at_most(size, images[own]), level=level)
+        return share_interval(correct, own, groups, dependence, images=images, level=level)
 
     members = [y_true == label for label in range(num_classes)]
     f1, size = macro_f1_size(y_true, y_pred, groups, num_classes, dependence, level=level)
@@ -77,6 +75,25 @@ def row_intervals(
         macro_f1=proportion_interval(f1, _at_most(size, images), level=level),
         recalls=[share(own) if own.any() else None for own in members],
     )
+
+
+def share_interval(
+    hits: AnyArray, own: AnyArray, groups: AnyArray, dependence: Dependence, *, images: RowIndices, level: float = 0.95
+) -> Interval:
+    """Return the share of some images whose answers hit, the mean over seeds, with its interval.
+
+    Args:
+        hits: bool [S, N], of S seeds.
+        own: bool [N], the images that count; at least one.
+        groups: int [N], any labels; images of one group share pixels.
+        dependence: of the answers.
+        images: int [N], which image each answer is to; there are never more effective images than images.
+        level: the confidence, in 0..1.
+    """
+    weights = np.ones(np.count_nonzero(own))
+    size = effective_size(weights, groups[own], dependence, level=level)
+    value = float(np.mean(hits.mean(axis=0)[own]))
+    return proportion_interval(value, _at_most(size, images[own]), level=level)
 
 
 def _at_most(size: float, images: RowIndices) -> float:

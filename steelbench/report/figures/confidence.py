@@ -84,7 +84,8 @@ def referrals(rows: Sequence[Row], colours: Mapping[str, str]) -> Figure | None:
             label=shorten(row_label(row), 36) if clear else None,
         )
         used[colour] += 1
-    axis.set(xlabel="images sent to a person (%)", ylabel="escapes (% of all images)")
+    among = "images with a defect" if shown[0][1].none_class else "all images"
+    axis.set(xlabel="images sent to a person (%)", ylabel=f"escapes (% of {among})")
     axis.set_xlim(0, 100 * _widest(shown))
     axis.set_ylim(0)
     axis.grid(axis="y")

@@ -14,7 +14,7 @@
     share.className = "n";
     const input = document.createElement("input");
     Object.assign(input, { type: "number", min: 0, step: "any", value: costs[label] });
-    input.setAttribute("aria-label", `Cost of an escape of ${name}`);
+    input.setAttribute("aria-label", name === data.none_class ? `Cost of a false alarm at ${name}` : `Cost of an escape of ${name}`);
     input.addEventListener("input", () => { costs[label] = Number(input.value) || 0; show(); });
     line.insertCell().append(input);
     return share;
@@ -27,6 +27,7 @@
     at("value").textContent = own.thresholds[place];
     at("referred").textContent = percent(own.referred[place]);
     at("escaped").textContent = percent(own.escaped[place]);
+    if (data.none_class) at("overkilled").textContent = own.overkilled.length ? percent(own.overkilled[place]) : "–";
     at("cost").textContent = `; 1000 images cost ${(1000 * cost(own, place)).toFixed(1)}`;
     own.by_class.forEach((shares, label) => { inputs[label].textContent = shares.length ? percent(shares[place]) : "–"; });
   }
