@@ -218,7 +218,7 @@ NOTICES = {
     ),
     "SB503": NoticeKind(
         level="caution",
-        rule="a class has fewer than 10 test images, or, as they share pixels, images worth fewer than 10 others",
+        rule="a class has fewer than 10 test images, or images that are worth fewer than 10 independent ones",
         sentence="Fewer than 10 independent test images of {names}; the recall there is a guess.",
         advice="Cross-validate (--folds 5) or add images of the class.",
     ),
