@@ -373,10 +373,17 @@ def test_the_small_mobilenet_has_as_much_beside_its_weights_as_the_large_one():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
-def test_params_and_features_are_what_keras_builds(name):
+def test_params_and_features_are_what_keras_builds(name, tmp_path):
+    from steelbench.models import saved_model
     from steelbench.models.encoder import build_encoder
+    from steelbench.models.head import Dense, Head
+    from steelbench.models.safe_load import inspect
 
     encoder = build_encoder(name)
 
     assert encoder.count_params() == BACKBONES[name].params
     assert encoder.output_shape == (None, BACKBONES[name].feature_dim)
+    # The door for model files knows every layer of it.
+    head = Head((Dense(np.zeros((BACKBONES[name].feature_dim, 3), np.float32), np.zeros(3, np.float32), "softmax"),))
+    saved_model.save(saved_model.stitch(encoder, head, name), tmp_path / "m.h5")
+    assert inspect(tmp_path / "m.h5")[1] == 3

@@ -126,7 +126,12 @@ RULES: Mapping[str, Rule] = {
     "GroupNormalization": Rule({**_NORM, "groups": setting.whole(-1, MAX_UNITS)}, weights=shapes.norm_weights(0)),
     "UnitNormalization": Rule({"axis": setting.axis}),
     "Normalization": Rule(
-        {"axis": setting.axis, "mean": setting.nothing, "variance": setting.nothing, "invert": setting.flag},
+        {
+            "axis": setting.axis,
+            "mean": setting.numbers_or_none,
+            "variance": setting.numbers_or_none,
+            "invert": setting.flag,
+        },
         weights=shapes.normalization_weights,
     ),
     "Activation": Rule({"activation": setting.activation}),

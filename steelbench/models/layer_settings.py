@@ -93,6 +93,11 @@ def numbers(value: Any) -> Any:
     return number(value)
 
 
+def numbers_or_none(value: Any) -> Any:
+    """Return a finite number, a short list of such, or None."""
+    return None if value is None else numbers(value)
+
+
 def axis(value: Any) -> int:
     """Return the number of an axis; Keras 2 writes it in a list."""
     if isinstance(value, Sequence) and len(value) == 1:

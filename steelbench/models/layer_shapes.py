@@ -96,8 +96,10 @@ def _on_last(options: Options, inputs: Sequence[Shape]) -> None:
 
 
 def normalization_weights(options: Options, inputs: Sequence[Shape]) -> list[Shape]:
-    """Return mean, variance and count."""
+    """Return mean, variance and count, which are no weights where the settings give them."""
     _on_last(options, inputs)
+    if options.get("mean") is not None:
+        return []
     return [(inputs[0][-1],), (inputs[0][-1],), ()]
 
 
