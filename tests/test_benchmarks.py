@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import steelbench
-from steelbench.cli.commands.run import MAIN_BACKBONES, PACKAGED
+from steelbench.cli.networks import MAIN_BACKBONES, PACKAGED
 from steelbench.cli.suites import load_suite
 from steelbench.experiment import RunOptions
 from steelbench.models.backbones import BACKBONES

@@ -155,7 +155,8 @@ def run(
     """Run experiments; write a report and models."""
     # Every option by its name; those of `RunOptions` are called like its fields.
     given = locals()
-    from steelbench.cli.commands.run import Request, execute, foresee, make_experiments
+    from steelbench.cli.commands.run import execute, foresee
+    from steelbench.cli.requested import Request, make_experiments
     from steelbench.cli.suites import Suite, load_suite
 
     found = load_suite(suite) if suite else Suite()

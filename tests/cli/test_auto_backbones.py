@@ -6,8 +6,8 @@ import urllib.error
 import h5py
 import pytest
 
-from steelbench.cli.commands.run import MAIN_BACKBONES, PACKAGED
 from steelbench.cli.exit import main
+from steelbench.cli.networks import MAIN_BACKBONES, PACKAGED
 from steelbench.models import weight_files
 from steelbench.models.backbones import BACKBONES
 from steelbench.models.weight_files import find_file

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from each import each
 
-from steelbench.cli.commands.run import FALLBACK, replace_missing
+from steelbench.cli.networks import FALLBACK, replace_missing
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import Experiment, Knn, RunOptions, Softmax
 from steelbench.models import keras_hub

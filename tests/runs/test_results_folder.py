@@ -181,7 +181,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_anything_is_read(
     # Tests may run as root, who may write everywhere.
     monkeypatch.setattr(os, "access", lambda path, mode: access(path, mode) and not str(path).endswith(f"/{place}"))
     monkeypatch.delattr("steelbench.runs.preparation.read_dataset")
-    monkeypatch.delattr("steelbench.cli.commands.run.read_dataset")
+    monkeypatch.delattr("steelbench.cli.networks.read_dataset")
 
     assert main(["run", "--data", "demo", "--results", str(tmp_path / "results" / "new"), *options]) == 2
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import steelbench
 from steelbench.cli.commands.data_check import check_data
-from steelbench.cli.commands.run import Request, foresee, make_experiments
+from steelbench.cli.commands.run import foresee
 from steelbench.cli.commands.weights import files
+from steelbench.cli.requested import Request, make_experiments
 from steelbench.cli.suites import Suite
 from steelbench.cli.terminal import shown
 from steelbench.experiment import RunOptions
