@@ -17,6 +17,7 @@ from steelbench.records import (
     ClassScore,
     Notice,
     Row,
+    RowDetail,
     RunRecord,
     StageRecord,
     Summary,
@@ -223,7 +224,7 @@ HOSTILE = {
 @each("place", HOSTILE)
 def test_a_report_of_numbers_that_cannot_be_is_refused_in_one_sentence(tmp_path, capsys, place):
     record = typical()
-    row = record.rows[0].model_copy(update={"trust": trust(), "detail": {"notes": {"embedding": {}}}})
+    row = record.rows[0].model_copy(update={"trust": trust(), "detail": RowDetail(notes={"embedding": {}})})
     whole = record.model_copy(update={"rows": [row, *record.rows[1:]]}).model_dump(mode="json")
     for value in HOSTILE[place]:
         *path, last = place.split(".")
