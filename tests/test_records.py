@@ -7,13 +7,17 @@ import stat
 import threading
 
 import pytest
+from each import each
+from results_folder import trust, typical
 
+from steelbench.cli.exit import main
 from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file, write_json, write_text
 from steelbench.records import (
     ClassScore,
     Notice,
     Row,
+    RowDetail,
     RunRecord,
     StageRecord,
     Summary,
@@ -200,3 +204,45 @@ def test_two_writers_at_once_leave_one_whole_file(tmp_path):
         thread.join()
 
     assert path.read_text() in texts and leftovers(tmp_path) == ["x.txt"]
+
+
+HOSTILE = {
+    "rows.0.accuracy": [1e308, -1, "NaN", float("nan"), "x"],
+    "rows.0.params": [10**30, -1, "many"],
+    "rows.0.confusion": [[[1, 2]], [[10**30]], "x"],
+    "rows.0.trust.bins": [[], None, [{"count": -1, "confidence": 0, "accuracy": 0}]],
+    "rows.0.trust.thresholds": [[], [2.0]],
+    "judgement.best": [3, []],
+    "judgement.differences": [{"x": 1e999}, {"x": "NaN"}, 7],
+    "split.naive_leaking": [7.0, "x", []],
+    "dataset.classes": [{"a": -1}, {"a": 10**30}, ["a"]],
+    "dataset.images": [-1, 10**30, "x"],
+    "rows.0.detail.notes.embedding.recall_at_1": [1e308, "NaN", []],
+}
+
+
+@each("place", HOSTILE)
+def test_a_report_of_numbers_that_cannot_be_is_refused_in_one_sentence(tmp_path, capsys, place):
+    record = typical()
+    row = record.rows[0].model_copy(update={"trust": trust(), "detail": RowDetail(notes={"embedding": {}})})
+    whole = record.model_copy(update={"rows": [row, *record.rows[1:]]}).model_dump(mode="json")
+    for value in HOSTILE[place]:
+        *path, last = place.split(".")
+        hostile = json.loads(json.dumps(whole))
+        found = hostile
+        for name in path:
+            found = found[int(name) if name.isdigit() else name]
+        found[last] = value
+        (tmp_path / "results.json").write_text(json.dumps(hostile))
+
+        assert main(["report", str(tmp_path)]) == 2, value
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "results.json is not a readable Summary record" in line
+
+
+@each("text", ["[" * 200_000, '{"rows":' * 200_000, "1" * 5000, "", "\0"])
+def test_brackets_without_end_are_no_record(tmp_path, capsys, text):
+    (tmp_path / "results.json").write_text(text)
+
+    assert main(["report", str(tmp_path)]) == 2
+    assert "not a readable Summary record" in capsys.readouterr().err

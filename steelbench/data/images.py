@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import struct
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +17,13 @@ from numpy.typing import NDArray
 from steelbench.arrays import RGBImage
 from steelbench.data import MAX_PIXELS
 from steelbench.data.crops import Crop, locate
-from steelbench.data.declared_size import JPEG, declared_size, is_short_bmp, read_jpeg
+from steelbench.data.declared_size import JPEG, declared_size, read_jpeg
+from steelbench.data.file_damage import damage_of, plain_alpha
 from steelbench.data.file_headers import (
     HEAD,
-    PNG,
-    TIFF,
     begins_like_image,
     first_tiff_page,
     holds_several,
-    pnm_problem,
 )
 from steelbench.data.recent_files import RecentFiles
 
@@ -36,7 +32,6 @@ EXTENSIONS = frozenset(
     {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
 READ_TYPES = "8 or 16 bit unsigned integers are read"
-JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"
 # Read as coded data, these make blocks that are not those of a flat area.
 MORE_CODED = bytes((167 * place + 89) % 255 for place in range(64))
 # Bytes of one channel of an image; those above are read one at a time, as each takes some twelve times as many.
@@ -122,7 +117,9 @@ def decode(data: bytes, bit_depth: int | None = None) -> Decoded:
         UnreadableImageError: if it cannot be decoded, has more than `MAX_PIXELS` pixels (half as many of 16 bits), or
             values that do not fit.
     """
-    _check_ends(data)
+    problem = damage_of(data)
+    if problem:
+        raise UnreadableImageError(problem)
     size = declared_size(data)
     if size is not None:
         _refuse_large(size.width * size.height, size.bits > 8)
@@ -147,7 +144,7 @@ def _refuse_large(pixels: int, deep: bool) -> None:
 
 
 def _decode(data: bytes, bit_depth: int | None) -> Decoded:
-    pixels = _decoded(_plain_alpha(data))
+    pixels = _decoded(plain_alpha(data))
     if data.startswith(JPEG) and _ends_early(data, pixels):
         raise UnreadableImageError("truncated JPEG: its data end before the image does")
     largest, several = int(pixels.max()), holds_several(data)
@@ -214,56 +211,6 @@ def _decoded(data: bytes) -> NDArray[np.uint8 | np.uint16]:
         raise UnreadableImageError(f"{pixels.dtype} pixels; {READ_TYPES}")
     # In place: a large image is not held twice.
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels))
-
-
-def _check_ends(data: bytes) -> None:
-    """Refuse truncated files that OpenCV reports on stderr (PNG), fills with gray (JPEG, before version 5), or
-    for which it first allocates all that their header promises (PGM, JPEG, run lengths of BMP)."""
-    if data.startswith(PNG):
-        _check_png(data)
-    problem = pnm_problem(data)
-    if problem:
-        raise UnreadableImageError(problem)
-    # An embedded preview has an end of its own, but it stands before the scan of the image.
-    if data.startswith(JPEG) and data.rfind(JPEG_END) < data.rfind(JPEG_SCAN):
-        raise UnreadableImageError("truncated JPEG")
-    layout = read_jpeg(data) if data.startswith(JPEG) else None
-    if layout is not None and not layout.can_be_whole:
-        raise UnreadableImageError("truncated JPEG: its data end before the image does")
-    if is_short_bmp(data):
-        raise UnreadableImageError("truncated BMP")
-
-
-def _check_png(data: bytes) -> None:
-    at, kind = len(PNG), b""
-    while kind != b"IEND":
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        kind, content = data[at + 4 : at + 8], data[at + 8 : end - 4]
-        if end > len(data):
-            raise UnreadableImageError("truncated PNG")
-        if zlib.crc32(kind + content) != int.from_bytes(data[end - 4 : end], "big"):
-            raise UnreadableImageError("damaged PNG")
-        if kind == b"IHDR" and len(content) == 13:
-            width, height = struct.unpack(">II", content[:8])
-            if width * height > MAX_PIXELS:
-                raise UnreadableImageError(f"larger than {MAX_PIXELS} pixels")
-        at = end
-
-
-def _plain_alpha(data: bytes) -> bytes:
-    """Declare the alpha of an RGBA TIFF a plain extra channel; libtiff would multiply the colours by it."""
-    order = TIFF.get(data[:4])
-    if order is None or len(data) < 10:
-        return data
-    start = struct.unpack_from(f"{order}I", data, 4)[0]
-    if start + 2 > len(data):
-        return data
-    last = start + 2 + 12 * struct.unpack_from(f"{order}H", data, start)[0]
-    for at in range(start + 2, min(last, len(data) - 11), 12):
-        # Tag 338 is ExtraSamples: one short, 2 where the alpha is not yet multiplied in.
-        if struct.unpack_from(f"{order}HHIH", data, at) == (338, 3, 1, 2):
-            return data[: at + 8] + b"\0\0" + data[at + 10 :]
-    return data
 
 
 @dataclass(frozen=True)

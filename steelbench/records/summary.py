@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from steelbench.records.base import Count, Finite, Record, RoundedShare, Share, SparseRecord
 from steelbench.records.cost import Cost
@@ -76,8 +76,8 @@ class Trust(Record):
     temperature: Finite | None = Field(None, description="of the scaling on validation images; mean over runs")
     calibration_error: Share = Field(description="expected calibration error, ten bins")
     calibration_error_raw: Share = Field(description="the same before temperature scaling")
-    bins: list[ReliabilityBin]
-    raw_bins: list[ReliabilityBin]
+    bins: list[ReliabilityBin] = Field(min_length=1)
+    raw_bins: list[ReliabilityBin] = Field(min_length=1)
     thresholds: list[Share] = Field(description="ascending")
     referred: list[Share] = Field(description="share of images sent to a person, at each threshold")
     escaped: list[Share] = Field(
@@ -93,6 +93,15 @@ class Trust(Record):
     )
     class_shares: list[Share] = Field(description="share of each class among the images")
     promises: list[PromiseRecord]
+
+    @model_validator(mode="after")
+    def _refuse_other_lengths(self) -> Self:
+        curves = (self.referred, self.escaped, *filter(None, self.escaped_by_class))
+        if any(len(own) != len(self.thresholds) for own in curves):
+            raise ValueError("its curves and thresholds are of different lengths")
+        if len(self.escaped_by_class) != len(self.class_shares):
+            raise ValueError("escaped_by_class and class_shares are of different lengths")
+        return self
 
 
 class RowDetail(Record):
@@ -145,6 +154,12 @@ class Row(Record):
     unknown: UnknownRecord | None = Field(None, description="of `--with unknown`; None without it")
     robustness: Robustness | None = Field(None, description="of `--with robustness`")
     detail: RowDetail = RowDetail()
+
+    @model_validator(mode="after")
+    def _refuse_other_shapes(self) -> Self:
+        if any(len(own) != len(self.confusion) for own in self.confusion):
+            raise ValueError("its confusion matrix is not square")
+        return self
 
 
 class Notice(Record):

@@ -12,13 +12,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from steelbench.errors import SteelbenchError
-from steelbench.evaluation.predictions import FILE as PREDICTIONS
-from steelbench.evaluation.predictions import read_run
 from steelbench.files import file_digest, read_file, write_json
 from steelbench.models.model_card import read_card_file
 from steelbench.records import Record, RunRecord, read_record
 
 FILE = "digests.json"
+PREDICTIONS = "predictions.csv"
 MAX_BYTES = 64 * 1024 * 1024
 # Besides the cards of the runs' models.
 SEALED = (
@@ -121,6 +120,9 @@ def _damaged_model(results: Path, record: RunRecord) -> Iterator[str]:
 
 def _is_plausible(results: Path, record: RunRecord) -> bool:
     """Return whether a run's predictions fit its record, which is of a version that wrote no digests."""
+    # Imported here, because NumPy is slow to import and `steelbench report --help` needs this module.
+    from steelbench.evaluation.predictions import read_run
+
     try:
         read_run(results, record)
     except SteelbenchError:

@@ -157,15 +157,15 @@ def _short(value: Any) -> str:
     return text if len(text) < 30 else f"digest {text[:12]}"
 
 
-def is_complete(results: Path) -> bool:
-    """Return whether leaderboard and report are newer than all runs and measurements, and no file is damaged."""
-    return _is_up_to_date(results) and not broken_files(results)
+def is_whole(results: Path) -> bool:
+    """Return whether a folder is complete, and no file of it damaged."""
+    return is_complete(results) and not broken_files(results)
 
 
 def broken_files(results: Path) -> list[str]:
     """Return the paths, below the folder, of files that are damaged or missing; models only if others say so."""
     broken = [*damaged_tables(results), *changed(results)]
-    if not broken and _is_up_to_date(results) and not _is_summary(results / "results.json"):
+    if not broken and is_complete(results) and not _is_summary(results / "results.json"):
         broken = ["results.json"]
     return list(dict.fromkeys(broken))
 
@@ -188,7 +188,8 @@ def _is_summary(path: Path) -> bool:
     return True
 
 
-def _is_up_to_date(results: Path) -> bool:
+def is_complete(results: Path) -> bool:
+    """Return whether leaderboard and report are newer than the newest run and the newest measurement of a model."""
     made = [results / name for name in ("results.json", "leaderboard.csv", "report.html")]
     runs = list(results.glob("runs/*/result.json"))
     measured = [path for folder in MEASURED for path in results.glob(f"{folder}/*.json")]

@@ -36,7 +36,7 @@ from steelbench.runs.results_folder import (
     broken_files,
     clear,
     delete_damaged,
-    is_complete,
+    is_whole,
     locked,
     refuse_other_results,
     refuse_unusable,
@@ -84,7 +84,7 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         # The audit takes its time; what changes meanwhile is found under the lock.
         refuse_other_results(results, inputs.config, inputs.files)
     # Splits that cannot be drawn are found before anything is written or deleted; a complete folder needs none.
-    audited = split_and_audit(inputs, progress) if options.force or not is_complete(results) else None
+    audited = split_and_audit(inputs, progress) if options.force or not is_whole(results) else None
     with locked(results):
         if options.force:
             clear(results, inputs.config, inputs.experiments)
@@ -97,7 +97,7 @@ def run(options: RunOptions, experiments: Sequence[Experiment], command: str, pr
         waiting = untested(inputs)
         done = not (todo or waiting or untimed(results, options.timing) or _unmeasured(inputs))
         alike = _summed_up_alike(inputs)
-        if done and alike and is_complete(results) and not maps_wait(results):
+        if done and alike and is_whole(results) and not maps_wait(results):
             return None
         _tell_damage(broken, progress)
         # Where nothing is run or measured, a whole summary stays: it alone knows what the workers noticed.

@@ -14,7 +14,7 @@ from steelbench.records import RunKey, RunRecord
 from steelbench.runs.jobs import RunData
 
 # What a finished run consists of beside its record.
-FILES = ("predictions.csv", "history*.csv", "head.npz", "embeddings.npz", "neighbours.csv")
+FILES = ("predictions.csv", "history*.csv", "head.npz", "embeddings.npz", "neighbours.csv", "candidates.csv")
 
 
 def describe_run(

@@ -229,3 +229,31 @@ def test_a_history_has_as_many_lines_as_epochs_can_be(whole, capsys):
     assert main(["report", str(results)]) == 0
 
     assert not list((results / "figures").glob("curves*"))
+
+
+MODEL = "models/vgg19-softmax"
+
+
+@pytest.fixture(scope="module")
+def one_model(steel, tmp_path_factory):
+    """A results folder with a saved model, which is not timed; for copying only."""
+    results = tmp_path_factory.mktemp("one_model") / "results"
+    with pytest.MonkeyPatch.context() as patch:
+        play(patch, models=True)
+        assert run(steel, results, "--timing", "off") == 0
+    return results
+
+
+@pytest.mark.parametrize("name", [f"{MODEL}.h5", f"{MODEL}.json", "runs/vgg19-softmax-s0-f0/head.npz"])
+@pytest.mark.parametrize("how", ["garbage", "gone"])
+def test_a_run_with_a_damaged_model_or_head_is_done_again(steel, one_model, tmp_path, monkeypatch, capsys, name, how):
+    asked = play(monkeypatch, models=True)
+    results = shutil.copytree(one_model, tmp_path / "results")
+    before = contents(results)
+    assert run(steel, results, "--timing", "off") == 0 and asked == [] and contents(results) == before
+    spoil(results / name, how)
+
+    assert run(steel, results, "--timing", "off") == 0
+
+    assert f"made anew: {name}" in capsys.readouterr().err and asked == ["vgg19-softmax-s0-f0"]
+    assert contents(results)[name] == before[name]
