@@ -174,7 +174,7 @@ class _Exporter:
         with silenced(), unfinished(folder.parent) as exact:
             openvino_file.write(self.source, self.contract.text(), exact)
             network = openvino_file.import_openvino().Core().read_model(exact / INT8.file)
-            openvino_file.save(quantised.quantise(network, data.calibration), self.contract.text(), folder)
+            openvino_file.save(quantised.quantise(network, data, self.request.max_drop), self.contract.text(), folder)
             before, _ = openvino_file.open_network(exact)
             after, _ = openvino_file.open_network(folder)
             found = quantised.measure(before, after, data, self.contract.classes)
