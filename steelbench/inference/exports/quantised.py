@@ -84,8 +84,9 @@ class Int8Record(Record):
         new, old = self.after, self.before
         return (
             f"accuracy {new.value:.2%} [{new.low:.2%}, {new.high:.2%}] on {self.images} labelled images, "
-            f"{old.value:.2%} [{old.low:.2%}, {old.high:.2%}] in float32; {self.classes_changed} change their class ({self.lost} to a "
-            f"wrong one, {self.gained} to the right one), a probability by up to {self.largest_difference:.2f}; "
+            f"{old.value:.2%} [{old.low:.2%}, {old.high:.2%}] in float32; "
+            f"{self.classes_changed} change their class ({self.lost} to a wrong one, {self.gained} to the right one), "
+            f"a probability by up to {self.largest_difference:.2f}; "
             f"{self.images_per_second_after:.0f} images/s, {self.images_per_second_before:.0f} in float32"
         )
 
