@@ -65,7 +65,7 @@ def exported(model: Path, out: Path, images: list[Path], labelled: Path | None =
             size = sum(path.stat().st_size for path in found.path.parent.rglob("*") if path.is_file())
             row |= {"bytes": size, "versions": record.versions}
             row |= record.agreement.model_dump() if record.agreement else {}
-            row |= {"int8": record.int8.model_dump()} if record.int8 else {}
+        row |= {"int8": found.int8.model_dump()} if found.int8 else {}
         rows.append(row)
         start = time.perf_counter()
     return rows
@@ -131,16 +131,17 @@ def _cell(row: dict) -> str:
 
 
 def _int8_cells(row: dict) -> str:
-    if row["reason"]:
+    found = row.get("int8")
+    if found is None:
         return f"**not kept**: {row['reason']} | | | |"
-    found = row["int8"]
     told = [
         f"{own['value']:.2%} [{own['low']:.1%}, {own['high']:.1%}]".replace("%", " %")
         for own in (found["before"], found["after"])
     ]
     changed = f"{found['classes_changed']} of {found['images']} ({found['lost']} lost, {found['gained']} gained)"
     speeds = f"{found['images_per_second_before']:.0f} | {found['images_per_second_after']:.0f}"
-    return f"{told[0]} | {told[1]} | {changed} | {speeds}"
+    kept = ", **not kept**" if row["reason"] else ""
+    return f"{told[0]} | {told[1]}{kept} | {changed} | {speeds}"
 
 
 def main() -> None:

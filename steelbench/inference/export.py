@@ -43,6 +43,7 @@ class Exported:
         path: of the exported file or folder.
         reason: why it was not kept; "" if it is there.
         record: of what is there; None if it was not kept.
+        int8: what 8 bits change, also where they are not kept for it.
         made: False for what was there already.
     """
 
@@ -50,11 +51,16 @@ class Exported:
     path: Path
     reason: str = ""
     record: ExportRecord | None = None
+    int8: quantised.Int8Record | None = None
     made: bool = True
 
 
 class NotKeptError(Exception):
     """Raised for a file that does not do what the `.h5` does; the message is the reason."""
+
+    def __init__(self, reason: str, int8: quantised.Int8Record | None = None) -> None:
+        super().__init__(reason)
+        self.int8 = int8
 
 
 @dataclass(frozen=True)
@@ -137,12 +143,12 @@ class _Exporter:
                 with unfinished(self.request.out) as folder:
                     record = self._written(name, row, folder)
                     finish(folder, self.request.out / name, record)
-                yield Exported(name, path, record=record)
+                yield Exported(name, path, record=record, int8=record.int8)
             except Exception as error:
                 # Converters raise whatever a network happens to cause. A full disk is not the format's fault.
                 if isinstance(error, SteelbenchError) or getattr(error, "errno", None):
                     raise
-                yield Exported(name, path, reason=_first_line(error))
+                yield Exported(name, path, reason=_first_line(error), int8=getattr(error, "int8", None))
 
     def _written(self, name: str, row: Format, folder: Path) -> ExportRecord:
         """Write a format and what lies beside it, check it, and return its record."""
@@ -174,16 +180,13 @@ class _Exporter:
         with silenced(), unfinished(folder.parent) as exact:
             openvino_file.write(self.source, self.contract.text(), exact)
             network = openvino_file.import_openvino().Core().read_model(exact / INT8.file)
-            openvino_file.save(quantised.quantise(network, data.calibration), self.contract.text(), folder)
+            openvino_file.save(quantised.quantise(network, data, self.request.max_drop), self.contract.text(), folder)
             before, _ = openvino_file.open_network(exact)
             after, _ = openvino_file.open_network(folder)
             found = quantised.measure(before, after, data, self.contract.classes)
         drop = found.before.value - found.after.value
         if drop > self.request.max_drop:
-            raise NotKeptError(
-                f"on {found.images} labelled images 8 bits have {found.after.value:.2%} right, float32 "
-                f"{found.before.value:.2%}: more is lost than --max-drop {self.request.max_drop:g}"
-            )
+            raise NotKeptError(f"more is lost than --max-drop {self.request.max_drop:g}: {found.told()}", found)
         return found
 
 
@@ -212,7 +215,7 @@ def _version(package: str) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(". ")
+    return (str(error).splitlines() or [type(error).__name__])[0][:400].rstrip(". ")
 
 
 @contextlib.contextmanager

@@ -108,10 +108,4 @@ def _tell(exported: Exported) -> None:
             f"{agreement.largest_difference:.1e}, the same class for all"
         )
     if int8 is not None:
-        say(
-            f"{exported.format}: {there}accuracy {int8.after.value:.2%} [{int8.after.low:.2%}, {int8.after.high:.2%}] "
-            f"on {int8.images} labelled images, {int8.before.value:.2%} [{int8.before.low:.2%}, "
-            f"{int8.before.high:.2%}] in float32; {int8.classes_changed} change their class ({int8.lost} to a wrong "
-            f"one, {int8.gained} to the right one), a probability by up to {int8.largest_difference:.2f}; "
-            f"{int8.images_per_second_after:.0f} images/s, {int8.images_per_second_before:.0f} in float32"
-        )
+        say(f"{exported.format}: {there}{int8.told()}")

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from steelbench.arrays import Features, Labels, RGBImage
+from steelbench.arrays import Features, ImageBatch, Labels, RGBImage
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import read_dataset
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.statistics.intervals import proportion_interval
 from steelbench.experiment import DataOptions
 from steelbench.inference.exports.agreement import Images, answers
+from steelbench.inference.exports.contract import OUTPUT
 from steelbench.inference.exports.formats import Compute
 from steelbench.records import Record
 
@@ -78,12 +79,24 @@ class Int8Record(Record):
     images_per_second_after: float
     changed: list[Changed]
 
+    def told(self) -> str:
+        """Return it as a clause."""
+        new, old = self.after, self.before
+        return (
+            f"accuracy {new.value:.2%} [{new.low:.2%}, {new.high:.2%}] on {self.images} labelled images, "
+            f"{old.value:.2%} [{old.low:.2%}, {old.high:.2%}] in float32; "
+            f"{self.classes_changed} change their class ({self.lost} to a wrong one, {self.gained} to the right one), "
+            f"a probability by up to {self.largest_difference:.2f}; "
+            f"{self.images_per_second_after:.0f} images/s, {self.images_per_second_before:.0f} in float32"
+        )
+
 
 class Labelled(NamedTuple):
     """Labelled images, apart: those that calibrate, and those that are measured.
 
     Attributes:
         calibration: images that choose the scales.
+        calibration_labels: int64 [M] of `calibration`, places in the model's classes.
         images: the other ones.
         labels: int64 [N] of `images`, places in the model's classes.
         names: of `images`, relative to the data folder.
@@ -91,6 +104,7 @@ class Labelled(NamedTuple):
     """
 
     calibration: Images
+    calibration_labels: Labels
     images: Images
     labels: Labels
     names: list[str]
@@ -128,25 +142,54 @@ def read_labelled(folder: Path, classes: Sequence[str], bit_depth: int | None) -
     def images(rows: Iterable[int]) -> Images:
         return Images([dataset.root / found.images[row].sample.path for row in rows], bit_depth)
 
-    samples = [found.images[row].sample for row in rest]
-    labels = np.array([classes.index(sample.label) for sample in samples], np.int64)
-    return Labelled(images(sorted(apart)), images(rest), labels, [own.path for own in samples], found.digest)
+    def labels(rows: Iterable[int]) -> Labels:
+        return np.array([classes.index(found.images[row].sample.label) for row in rows], np.int64)
+
+    chosen, names = sorted(apart), [found.images[row].sample.path for row in rest]
+    return Labelled(images(chosen), labels(chosen), images(rest), labels(rest), names, found.digest)
 
 
-def quantise(network: Any, calibration: Images) -> Any:
-    """Return an OpenVINO network with its convolutions and products in 8-bit integers.
+def quantise(network: Any, data: Labelled, max_drop: float) -> Any:
+    """Return an OpenVINO network with its convolutions in 8-bit integers.
+
+    NNCF leaves those in float32 that cost the most right answers on the calibration images, one after the other, until
+    no more than `max_drop` of them are lost. Without that, mobilenet_v2 on NEU fell from 99.7 % to 95.0 %.
 
     Args:
         network: in float32, of `core.read_model`.
-        calibration: raw images that the ranges of all activations are taken from.
+        data: whose calibration images give the ranges of all activations, and the answers that count.
+        max_drop: share of the calibration images, 0..1.
     """
     logging.getLogger("nncf").setLevel(logging.ERROR)
     # NNCF draws progress bars.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         import nncf
 
-        dataset = nncf.Dataset(calibration, lambda image: image[None].astype(np.float32))
-        return nncf.quantize(network, dataset, subset_size=len(calibration))
+        return nncf.quantize_with_accuracy_control(
+            network,
+            nncf.Dataset(data.calibration, _batch),
+            nncf.Dataset(list(zip(data.calibration.paths, data.calibration_labels, strict=True))),
+            lambda compiled, rows: _right(compiled, rows, data.calibration),
+            max_drop=max_drop,
+            subset_size=len(data.calibration),
+            # The head: a thousandth of the work, and its inputs are features of very different ranges.
+            ignored_scope=nncf.IgnoredScope(types=["MatMul"], validate=False),
+            # Slower to make: 97.8 % in place of 95.0 % right answers on NEU, before any layer is left in float32.
+            fast_bias_correction=False,
+        )
+
+
+def _batch(image: RGBImage) -> ImageBatch:
+    return image[None].astype(np.float32)
+
+
+def _right(compiled: Any, rows: Iterable[tuple[Path, int]], images: Images) -> tuple[float, list[float]]:
+    """Return the share of right answers, and 1 or 0 for each image, as NNCF asks for them."""
+    right = []
+    for path, label in rows:
+        (image,) = Images([path], images.bit_depth)
+        right.append(float(compiled(_batch(image))[OUTPUT].argmax() == label))
+    return float(np.mean(right)), right
 
 
 def measure(before: Compute, after: Compute, data: Labelled, classes: Sequence[str]) -> Int8Record:
@@ -187,7 +230,7 @@ def _accuracy(probabilities: Features, labels: Labels) -> Accuracy:
 
 def _speeds(networks: Sequence[Compute], image: RGBImage) -> list[float]:
     """Return the best images/s of each network over rounds in turn, one image at a time."""
-    batch = image[None].astype(np.float32)
+    batch = _batch(image)
     best = [0.0] * len(networks)
     for _ in range(ROUNDS):
         for number, compute in enumerate(networks):
