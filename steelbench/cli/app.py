@@ -37,6 +37,7 @@ from steelbench.cli.terminal import say
 from steelbench.cli.weights_app import weights_app
 from steelbench.experiment import DataOptions, RunOptions
 
+ENGINE = "auto, keras or openvino; auto is OpenVINO where it is installed and there is no GPU."
 COMPARE, LOOK, USE, KEEP = "Compare", "Look at the data", "Use a model", "Housekeeping"
 
 
@@ -244,16 +245,31 @@ def audit(
 def predict(
     model: Annotated[Path, MODEL],
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Images, crops IMAGE#x,y,w,h, or folders of images.")
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="Images, crops IMAGE#x,y,w,h, folders of images, patterns in quotes, or - for a list on standard "
+            "input.",
+        ),
     ],
     bit_depth: Annotated[
         int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "those that the model was trained on")
     ] = None,
+    top: Annotated[int, typer.Option(metavar="N", min=1, max=10, help="Classes of each image, likeliest first.")] = 3,
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="P", min=0, max=1, help="Below this probability uncertain; default the card's."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Write a JSON object for each image.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file.")] = None,
+    engine: Annotated[str, typer.Option(metavar="NAME", help=ENGINE)] = "auto",
 ) -> int:
-    """Print path, class and probability of images, as CSV."""
-    from steelbench.cli.commands.predict import predict_files
+    """Print path, class and probability of images, as CSV or JSON."""
+    given = locals()
+    from steelbench.cli.commands.predict import Wanted, predict_files
 
-    return predict_files(model, paths, bit_depth)
+    del given["model"], given["paths"]
+    return predict_files(model, paths, Wanted(**given))
 
 
 @app.command(rich_help_panel=USE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from steelbench.cli.commands.predict import image_paths
 from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
+from steelbench.inference.image_paths import image_paths
 
 
 def enroll_folder(model: Path, places: Sequence[Path], out: Path | None) -> int:

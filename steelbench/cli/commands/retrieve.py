@@ -6,9 +6,9 @@ import csv
 import sys
 from pathlib import Path
 
-from steelbench.cli.commands.predict import image_paths
 from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
+from steelbench.inference.image_paths import image_paths
 
 
 def retrieve_files(model_path: Path, query: Path, index: Path, top: int, sheet: Path | None) -> int:
