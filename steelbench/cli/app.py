@@ -203,6 +203,43 @@ def report(
     print(build_report(results, **more))
 
 
+@app.command(rich_help_panel=COMPARE)
+def gate(
+    results: Annotated[Path, RESULTS],
+    min_accuracy: Annotated[
+        str | None, typer.Option(metavar="P", help="The lower 95 % bound must reach it: 0.97 or 97%.")
+    ] = None,
+    max_escape: Annotated[
+        str | None, typer.Option(metavar="P", help="The upper 95 % bound must not exceed it: 0.005 or 0.5%.")
+    ] = None,
+    row: Annotated[str | None, typer.Option(metavar="NAME", help="A row; default the one the verdict names.")] = None,
+) -> int:
+    """Exit 0 only if a row is shown to be good enough, 3 if not."""
+    from steelbench.cli.commands.gate import run_gate
+
+    return run_gate(results, min_accuracy, max_escape, row)
+
+
+@app.command(rich_help_panel=COMPARE)
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A results folder, or with --data a model's .h5.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    flips: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Most images to list for each row and direction.")
+    ] = 10,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Labelled images that two models answer.")] = None,
+    engine: Annotated[str, typer.Option(metavar="NAME", help=ENGINE)] = "auto",
+) -> None:
+    """Show what moved between two results folders, or two models."""
+    from steelbench.cli.commands.diff import diff_models, diff_results, refuse_mixture
+
+    refuse_mixture(first, second, data)
+    if data is None:
+        diff_results(first, second, flips)
+    else:
+        diff_models(first, second, DataOptions(data=data), engine, flips)
+
+
 @app.command("list", rich_help_panel=COMPARE)
 def list_(what: Annotated[str | None, typer.Argument(help="backbones, methods, datasets or metrics")] = None) -> None:
     """List backbones, methods, layouts of data and metrics."""
