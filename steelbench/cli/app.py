@@ -310,6 +310,38 @@ def predict(
 
 
 @app.command(rich_help_panel=USE)
+def evaluate(
+    model: Annotated[Path, MODEL],
+    data: Annotated[str, DATA],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for evaluation.json, predictions.csv, a picture and a page."),
+    ] = None,
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="Leave out images whose pixels the model learned from.")
+    ] = False,
+    engine: Annotated[str, typer.Option(metavar="NAME", help=ENGINE)] = "auto",
+    layout: Layout = None,
+    object: Object = None,
+    boxes: Boxes = None,
+    margin: Margin = None,
+    min_box: MinBox = None,
+    square: Square = False,
+    include_none: IncludeNone = False,
+    keep_masks: KeepMasks = False,
+    join_labels: JoinLabels = False,
+    bit_depth: Annotated[
+        int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "those that the model was trained on")
+    ] = None,
+) -> int:
+    """Score a model on labelled images, with intervals."""
+    given = locals()
+    from steelbench.cli.commands.evaluate import evaluate_model
+
+    return evaluate_model(model, DataOptions(**given_fields(given, DataOptions)), engine=engine, unseen=unseen, out=out)
+
+
+@app.command(rich_help_panel=USE)
 def retrieve(
     model: Annotated[Path, MODEL],
     query: Annotated[Path, typer.Option(metavar="IMAGE", help="The image, or crop IMAGE#x,y,w,h, to compare with.")],

@@ -76,7 +76,9 @@ def accuracy_check(row: Row, least: float) -> Check:
         SteelbenchError: if its record has no interval.
     """
     if row.accuracy is None or row.accuracy_low is None or row.n_effective is None or not row.n_test:
-        raise SteelbenchError(f"{row.name} has no interval of its accuracy in results.json; run the same command again.")
+        raise SteelbenchError(
+            f"{row.name} has no interval of its accuracy in results.json; run the same command again."
+        )
     return Check(
         what="accuracy",
         definition="share of test images whose class is right",

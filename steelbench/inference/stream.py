@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from steelbench.arrays import AnyArray, Mask
 from steelbench.data.images import UnreadableImageError, open_image, resize
+from steelbench.data.inspection import Inspected, inspected
 from steelbench.data.parallel import ordered_map
+from steelbench.data.samples import Sample
 from steelbench.inference.network import Network, Outputs
 from steelbench.machine import usable_cores
 
@@ -34,7 +36,7 @@ class Answer:
         unfamiliar: whether the model does not know images of this kind; None where that is not known.
         bits: of a value in the file, 8 or 16; 0 for an unreadable image.
         largest: value in the file.
-        digest: of its pixels, if asked for.
+        seen: what is known of the file, if asked for: its digests and size.
     """
 
     path: Path
@@ -43,7 +45,7 @@ class Answer:
     unfamiliar: bool | None = None
     bits: int = 0
     largest: int = 0
-    digest: str = ""
+    seen: Inspected | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class _Read:
     reason: str = ""
     bits: int = 0
     largest: int = 0
-    digest: str = ""
+    seen: Inspected | None = None
 
 
 def answers(
@@ -64,7 +66,7 @@ def answers(
     bit_depth: int | None = None,
     *,
     judge: Callable[[Outputs], Mask] | None = None,
-    digest: Callable[[AnyArray], str] | None = None,
+    inspect: bool = False,
 ) -> Iterator[Answer]:
     """Yield the answer to each file, in order.
 
@@ -73,11 +75,11 @@ def answers(
         paths: of images or crops; read one by one, as answers are taken.
         bit_depth: used bits of 16-bit files; None means all 16.
         judge: says which images are unfamiliar.
-        digest: of raw pixels uint8 [H, W, 3].
+        inspect: whether the answers carry what is known of the files.
     """
     # Of each batch that the engine has not answered: its files, unreadable ones among them.
     waiting: deque[list[_Read]] = deque()
-    read = partial(_read, size=network.lengths.size, bit_depth=bit_depth, digest=digest)
+    read = partial(_read, size=network.lengths.size, bit_depth=bit_depth, inspect=inspect)
     ahead = AHEAD_RAW if network.lengths.size is None else AHEAD_BATCHES * network.batch
     decoded = ordered_map(read, paths, threads=max(2, usable_cores()), ahead=ahead)
     for vectors in network.run(_batches(decoded, network, waiting)):
@@ -86,13 +88,15 @@ def answers(
         yield from _answered(network, files, np.zeros((0, 1), np.float32), None)
 
 
-def _read(path: Path, *, size: int | None, bit_depth: int | None, digest: Callable[[AnyArray], str] | None) -> _Read:
+def _read(path: Path, *, size: int | None, bit_depth: int | None, inspect: bool) -> _Read:
     try:
-        image = open_image(path, bit_depth).image
+        opened = open_image(path, bit_depth)
     except UnreadableImageError as error:
         return _Read(path, None, str(error))
+    image = opened.image
     pixels = image.pixels if size is None else resize(image.pixels, size)
-    return _Read(path, pixels, "", image.bits, image.largest, digest(image.pixels) if digest else "")
+    seen = inspected(Sample(str(path), ""), opened.digest, image) if inspect else None
+    return _Read(path, pixels, "", image.bits, image.largest, seen)
 
 
 def _batches(decoded: Iterable[_Read], network: Network, waiting: deque[list[_Read]]) -> Iterator[NDArray[np.float32]]:
@@ -111,7 +115,7 @@ def _batches(decoded: Iterable[_Read], network: Network, waiting: deque[list[_Re
     for found in decoded:
         if images and found.pixels is not None and not _fits(found.pixels, images, network.batch):
             yield batch()
-        files.append(_Read(found.path, None, found.reason, found.bits, found.largest, found.digest))
+        files.append(_Read(found.path, None, found.reason, found.bits, found.largest, found.seen))
         if found.pixels is not None:
             images.append(found.pixels)
         if len(images) == network.batch:
@@ -139,4 +143,4 @@ def _answered(
             yield Answer(own.path, own.reason, np.zeros(0, np.float32))
             continue
         new = None if unfamiliar is None else bool(next(unfamiliar))
-        yield Answer(own.path, "", next(rows), new, own.bits, own.largest, own.digest)
+        yield Answer(own.path, "", next(rows), new, own.bits, own.largest, own.seen)

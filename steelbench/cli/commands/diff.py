@@ -40,11 +40,11 @@ def diff_results(first: Path, second: Path, most: int) -> None:
     """
     folders = (first, second)
     summaries = [read_record(folder / "results.json", Summary) for folder in folders]
-    _tell("data", changed(*map(data_of, summaries)))
+    _tell("data", changed(data_of(summaries[0]), data_of(summaries[1])))
     if summaries[0].dataset.digest != summaries[1].dataset.digest:
         print("The data differ; images are compared by their paths.")
-    _tell("settings", changed(*(_plain(folder / "config.json") for folder in folders)))
-    _tell("machine and versions", changed(*(_plain(folder / "environment.json") for folder in folders)))
+    _tell("settings", _changed_file("config.json", first, second))
+    _tell("machine and versions", _changed_file("environment.json", first, second))
     rows = [{row.name: row for row in summary.rows} for summary in summaries]
     both = [name for name, row in rows[0].items() if name in rows[1] and row.method != "majority"]
     _tell_missing("A", [name for name in rows[0] if name not in rows[1]])
@@ -122,6 +122,10 @@ def _tell_missing(side: str, names: Sequence[str]) -> None:
 def _failed(rows: Sequence[Row]) -> str:
     sides = [f"failed in {side} ({row.reason})" for side, row in zip("AB", rows, strict=True) if row.status != "done"]
     return ", ".join(sides)
+
+
+def _changed_file(name: str, first: Path, second: Path) -> list[tuple[str, str, str]]:
+    return changed(_plain(first / name), _plain(second / name))
 
 
 def _plain(path: Path) -> dict[str, Any]:

@@ -51,6 +51,6 @@ def stitch_run(results: Path, run_name: str) -> Path:
     path = results / "models" / f"{run_name}.h5"
     saved_model.save(saved_model.stitch(encoder, Head.load(folder / "head.npz"), network_name(run_name)), path)
     card = read_card_file(source.with_suffix(".json")).model_dump(mode="json")
-    own = {"name": run_name, "verification": None, "unfamiliar": None}
+    own = {"name": run_name, "verification": None, "unfamiliar": None, "training_digests": None}
     saved_model.write_card(path, {**card, **card_fields(record), **own})
     return path
