@@ -8,7 +8,7 @@ from pathlib import Path
 
 from steelbench.files import write_text
 from steelbench.records.evaluation import Evaluation
-from steelbench.report.formatting import limits, percent
+from steelbench.report.formatting import count, limits, percent
 from steelbench.report.page_template import data_uri, render
 
 SHOWN = 60
@@ -44,7 +44,7 @@ def sentences(found: Evaluation) -> list[str]:
         told.append(f"No image is of a class that the model knows besides: {', '.join(found.missing_classes)}.")
     told.append(_learned(found))
     if found.unreadable:
-        told.append(f"{sum(found.unreadable.values())} images cannot be read: {_counted(found.unreadable)}.")
+        told.append(f"{count(sum(found.unreadable.values()), 'image')} cannot be read: {_counted(found.unreadable)}.")
     if found.audited:
         told.append(f"Images that share pixels count as one of {found.groups} groups in the intervals.")
     else:
@@ -69,7 +69,7 @@ def _learned(found: Evaluation) -> str:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in counts.items())
+    return ", ".join(f"{name} ({number})" for name, number in counts.items())
 
 
 def write_evaluation_page(
