@@ -13,11 +13,16 @@ from typer.core import TyperGroup
 from steelbench.cli.cache_app import cache_app
 from steelbench.cli.data_app import data_app
 from steelbench.cli.options import (
+    COMPARE,
     DATA,
+    ENGINE,
+    KEEP,
+    LOOK,
     MODEL,
     PLAIN,
     RESULTS,
     SILENCE,
+    USE,
     WEIGHTS_DIR,
     BitDepth,
     Boxes,
@@ -33,12 +38,10 @@ from steelbench.cli.options import (
     given_fields,
     run_option,
 )
+from steelbench.cli.reuse_app import reuse_app
 from steelbench.cli.terminal import say
 from steelbench.cli.weights_app import weights_app
 from steelbench.experiment import DataOptions, RunOptions
-
-ENGINE = "auto, keras or openvino; auto is OpenVINO where it is installed and there is no GPU."
-COMPARE, LOOK, USE, KEEP = "Compare", "Look at the data", "Use a model", "Housekeeping"
 
 
 class CommandGroups(TyperGroup):
@@ -60,6 +63,8 @@ class CommandGroups(TyperGroup):
 
 
 app = typer.Typer(cls=CommandGroups, add_completion=False, pretty_exceptions_enable=False, **PLAIN)
+# Not `add_typer`, which would make a group of them.
+app.registered_commands += reuse_app.registered_commands
 app.add_typer(data_app, name="data", rich_help_panel=LOOK, help="Say how a folder is read; write the demo images.")
 app.add_typer(weights_app, name="weights", rich_help_panel=KEEP, help="List, download, verify pretrained weights.")
 app.add_typer(cache_app, name="cache", rich_help_panel=KEEP, help="Show or clear the cached features.")
@@ -203,43 +208,6 @@ def report(
     print(build_report(results, **more))
 
 
-@app.command(rich_help_panel=COMPARE)
-def gate(
-    results: Annotated[Path, RESULTS],
-    min_accuracy: Annotated[
-        str | None, typer.Option(metavar="P", help="The lower 95 % bound must reach it: 0.97 or 97%.")
-    ] = None,
-    max_escape: Annotated[
-        str | None, typer.Option(metavar="P", help="The upper 95 % bound must not exceed it: 0.005 or 0.5%.")
-    ] = None,
-    row: Annotated[str | None, typer.Option(metavar="NAME", help="A row; default the one the verdict names.")] = None,
-) -> int:
-    """Exit 0 only if a row is shown to be good enough, 3 if not."""
-    from steelbench.cli.commands.gate import run_gate
-
-    return run_gate(results, min_accuracy, max_escape, row)
-
-
-@app.command(rich_help_panel=COMPARE)
-def diff(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A results folder, or with --data a model's .h5.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
-    flips: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Most images to list for each row and direction.")
-    ] = 10,
-    data: Annotated[str | None, typer.Option(metavar="DIR", help="Labelled images that two models answer.")] = None,
-    engine: Annotated[str, typer.Option(metavar="NAME", help=ENGINE)] = "auto",
-) -> None:
-    """Show what moved between two results folders, or two models."""
-    from steelbench.cli.commands.diff import diff_models, diff_results, refuse_mixture
-
-    refuse_mixture(first, second, data)
-    if data is None:
-        diff_results(first, second, flips)
-    else:
-        diff_models(first, second, DataOptions(data=data), engine, flips)
-
-
 @app.command("list", rich_help_panel=COMPARE)
 def list_(what: Annotated[str | None, typer.Argument(help="backbones, methods, datasets or metrics")] = None) -> None:
     """List backbones, methods, layouts of data and metrics."""
@@ -307,38 +275,6 @@ def predict(
 
     del given["model"], given["paths"]
     return predict_files(model, paths, Wanted(**given))
-
-
-@app.command(rich_help_panel=USE)
-def evaluate(
-    model: Annotated[Path, MODEL],
-    data: Annotated[str, DATA],
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder for evaluation.json, predictions.csv, a picture and a page."),
-    ] = None,
-    unseen: Annotated[
-        bool, typer.Option("--unseen", help="Leave out images whose pixels the model learned from.")
-    ] = False,
-    engine: Annotated[str, typer.Option(metavar="NAME", help=ENGINE)] = "auto",
-    layout: Layout = None,
-    object: Object = None,
-    boxes: Boxes = None,
-    margin: Margin = None,
-    min_box: MinBox = None,
-    square: Square = False,
-    include_none: IncludeNone = False,
-    keep_masks: KeepMasks = False,
-    join_labels: JoinLabels = False,
-    bit_depth: Annotated[
-        int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "those that the model was trained on")
-    ] = None,
-) -> int:
-    """Score a model on labelled images, with intervals."""
-    given = locals()
-    from steelbench.cli.commands.evaluate import evaluate_model
-
-    return evaluate_model(model, DataOptions(**given_fields(given, DataOptions)), engine=engine, unseen=unseen, out=out)
 
 
 @app.command(rich_help_panel=USE)

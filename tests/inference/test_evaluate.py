@@ -1,4 +1,4 @@
-"""`steelbench evaluate`, and `diff` of two models: scores by hand, unknown classes, images that the model learned from."""
+"""`steelbench evaluate`, and `diff` of two models: scores by hand, unknown classes, images of the training set."""
 
 import csv
 import json
@@ -36,7 +36,9 @@ def strongest(path, order):
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    return strongest(folder / "good.h5", ["red", "green", "blue"]), strongest(folder / "bad.h5", ["red", "blue", "green"])
+    return strongest(folder / "good.h5", ["red", "green", "blue"]), strongest(
+        folder / "bad.h5", ["red", "blue", "green"]
+    )
 
 
 @pytest.fixture
