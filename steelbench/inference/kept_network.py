@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,26 @@ def openvino_network(path: Path, card: Card, images: int | None, tell: Callable[
 def networks_folder() -> Path:
     """Return the folder of the cache that networks are kept in."""
     return cache_folder() / "networks"
+
+
+def kept_files() -> list[Path]:
+    """Return the files of all kept networks."""
+    return [path for path in networks_folder().glob("*") if path.suffix in (".json", ".xml", ".bin")]
+
+
+def clear_networks(older_than_days: float) -> int:
+    """Delete the files of kept networks, and return the bytes that were freed.
+
+    Args:
+        older_than_days: only files that were written so many days ago, or earlier.
+    """
+    freed = 0
+    for path in kept_files():
+        found = path.stat()
+        if time.time() - found.st_mtime >= older_than_days * 86400:
+            path.unlink(missing_ok=True)
+            freed += found.st_size
+    return freed
 
 
 def read_kept(sha256: str) -> tuple[Any, Lengths] | None:

@@ -147,6 +147,15 @@ def test_the_second_start_takes_the_network_from_the_cache(predict, images, monk
     assert predict(images) == first and len(first[1]) == 20
 
 
+def test_kept_networks_are_shown_and_cleared(predict, images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path))
+    predict(images / "00.png")
+
+    assert main(["cache", "info"]) == 0 and "networks that predict keeps" in capsys.readouterr().out
+    assert main(["cache", "clear", "--older-than", "1"]) == 0 and kept_network.kept_files()
+    assert main(["cache", "clear"]) == 0 and not kept_network.kept_files()
+
+
 @pytest.mark.parametrize("suffix", [".xml", ".bin", ".json"])
 def test_a_damaged_network_is_converted_anew(predict, images, suffix):
     whole = predict(images)
