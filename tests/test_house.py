@@ -155,6 +155,8 @@ START_UP = {
     "page": ("import steelbench.report.results_page as page", {*HEAVY, *STATISTICS, "numpy", "jinja2"}),
     "list": ("assert main(['list']) == main(['cache', 'info']) == 0", HEAVY),
     "report": ("page.build_report(Path(results))", {*HEAVY, "sklearn"}),
+    "gate": ("assert main(['gate', results, '--min-accuracy', '0.5']) == 0", HEAVY),
+    "diff": ("assert main(['diff', results, results]) == 2", HEAVY),
     "audit": ("assert main(['audit', '--data', data, '--out', 'audit']) == 0", HEAVY),
     "no report": ("assert main(['report', data]) == 2", HEAVY),
     "no model": ("assert main(['predict', model, data]) == 2", HEAVY),

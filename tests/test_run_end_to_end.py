@@ -174,6 +174,23 @@ def test_the_command_predicts_the_folder_with_the_empty_image(steel, finished, c
     assert sum(line["class"] == HOSTILE[0] for line in lines) > 6
 
 
+def test_the_card_says_which_images_the_model_learned_from(steel, finished, tmp_path):
+    model = finished[0] / "models" / f"{NAME}-linear.h5"
+
+    # 1 for the empty image.
+    assert main(["evaluate", str(model), "--data", str(steel), "--unseen", "--out", str(tmp_path)]) == 1
+
+    found = json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))
+    unseen, tested = (
+        table(tmp_path / "predictions.csv"),
+        table(finished[0] / "runs" / f"{NAME}-linear-s0-f0" / "predictions.csv"),
+    )
+    assert {line["path"] for line in unseen} == {line["path"] for line in tested}
+    assert found["left_out"] == found["learned"] > 0 and not found["unknown_classes"]
+    right = sum(line["label"] == line["predicted"] for line in tested)
+    assert found["accuracy"] == pytest.approx(right / len(tested))
+
+
 def test_the_card_of_another_model_is_refused(finished, tmp_path, capsys, steel):
     models = finished[0] / "models"
     shutil.copy(models / f"{NAME}-linear.h5", tmp_path)

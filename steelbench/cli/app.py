@@ -12,17 +12,20 @@ from typer.core import TyperGroup
 
 from steelbench.cli.cache_app import cache_app
 from steelbench.cli.data_app import data_app
+from steelbench.cli.model_app import model_app
 from steelbench.cli.options import (
+    COMPARE,
     DATA,
-    MODEL,
+    ENGINE,
+    KEEP,
+    LOOK,
     PLAIN,
     RESULTS,
     SILENCE,
+    USE,
     WEIGHTS_DIR,
-    AllowUnsafe,
     BitDepth,
     Boxes,
-    Classes,
     DropSmall,
     IncludeNone,
     JoinLabels,
@@ -32,7 +35,6 @@ from steelbench.cli.options import (
     MinBox,
     NoneClass,
     Object,
-    PixelRange,
     Square,
     given_fields,
     run_option,
@@ -40,8 +42,6 @@ from steelbench.cli.options import (
 from steelbench.cli.terminal import say
 from steelbench.cli.weights_app import weights_app
 from steelbench.experiment import DataOptions, RunOptions
-
-COMPARE, LOOK, USE, KEEP = "Compare", "Look at the data", "Use a model", "Housekeeping"
 
 
 class CommandGroups(TyperGroup):
@@ -63,6 +63,8 @@ class CommandGroups(TyperGroup):
 
 
 app = typer.Typer(cls=CommandGroups, add_completion=False, pretty_exceptions_enable=False, **PLAIN)
+# Not `add_typer`, which would make a group of them.
+app.registered_commands += model_app.registered_commands
 app.add_typer(data_app, name="data", rich_help_panel=LOOK, help="Say how a folder is read; write the demo images.")
 app.add_typer(weights_app, name="weights", rich_help_panel=KEEP, help="List, download, verify pretrained weights.")
 app.add_typer(cache_app, name="cache", rich_help_panel=KEEP, help="Show or clear the cached features.")
@@ -208,6 +210,43 @@ def report(
     print(build_report(results, **more))
 
 
+@app.command(rich_help_panel=COMPARE)
+def gate(
+    results: Annotated[Path, RESULTS],
+    min_accuracy: Annotated[
+        str | None, typer.Option(metavar="P", help="The lower 95 % bound must reach it: 0.97 or 97%.")
+    ] = None,
+    max_escape: Annotated[
+        str | None, typer.Option(metavar="P", help="The upper 95 % bound must not exceed it: 0.005 or 0.5%.")
+    ] = None,
+    row: Annotated[str | None, typer.Option(metavar="NAME", help="A row; default the one the verdict names.")] = None,
+) -> int:
+    """Exit 0 only if a row is shown to be good enough, 3 if not."""
+    from steelbench.cli.commands.gate import run_gate
+
+    return run_gate(results, min_accuracy, max_escape, row)
+
+
+@app.command(rich_help_panel=COMPARE)
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A results folder, or with --data a model's .h5.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    flips: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Most images to list for each row and direction.")
+    ] = 10,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Labelled images that two models answer.")] = None,
+    engine: Annotated[str, typer.Option(metavar="NAME", help=ENGINE)] = "auto",
+) -> None:
+    """Show what moved between two results folders, or two models."""
+    from steelbench.cli.commands.diff import diff_models, diff_results, refuse_mixture
+
+    refuse_mixture(first, second, data)
+    if data is None:
+        diff_results(first, second, flips)
+    else:
+        diff_models(first, second, DataOptions(data=data), engine, flips)
+
+
 @app.command("list", rich_help_panel=COMPARE)
 def list_(what: Annotated[str | None, typer.Argument(help="backbones, methods, datasets or metrics")] = None) -> None:
     """List backbones, methods, layouts of data and metrics."""
@@ -244,140 +283,6 @@ def audit(
     run_audit(
         DataOptions(**given_fields(given, DataOptions)), out or Path("results") / f"{Path(data).resolve().stem}-audit"
     )
-
-
-@app.command(rich_help_panel=USE)
-def predict(
-    model: Annotated[Path, MODEL],
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Images, crops IMAGE#x,y,w,h, or folders of images.")
-    ],
-    bit_depth: Annotated[
-        int | None, run_option("bit_depth", "Used bits of 16-bit files", "N", "those that the model was trained on")
-    ] = None,
-    classes: Classes = None,
-    pixels: PixelRange = None,
-    allow_unsafe: AllowUnsafe = False,
-) -> int:
-    """Print path, class and probability of images, as CSV."""
-    from steelbench.cli.commands.predict import predict_files
-    from steelbench.cli.opening import opening_of
-
-    return predict_files(model, paths, bit_depth, opening_of(classes, pixels, allow_unsafe))
-
-
-@app.command(rich_help_panel=USE)
-def retrieve(
-    model: Annotated[Path, MODEL],
-    query: Annotated[Path, typer.Option(metavar="IMAGE", help="The image, or crop IMAGE#x,y,w,h, to compare with.")],
-    index: Annotated[Path, typer.Option(metavar="DIR", help="A folder of images to search.")],
-    top: Annotated[int, typer.Option(metavar="N", min=1, max=500, help="How many images.")] = 20,
-    sheet: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Where to draw them; default similar-to-<query>.png.")
-    ] = None,
-    allow_unsafe: AllowUnsafe = False,
-) -> int:
-    """List the most similar images as CSV; draw them side by side."""
-    from steelbench.cli.commands.retrieve import retrieve_files
-    from steelbench.cli.opening import opening_of
-
-    return retrieve_files(model, query, index, top, sheet, opening_of(allow_unsafe=allow_unsafe))
-
-
-@app.command(rich_help_panel=USE)
-def enroll(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A triplet or arcface model's .h5, its card beside it.")
-    ],
-    new_class_dir: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="NEW_CLASS_DIR",
-            help="A folder of images of the new class, named like it; or images or crops IMAGE#x,y,w,h of one.",
-        ),
-    ],
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE.h5", help="The new model; default MODEL-with-CLASS.h5 beside it.")
-    ] = None,
-    allow_unsafe: AllowUnsafe = False,
-) -> int:
-    """Add a class to a model from a few images, without training.
-
-    Writes a new model; the old one stays as it is.
-    """
-    from steelbench.cli.commands.enroll import enroll_folder
-    from steelbench.cli.opening import opening_of
-
-    return enroll_folder(model, new_class_dir, out, opening_of(allow_unsafe=allow_unsafe))
-
-
-@app.command(rich_help_panel=USE)
-def card(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An .h5 that steelbench or Keras saved as a whole.")],
-    classes: Classes = None,
-    pixels: PixelRange = None,
-    allow_unsafe: AllowUnsafe = False,
-) -> None:
-    """Show a model's card, or write one for a model of other people's.
-
-    With --classes and --pixels it is written beside the model; without, shown.
-    """
-    from steelbench.cli.commands.card import show_card, write_card
-    from steelbench.cli.opening import opening_of
-
-    if classes is None and pixels is None:
-        show_card(model)
-        return
-    print(write_card(model, opening_of(classes, pixels, allow_unsafe)))
-
-
-@app.command(rich_help_panel=USE)
-def export(
-    model: Annotated[Path, MODEL],
-    to: Annotated[
-        str, typer.Option(metavar="A,B", help="onnx, openvino, litert, savedmodel, keras; separated by commas.")
-    ],
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Gets a folder for each format; default MODEL-export.")
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Images to compare each file on; default the demo's.")
-    ] = None,
-    int8: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Labelled images; OpenVINO also in 8 bits, calibrated and measured on them."),
-    ] = None,
-    max_drop: Annotated[
-        float, typer.Option(metavar="SHARE", min=0, max=1, help="Accuracy that 8 bits may lose.")
-    ] = 0.01,
-    force: Annotated[bool, typer.Option("--force", help="Replace exports of another model.")] = False,
-) -> int:
-    """Write a model for other runtimes, each file checked.
-
-    A file that answers otherwise than the model is not kept. Beside each lies a predict.py that needs no steelbench.
-    """
-    from steelbench.cli.commands.export import export_files
-
-    return export_files(model, to, out, images, int8, max_drop=max_drop, force=force)
-
-
-@app.command(rich_help_panel=USE)
-def stitch(
-    results: Annotated[Path, RESULTS],
-    run_name: Annotated[
-        str, typer.Argument(metavar="RUN_NAME", help="A folder in RESULTS_DIR/runs, such as vgg19-softmax-s1-f3.")
-    ],
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where its test images are; default where they were.")
-    ] = None,
-) -> None:
-    """Make the whole .h5 of a run that was kept as a head only.
-
-    It is kept only if it says of test images what the run has recorded.
-    """
-    from steelbench.cli.commands.stitch import stitch_run
-
-    print(stitch_run(results, run_name, data))
 
 
 @app.command(rich_help_panel=KEEP)

@@ -11,6 +11,8 @@ from steelbench.experiment import DataOptions, RunOptions
 
 # Of every group of commands.
 PLAIN: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
+COMPARE, LOOK, USE, KEEP = "Compare", "Look at the data", "Use a model", "Housekeeping"
+ENGINE = "auto, keras or openvino; auto is OpenVINO where it is installed and there is no GPU."
 DATA = typer.Option("--data", metavar="DIR|CSV|demo", help="Folder of images, CSV file, or the word demo.")
 RESULTS = typer.Argument(metavar="RESULTS_DIR", help="Folder that `steelbench run --results` wrote.")
 MODEL = typer.Argument(metavar="MODEL", help="A model's .h5, its card beside it.")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from steelbench.arrays import RowIndices
-from steelbench.data.images import UnreadableImageError, open_image
+from steelbench.data.images import Decoded, UnreadableImageError, open_image
 from steelbench.data.label_names import spellings
 from steelbench.data.masks import REASON as MASK
 from steelbench.data.parallel import ordered_map
@@ -177,11 +177,22 @@ def _inspect(root: Path, sample: Sample, bit_depth: int | None) -> Inspected | S
     except UnreadableImageError as error:
         return Skipped(sample.path, str(error))
     image = opened.image
+    return inspected(sample, opened.digest, image)
+
+
+def inspected(sample: Sample, bytes_digest: str, image: Decoded) -> Inspected:
+    """Return what is known of a decoded image.
+
+    Args:
+        sample: its path and label.
+        bytes_digest: of its file.
+        image: its pixels.
+    """
     height, width = image.pixels.shape[:2]
     # The shape counts: a row of pixels is not its column.
     pixels = hashlib.sha256(f"{height} {width} ".encode())
     pixels.update(np.ascontiguousarray(image.pixels).data)
-    return Inspected(sample, opened.digest, pixels.hexdigest(), height, width, image.bits, image.largest, image.several)
+    return Inspected(sample, bytes_digest, pixels.hexdigest(), height, width, image.bits, image.largest, image.several)
 
 
 def refuse_unreadable(skipped: Sequence[Skipped], total: int, where: str = "") -> None:

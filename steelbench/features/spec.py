@@ -22,12 +22,14 @@ class ImageRef(Record):
         label: its class's number; `UNKNOWN` without a label.
         digest: sha256 of the file's bytes, by which features are kept.
         group: images that share pixels, or a group of the data, have one number.
+        pixels_digest: sha256 of the decoded pixels; "" where the card of a model needs none.
     """
 
     path: str
     label: int = UNKNOWN
     digest: str
     group: int = 0
+    pixels_digest: str = ""
 
 
 class Part(Record):

@@ -29,7 +29,7 @@ from steelbench.inference.exports.target import (
     refuse_other,
     unfinished,
 )
-from steelbench.inference.model import load_model, read_card
+from steelbench.inference.model import Opening, load_model, read_card
 
 INT8_NAME = "openvino-int8"
 
@@ -75,6 +75,7 @@ class Request:
         labelled: folder of images that calibrate and measure an 8-bit network; None for none.
         force: replace older exports of another model.
         max_drop: accuracy that 8 bits may lose, 0..1.
+        opening: what the user says of the model.
     """
 
     model: Path
@@ -84,6 +85,7 @@ class Request:
     labelled: Path | None = None
     force: bool = False
     max_drop: float = quantised.MAX_DROP
+    opening: Opening | None = None
 
 
 def export_model(request: Request, tell: Callable[[str], None] = lambda _: None) -> Iterator[Exported]:
@@ -99,7 +101,7 @@ def export_model(request: Request, tell: Callable[[str], None] = lambda _: None)
     Raises:
         SteelbenchError: if the model cannot be loaded, or a target holds something else; before anything is written.
     """
-    card = read_card(request.model)
+    card = read_card(request.model, request.opening)
     data = None
     if request.labelled is not None:
         tell(f"reading {request.labelled}")
@@ -126,7 +128,7 @@ class _Exporter:
 
     def __init__(self, request: Request, data: quantised.Labelled | None, tell: Callable[[str], None]) -> None:
         self.request, self.data, self.tell = request, data, tell
-        model = load_model(request.model)
+        model = load_model(request.model, request.opening)
         self.contract = Contract.of(model.card)
         self.source = Source(model.network)
         self.images = Images(request.images, model.card.bit_depth)

@@ -64,6 +64,7 @@ def stitch_head(results: Path, record: RunRecord, source: Path, card: Card, fold
         path.unlink(missing_ok=True)
         raise
     own = {"name": record.run_name, "verification": found.model_dump(), "unfamiliar": None, "decision": None}
+    own["training_digests"] = None
     saved_model.write_card(path, {**card.model_dump(mode="json"), **card_fields(record), **own})
     return path
 

@@ -31,6 +31,7 @@ from steelbench.models import saved_model
 from steelbench.models.head import Head
 from steelbench.models.model_card import card_fields
 from steelbench.models.surgery import network_name
+from steelbench.models.training_digests import training_digests
 from steelbench.records import RunRecord, StageRecord, Verification
 from steelbench.runs.jobs import Job, Task
 from steelbench.runs.label_first import write_run_candidates
@@ -159,7 +160,7 @@ def finish_run(
         **(saved.fields if saved else {}),
     )
     if saved:
-        saved_model.write_card(saved.path, _card(record, job))
+        saved_model.write_card(saved.path, _card(record, job, split))
     write_run(folder, record, job.data, split, probabilities)
     _move_to_runs(folder, Path(job.results) / "runs" / task.key.run_name)
 
@@ -260,11 +261,14 @@ def _write_neighbours(folder: Path, vectors: Features, probabilities: Features, 
     )
 
 
-def _card(record: RunRecord, job: Job) -> dict[str, Any]:
+def _card(record: RunRecord, job: Job, split: Split) -> dict[str, Any]:
+    # Validation images chose the model, so they are no unseen ones, either.
+    learned = [job.data.images[row].pixels_digest for row in np.concatenate([split.train, split.validation])]
     return {
         "name": record.name,
         **card_fields(record),
         "bit_depth": job.data.bit_depth,
+        "training_digests": training_digests(learned),
         "verification": record.verification.model_dump() if record.verification else None,
         "versions": {
             "steelbench": steelbench.__version__,

@@ -30,7 +30,13 @@ def make_data(inputs: RunInputs, plan: SplitPlan, unlabelled: Unlabelled | None 
         bit_depth=options.bit_depth,
         classes=list(inspection.classes),
         images=[
-            ImageRef(path=image.sample.path, label=label, digest=image.bytes_digest, group=group)
+            ImageRef(
+                path=image.sample.path,
+                label=label,
+                digest=image.bytes_digest,
+                group=group,
+                pixels_digest=image.pixels_digest,
+            )
             for image, label, group in rows
         ],
         splits=[SplitRef.of(split, seed, fold) for (seed, fold), split in plan.splits.items()],

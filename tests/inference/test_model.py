@@ -449,8 +449,8 @@ def test_many_images_in_pieces_give_the_same_as_each_alone(saved, tmp_path, caps
     for number in range(9):
         cv2.imwrite(str(tmp_path / f"{number}.png"), pixels(8 + number % 2, 8, number % 3, number))
     whole = predicted(capsys, saved, tmp_path)
-    monkeypatch.setattr("steelbench.cli.commands.predict.CHUNK", 4)
-    monkeypatch.setattr("steelbench.cli.commands.predict.CHUNK_PIXELS", 150)
+    monkeypatch.setattr("steelbench.inference.network.BATCH", {"keras": 4, "openvino": 4})
+    monkeypatch.setattr("steelbench.inference.stream.BATCH_PIXELS", 150)
 
     assert predicted(capsys, saved, tmp_path) == whole
 

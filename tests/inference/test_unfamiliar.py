@@ -98,7 +98,7 @@ def test_images_beyond_the_threshold_are_unfamiliar(saved, images, predicted, sc
 def test_without_a_threshold_the_column_is_there_and_empty(predicted):
     lines, err = predicted()
 
-    assert [*lines[0]] == ["path", "class", "probability", "reason", "uncertain", "unfamiliar"] and not err
+    assert [*lines[0]][:6] == ["path", "class", "probability", "reason", "uncertain", "unfamiliar"] and not err
     assert {line["unfamiliar"] for line in lines} == {""}
 
 

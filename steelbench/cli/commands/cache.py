@@ -8,6 +8,7 @@ from steelbench.cli.tables import show
 from steelbench.errors import choose
 from steelbench.features.cache import clear, spaces
 from steelbench.files import cache_folder
+from steelbench.inference.kept_network import clear_networks, kept_files
 from steelbench.models.backbones import BACKBONES
 
 
@@ -26,11 +27,14 @@ def info() -> None:
         ),
         right=("pixels", "images", "MB", "days"),
     )  # fmt: skip
-    print(f"{sum(space.size for space in found) / 1e6:.1f} MB in all")
+    networks = [path.stat().st_size for path in kept_files()]
+    if networks:
+        print(f"networks that predict keeps: {sum(networks) / 1e6:.1f} MB")
+    print(f"{(sum(space.size for space in found) + sum(networks)) / 1e6:.1f} MB in all")
 
 
 def clear_cache(backbone: str | None, older_than_days: float) -> None:
-    """Delete cached features and print the MB that were freed.
+    """Delete cached features and, without a backbone, kept networks; print the MB that were freed.
 
     Args:
         backbone: the only one whose features are deleted; None for all.
@@ -41,4 +45,7 @@ def clear_cache(backbone: str | None, older_than_days: float) -> None:
     """
     if backbone:
         choose("backbone", backbone, BACKBONES)
-    print(f"{clear(cache_folder(), backbone, older_than_days) / 1e6:.1f} MB freed")
+    freed = clear(cache_folder(), backbone, older_than_days)
+    if not backbone:
+        freed += clear_networks(older_than_days)
+    print(f"{freed / 1e6:.1f} MB freed")

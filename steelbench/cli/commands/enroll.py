@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelbench.cli.commands.predict import image_paths
 from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
+from steelbench.inference.image_paths import image_paths
 
 if TYPE_CHECKING:
     from steelbench.inference.model import Opening

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelbench.cli.commands.predict import image_paths
 from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
+from steelbench.inference.image_paths import image_paths
 
 if TYPE_CHECKING:
     from steelbench.inference.export import Exported
+    from steelbench.inference.model import Opening
 
 # Images that every exported file is compared on, spread evenly over those given.
 COMPARED = 200
@@ -22,6 +23,7 @@ def export_files(
     out: Path | None,
     images: Path | None,
     labelled: Path | None,
+    opening: Opening | None = None,
     *,
     max_drop: float,
     force: bool,
@@ -34,6 +36,7 @@ def export_files(
         out: folder; `MODEL-export` beside the model if None.
         images: file or folder of images to compare on; the demo's if None.
         labelled: folder of labelled images for an 8-bit network; None for none.
+        opening: what the user says of the model.
         max_drop: accuracy that 8 bits may lose, 0..1.
         force: replace older exports.
 
@@ -53,7 +56,7 @@ def export_files(
     from steelbench.inference.export import Request, export_model
     from steelbench.inference.model import read_card
 
-    depth = read_card(model).bit_depth
+    depth = read_card(model, opening).bit_depth
     request = Request(
         model=model,
         formats=chosen,
@@ -62,6 +65,7 @@ def export_files(
         labelled=labelled,
         force=force,
         max_drop=max_drop,
+        opening=opening,
     )
     failed = False
     for exported in export_model(request, say):

@@ -1,82 +1,80 @@
-"""`steelbench predict MODEL PATH...`: path, class, probability, whether a person must look, and why, as CSV."""
+"""`steelbench predict MODEL PATH...`: path, class, probability, whether a person must look, and why, as CSV or JSON."""
 
 from __future__ import annotations
 
 import csv
+import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from steelbench.cli.terminal import result, say
 from steelbench.errors import SteelbenchError
+from steelbench.inference.image_paths import given_paths
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from steelbench.arrays import RGBImage
-    from steelbench.data.images import Decoded
-    from steelbench.inference.model import Model, Opening
+    from steelbench.inference.model import Opening
+    from steelbench.inference.network import Network
+    from steelbench.inference.stream import Answer
     from steelbench.inference.unfamiliar import Recogniser
 
-CHUNK = 64
-# A chunk also ends when it holds more pixels than this: images of a line camera are large.
-CHUNK_PIXELS = 50_000_000
+FIRST = ("path", "class", "probability", "reason", "uncertain", "unfamiliar")
+# The classes behind the first; their probabilities stand in the columns `second_probability` and so on.
+PLACES = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
-def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files and crops as given, and the images below the folders, sorted.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What `predict` is asked for.
 
-    Hidden and system files and folders are passed over, also those that a shell names for `*`, unless no other path is
-    given.
-
-    Raises:
-        SteelbenchError: if a path does not exist, or a folder holds no image.
-        OSError: if a folder may not be read.
+    Attributes:
+        bit_depth: used bits of 16-bit files; None for those of the images that the model was trained on.
+        top: classes of each image, 1 to 10.
+        threshold: least probability of an answer that needs no person; None for the card's.
+        json: whether each line is a JSON object.
+        out: file in place of standard output.
+        engine: `auto`, `keras` or `openvino`.
     """
-    from steelbench.data.images import image_exists
-    from steelbench.data.samples import image_files, is_passed_over
 
-    given = list(paths)
-    for path in [path for path in given if not is_passed_over(path.name)] or given:
-        if not path.exists() and not image_exists(path):
-            raise SteelbenchError(f"{path} does not exist; name image files or folders of images.")
-        if not path.is_dir():
-            yield path
-            continue
-        found = sorted(image_files(path))
-        if not found:
-            raise SteelbenchError(f"{path} holds no image; expected .bmp .jpg .png .tif or .webp files.")
-        yield from found
+    bit_depth: int | None = None
+    top: int = 3
+    threshold: float | None = None
+    json: bool = False
+    out: Path | None = None
+    engine: str = "auto"
 
 
-def predict_files(
-    model_path: Path, paths: Iterable[Path], bit_depth: int | None = None, opening: Opening | None = None
-) -> int:
-    """Print a CSV line for each image; one that cannot be read has a reason in place of its class.
+def predict_files(model_path: Path, paths: Iterable[Path], wanted: Wanted, opening: Opening | None = None) -> int:
+    """Print a line for each image; one that cannot be read has a reason in place of its class.
 
     Args:
         model_path: of the `.h5`.
-        paths: images, crops or folders.
-        bit_depth: used bits of 16-bit files; None for those of the images that the model was trained on.
+        paths: images, crops, folders, patterns, or `-` for a list on standard input.
+        wanted: how.
         opening: what the user says of the model.
 
     Returns:
         The exit code: 1 if an image could not be read.
     """
-    files = list(image_paths(paths))
-    from steelbench.inference.model import load_model
+    files, count = given_paths(paths)
+    from steelbench.inference.network import open_network
+    from steelbench.inference.stream import answers
 
-    model = load_model(model_path, opening)
-    recogniser = _recogniser(model, model_path)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", "class", "probability", "reason", "uncertain", "unfamiliar"])
-    unreadable, depth, deep = False, bit_depth or model.bit_depth, DeepImages()
-    for chunk in _read_chunks(files, depth, deep):
-        writer.writerows([*map(result, row)] for row in _rows(model, recogniser, chunk))
-        unreadable |= any(isinstance(found, str) for _, found in chunk)
+    network = open_network(model_path, wanted.engine, opening=opening, images=count, tell=say)
+    recogniser = _recogniser(network, model_path)
+    depth, deep = wanted.bit_depth or network.card.bit_depth, DeepImages()
+    unreadable, columns = False, _columns(wanted.top)
+    with _output(wanted.out) as file, _progress() as progress:
+        write = _writer(file, columns, wanted)
+        for number, answer in enumerate(answers(network, files, depth, judge=recogniser), start=1):
+            write(_row(network, answer, wanted))
+            deep.add(answer)
+            unreadable |= bool(answer.reason)
+            if progress:
+                progress("features", network.card.name, number, count or 0)
     if deep.look_like_12_bit and depth is None:
         say(
             f"no value of the {deep.count} 16-bit images exceeds 4095, as in 12-bit data; read as 16 bit they are "
@@ -92,7 +90,7 @@ class DeepImages:
     count: int = 0
     largest: int = 0
 
-    def add(self, image: Decoded) -> None:
+    def add(self, image: Answer) -> None:
         """Count an image if it has 16 bits."""
         if image.bits == 16:
             self.count, self.largest = self.count + 1, max(self.largest, image.largest)
@@ -103,60 +101,96 @@ class DeepImages:
         return self.count > 0 and self.largest <= 4095
 
 
-def _read_chunks(
-    files: Iterable[Path], bit_depth: int | None, deep: DeepImages
-) -> Iterator[list[tuple[Path, RGBImage | str]]]:
-    """Yield files with their pixels, or the reason why they cannot be read, as many as fit into memory."""
-    from steelbench.data.images import UnreadableImageError, open_image
-
-    chunk: list[tuple[Path, RGBImage | str]] = []
-    pixels = 0
-    for path in files:
-        try:
-            image = open_image(path, bit_depth).image
-            deep.add(image)
-            chunk.append((path, image.pixels))
-            pixels += image.pixels.shape[0] * image.pixels.shape[1]
-        except UnreadableImageError as error:
-            chunk.append((path, str(error)))
-        if len(chunk) == CHUNK or pixels > CHUNK_PIXELS:
-            yield chunk
-            chunk, pixels = [], 0
-    if chunk:
-        yield chunk
-
-
-def _recogniser(model: Model, path: Path) -> Recogniser | None:
+def _recogniser(network: Network, path: Path) -> Recogniser | None:
     """Return what says which images are unfamiliar; None, with a word on standard error, where that is not there."""
     from steelbench.inference.unfamiliar import Recogniser
 
     try:
-        return Recogniser.of(model, path)
+        return Recogniser.of(network, path)
     except SteelbenchError as error:
         # The answers need nothing of it.
         say(f"the column unfamiliar stays empty: {error}")
         return None
 
 
-def _rows(model: Model, recogniser: Recogniser | None, chunk: list[tuple[Path, RGBImage | str]]) -> Iterator[list[str]]:
-    readable = [found for _, found in chunk if not isinstance(found, str)]
-    answers = iter(_answers(model, recogniser, readable) if readable else [])
-    decision = model.card.decision
-    for path, found in chunk:
-        if isinstance(found, str):
-            yield [str(path), "", "", found, "", ""]
-        else:
-            own, unfamiliar = next(answers)
-            uncertain = "unknown" if decision is None else str(bool(own.max() < decision.threshold)).lower()
-            yield [str(path), model.classes[int(own.argmax())], f"{own.max():.6f}", "", uncertain, unfamiliar]
+def _columns(top: int) -> list[str]:
+    behind = [name for place in PLACES[: top - 1] for name in (place, f"{place}_probability")]
+    return [*FIRST, *behind, "model"]
 
 
-def _answers(
-    model: Model, recogniser: Recogniser | None, images: list[RGBImage]
-) -> Iterator[tuple[NDArray[np.float32], str]]:
-    """Yield probabilities float32 [C] of each image, and whether it is unfamiliar: true, false, or "" if unknown."""
-    if recogniser is None:
-        yield from ((own, "") for own in model.predict(images, refuse_scaled=False))
+def _row(network: Network, answer: Answer, wanted: Wanted) -> dict[str, Any]:
+    """Return the columns of an image; None where there is nothing to say."""
+    row: dict[str, Any] = dict.fromkeys(_columns(wanted.top))
+    row |= {"path": str(answer.path), "reason": answer.reason, "model": network.card.sha256}
+    if answer.reason:
+        return row
+    # Of equals the first, as argmax.
+    order = (-answer.probabilities).argsort(kind="stable")[: wanted.top]
+    for place, number in zip(("class", *PLACES), order, strict=False):
+        name = "probability" if place == "class" else f"{place}_probability"
+        row |= {place: network.card.classes[number], name: float(answer.probabilities[number])}
+    threshold = _threshold(network, wanted)
+    row["uncertain"] = None if threshold is None else row["probability"] < threshold
+    row["unfamiliar"] = answer.unfamiliar
+    return row
+
+
+def _threshold(network: Network, wanted: Wanted) -> float | None:
+    if wanted.threshold is not None:
+        return wanted.threshold
+    decision = network.card.decision
+    return None if decision is None else decision.threshold
+
+
+def _writer(file: TextIO, columns: list[str], wanted: Wanted) -> Callable[[dict[str, Any]], None]:
+    """Return a function that writes one row."""
+    # What reads a file sees the names as they are.
+    shown = result if wanted.out is None else str
+    if wanted.json:
+
+        def write_json(row: dict[str, Any]) -> None:
+            # Escaped to ASCII, so that no name reaches a terminal as a command of it.
+            plain = {key: round(own, 6) if isinstance(own, float) else own for key, own in row.items()}
+            print(json.dumps(plain), file=file, flush=True)
+
+        return write_json
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(columns)
+
+    def write_row(row: dict[str, Any]) -> None:
+        table.writerow([shown(_cell(name, row)) for name in columns])
+        file.flush()
+
+    return write_row
+
+
+def _cell(name: str, row: dict[str, Any]) -> str:
+    value = row[name]
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    if name == "uncertain" and not row["reason"]:
+        return "unknown"
+    return "" if value is None else str(value)
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    """Yield standard output, or a file that is there when it is whole."""
+    if path is None:
+        yield sys.stdout
         return
-    probabilities, unfamiliar = recogniser(images)
-    yield from ((own, str(bool(new)).lower()) for own, new in zip(probabilities, unfamiliar, strict=True))
+    from steelbench.files import whole_file
+
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        yield file
+
+
+def _progress() -> Any:
+    """Return progress on standard error, where that is a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from steelbench.cli.progress import ProgressDisplay
+
+    return ProgressDisplay()
