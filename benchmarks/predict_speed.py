@@ -24,17 +24,17 @@ def make_model(backbone: str, folder: Path) -> Path:
     """Write a model with random weights and its card, in a process of its own."""
     import numpy as np
 
-    from steelbench.models import saved_model
     from steelbench.models.head import Dense, Head
     from steelbench.models.pretrained import encoder_with_weights
+    from steelbench.models.saved_model import save, stitch, write_card
     from steelbench.models.weight_files import Origin
 
     encoder = encoder_with_weights(backbone, Origin("random"))
     kernel = np.random.default_rng(0).standard_normal((encoder.output.shape[-1], CLASSES)).astype(np.float32)
     head = Head((Dense(kernel, np.zeros(CLASSES, np.float32), "softmax"),))
     path = folder / f"{backbone}.h5"
-    saved_model.save(saved_model.stitch(encoder, head, backbone), path)
-    saved_model.write_card(path, {"name": backbone, "classes": [f"class {number}" for number in range(CLASSES)]})
+    save(stitch(encoder, head, backbone), path)
+    write_card(path, {"name": backbone, "classes": [f"class {number}" for number in range(CLASSES)]})
     return path
 
 
