@@ -41,6 +41,7 @@ def saved(tmp_path_factory):
     from steelbench.models import saved_model
     from steelbench.models.homogenize import homogenize
 
+    keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     images = keras.Input((None, None, 3), name="image")
     x = layers.Resizing(24, 24)(images)
@@ -218,7 +219,7 @@ def assert_same_answers(exported, saved, images, name):
     for answer, own in zip(answers, wanted, strict=True):
         assert list(answer["probabilities"].values()) == pytest.approx(own, abs=1e-5)
         assert answer["class"] == CLASSES[own.argmax()] and answer["uncertain"] == bool(own.max() < 0.6)
-    assert len({answer["class"] for answer in answers}) > 1, "the images are answered differently"
+    assert np.ptp(wanted, axis=0).max() > 1e-3, "the images are answered differently"
 
 
 @each("name", [*FORMATS, export.INT8_NAME])
