@@ -109,18 +109,18 @@ def escape_check(row: Row, most: float, threshold: float | None) -> Check:
     trust = row.trust
     if trust is None or row.n_effective is None or not row.n_test or not trust.thresholds:
         raise SteelbenchError(f"{row.name} has no confidence to judge escapes by; use --min-accuracy, or another row.")
-    none_class = getattr(trust, "none_class", "")
+    none_class, sound = trust.none_class, row.sound and row.sound.escape
     # The lowest threshold that is not below the card's: the two are of one grid, but for rounding.
     place = next((n for n, own in enumerate(trust.thresholds) if own >= (threshold or 0.0) - 1e-9), -1)
     value, images, size = trust.escaped[place], row.n_test, row.n_effective
     definition = "share of all images that the model decides alone, and wrongly"
     if none_class:
+        if sound is None:
+            raise SteelbenchError(
+                f"{row.name} was tested on no image with a defect, so nothing could escape; add some."
+            )
         definition = f"share of the images with a defect that the model alone calls {none_class}"
-        shares = dict(zip((own.name for own in row.per_class), trust.class_shares, strict=False))
-        defects = 1 - shares.get(none_class, 0.0)
-        images, size = round(images * defects), max(1.0, size * defects)
-    if not images:
-        raise SteelbenchError(f"{row.name} was tested on no image with a defect, so nothing could escape; add some.")
+        images, size = sound.images, sound.n_effective
     definition += f", of answers from {trust.thresholds[place]:g} on" if threshold else "; no person looks at any"
     return Check(
         what="escapes",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steelbench.cli.commands import run as run_command
+from steelbench.cli import networks
 from steelbench.cli.exit import main
 from steelbench.models import keras_hub
 from steelbench.models.backbones import BACKBONES
@@ -45,7 +45,7 @@ def lacking(monkeypatch):
             raise NotFoundError(f"weights of {name} were not found")
         return Origin("random" if name in names else source)
 
-    monkeypatch.setattr(run_command, "resolve", resolve)
+    monkeypatch.setattr(networks, "resolve", resolve)
     return names
 
 
@@ -121,7 +121,7 @@ def test_an_ensemble_is_made_of_what_there_is_and_nothing_runs_twice(suite, lack
 
 def test_a_preset_of_keras_hub_falls_back_to_what_the_suite_names(suite, lacking, ran, monkeypatch, capsys):
     monkeypatch.setattr(keras_hub, "fetch", lambda *_: "the line is dead")
-    monkeypatch.setattr(run_command, "check_networks", lambda names: None)
+    monkeypatch.setattr("steelbench.cli.requested.check_networks", lambda names: None)
 
     assert ran("--suite", suite("hub:tiny", fallbacks={"hub:tiny": OTHER})) == both(OTHER)
 

@@ -7,9 +7,11 @@ from results_folder import failed_row, hog_row, judged, majority_row, model_row,
 from scipy.stats import binom
 
 from steelbench.cli.exit import main
+from steelbench.errors import SteelbenchError
 from steelbench.evaluation.gate import accuracy_check, chosen_row, escape_check
 from steelbench.evaluation.statistics.intervals import proportion_interval
 from steelbench.models.model_card import Decision
+from steelbench.records.summary import ShareScore, SoundScores
 
 
 def rows():
@@ -68,6 +70,20 @@ def test_without_an_error_the_bound_is_the_rule_of_three():
     # Half the probability of no escape among 600 is 2.5 % at the bound.
     assert binom.pmf(0, 600, check.bound) / 2 == pytest.approx(0.025, rel=1e-6)
     assert not check.holds and check.images_needed == 748
+
+
+def test_with_a_class_of_sound_material_the_images_with_a_defect_count():
+    best = rows()[0]
+    trusted = best.trust.model_copy(update={"none_class": "ok", "escaped": [0.01] * len(best.trust.thresholds)})
+    escape = ShareScore(share=0.01, low=0.0, high=0.05, images=200, n_effective=120.0)
+    sound = best.model_copy(update={"trust": trusted, "sound": SoundScores(name="ok", escape=escape)})
+
+    check = escape_check(sound, 0.02, None)
+
+    assert (check.images, check.n_effective) == (200, 120.0) and "alone calls ok" in check.definition
+    assert check.bound == proportion_interval(0.01, 120.0).high
+    with pytest.raises(SteelbenchError, match="no image with a defect"):
+        escape_check(best.model_copy(update={"trust": trusted}), 0.02, None)
 
 
 def test_escapes_are_counted_at_the_threshold_of_the_card(folder, capsys):

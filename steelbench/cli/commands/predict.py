@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from steelbench.cli.terminal import result, say
+from steelbench.csv_files import escaped
 from steelbench.errors import SteelbenchError
 from steelbench.inference.image_paths import given_paths
 
@@ -172,7 +173,7 @@ def _cell(name: str, row: dict[str, Any]) -> str:
         return f"{value:.6f}"
     if name == "uncertain" and not row["reason"]:
         return "unknown"
-    return "" if value is None else str(value)
+    return "" if value is None else str(escaped(value))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelbench.cli.terminal import result, say
+from steelbench.csv_files import escaped
 from steelbench.errors import SteelbenchError
 from steelbench.inference.image_paths import image_paths
 
@@ -44,7 +45,7 @@ def retrieve_files(
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["rank", "path", "cosine"])
     for rank, item in enumerate(found, start=1):
-        writer.writerow([rank, result(str(item.path)), f"{item.cosine:.6f}"])
+        writer.writerow([rank, result(escaped(str(item.path))), f"{item.cosine:.6f}"])
     target = sheet or Path(f"similar-to-{query.stem}.png")
     draw_sheet(query, found, target, model.bit_depth, lambda path: path.parent.name)
     say(f"{target} shows them side by side")
