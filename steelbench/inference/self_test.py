@@ -1,4 +1,4 @@
-"""A test of the installation: decode an image, build a network, save it, load it again, compute it on every engine."""
+"""A test of the installation: decode, build a network, save it, load it again, compute and export it every way."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,12 +16,16 @@ from steelbench.arrays import RGBImage
 from steelbench.data.images import read_image
 from steelbench.errors import SteelbenchError
 from steelbench.features.engines import ENGINES, open_engine
+from steelbench.inference.exports.formats import FORMATS, Source
 from steelbench.models.head import Dense, Head
 from steelbench.models.tensorflow_startup import start_tensorflow
-from steelbench.models.weight_files import Origin
 
-# The smallest network of the table, at a size that it computes in milliseconds.
-BACKBONE, SIDE, IMAGES, CLASSES = "mobilenet_v2_035", 96, 8, 4
+if TYPE_CHECKING:
+    import keras
+
+# Of a small network, so that converters take a second each.
+SIDE, IMAGES, CLASSES = 64, 8, 4
+CONTRACT = '{"classes": []}'
 # Largest difference of a probability between two ways to compute the same.
 TOLERANCE = 1e-4
 
@@ -62,6 +67,9 @@ def self_test(folder: Path) -> Iterator[Step]:
     for name, engine in ENGINES.items():
         if engine.installed:
             yield _timed(name, lambda name=name: test.compute(name))  # type: ignore[misc]
+    for name, row in FORMATS.items():
+        if not row.missing:
+            yield _timed(f"export to {name}", lambda name=name: test.export(name))  # type: ignore[misc]
 
 
 def draw_images() -> list[RGBImage]:
@@ -116,31 +124,52 @@ class _NetworkTest:
     def build(self) -> str:
         """Build the network with calibrated random weights, and a head that tells the images apart."""
         from steelbench.models import saved_model
-        from steelbench.models.pretrained import encoder_with_weights
+        from steelbench.models.pretrained import calibrate
 
-        self._encoder = encoder_with_weights(BACKBONE, Origin("random"), image_size=SIDE, calibration=self._batch)
+        self._encoder = small_encoder()
+        calibrate(self._encoder, self._batch)
+        self._encoder.trainable = False
         self._features = self._encoder(self._batch, training=False).numpy()
         self._head = Head((_random_layer(self._features),))
         self._expected = self._head(self._features)
         saved_model.save(saved_model.stitch(self._encoder, self._head, "self_test"), self._path)
-        return f"{BACKBONE}, {self._encoder.count_params()} parameters"
+        return f"{self._encoder.count_params()} parameters, saved as .h5"
 
     def reload(self) -> str:
         """Load the saved file, and compare its answers with those before."""
         from steelbench.models import saved_model
 
-        return _compared(saved_model.probabilities(saved_model.load(self._path), self._images), self._expected)
+        self._loaded = saved_model.load(self._path)
+        return _compared(saved_model.probabilities(self._loaded, self._images), self._expected)
 
     def compute(self, engine: str) -> str:
         """Compute the features on an engine, and compare the answers from them."""
-        start = time.perf_counter()
         run = open_engine(engine, self._encoder, "float32", IMAGES)
-        features = np.concatenate(list(run([self._batch])))
-        ready = time.perf_counter()
-        list(run([self._batch]))
-        rate = IMAGES / (time.perf_counter() - ready)
-        difference = _compared(self._head(features), self._expected)
-        return f"{difference}, {rate:.0f} images/s at {SIDE} pixels, ready after {ready - start:.1f} s"
+        return _compared(self._head(np.concatenate(list(run([self._batch])))), self._expected)
+
+    def export(self, name: str) -> str:
+        """Write the loaded network in another format, and compare what its own runtime answers."""
+        from steelbench.inference.export import silenced
+
+        folder, module = self._path.parent / name, FORMATS[name].load()
+        folder.mkdir()
+        with silenced():
+            module.write(Source(self._loaded), CONTRACT, folder)
+            compute, _ = module.open_network(folder)
+            got = compute(self._batch)
+        return _compared(got, self._expected)
+
+
+def small_encoder() -> keras.Model:
+    """Return an encoder of the layers that most backbones are made of, raw pixels to features [B, 32]."""
+    import keras
+    from keras import layers
+
+    images = keras.Input((None, None, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, offset=-1.0)(layers.Resizing(SIDE, SIDE, name="resizing")(images))
+    for layer in (layers.Conv2D(16, 3, strides=2, use_bias=False), layers.DepthwiseConv2D(3), layers.Conv2D(32, 1)):
+        x = layers.ReLU(6.0)(layers.BatchNormalization()(layer(x)))
+    return keras.Model(images, layers.GlobalAveragePooling2D(name="embedding")(x), name="small")
 
 
 def _random_layer(features: NDArray[np.float32]) -> Dense:

@@ -5,6 +5,7 @@ import pytest
 from steelbench.cli.commands.doctor import gpu_words, instructions_words
 from steelbench.cli.exit import main
 from steelbench.features.engines import ENGINES
+from steelbench.inference.exports.formats import FORMATS
 from steelbench.machine import CUDA_LIBRARIES, fast_instructions, has_nvidia_gpu, missing_cuda_libraries
 
 
@@ -71,6 +72,8 @@ def test_the_self_test_passes_and_names_what_is_here(tmp_path, monkeypatch, caps
     assert "self-test    decode" in out and "passed in" in out
     for name, row in ENGINES.items():
         assert not row.installed or f"{name}: difference" in out
+    for name, row in FORMATS.items():
+        assert f"export to {name}: difference" in out or (row.missing and f"{name} needs pip install" in out)
     assert list(tmp_path.iterdir()) == []
 
 

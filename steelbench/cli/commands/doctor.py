@@ -20,6 +20,7 @@ from steelbench.experiment import RunOptions
 from steelbench.features.cache import spaces
 from steelbench.features.engines import ENGINES
 from steelbench.files import cache_folder, unwritable
+from steelbench.inference.exports.formats import FORMATS
 from steelbench.machine import (
     environment,
     fast_instructions,
@@ -71,6 +72,7 @@ def _installation() -> Iterator[tuple[str, str]]:
     yield "processor", f"{found['processor']}, {usable_cores()} cores, {total_memory_gib():.1f} GiB of memory"
     yield "", instructions_words(fast_instructions())
     yield "engines", ", ".join(_engine(name) for name in ENGINES)
+    yield "exports", ", ".join(_export(name) for name in FORMATS)
 
 
 def instructions_words(found: list[str] | None) -> str:
@@ -85,6 +87,11 @@ def instructions_words(found: list[str] | None) -> str:
 def _engine(name: str) -> str:
     row = ENGINES[name]
     return f"{name} {row.version}" if row.installed else f"{name} is not installed (pip install 'steelbench[fast]')"
+
+
+def _export(name: str) -> str:
+    row = FORMATS[name]
+    return f"{name} needs pip install 'steelbench[{row.extra}]'" if row.missing else name
 
 
 def _storage() -> Iterator[tuple[str, str]]:
