@@ -31,8 +31,10 @@ def write(folder, answers, *, paths=None, labels=None, **dataset):
     for row, own in zip(rows, answers.values(), strict=True):
         run = folder / "runs" / row.runs[0]
         record = read_record(run / "result.json", RunRecord)
-        write_json(run / "result.json", record.model_copy(update={"n_test": IMAGES}))
         truth = labels or [CLASSES[place % 2] for place in range(IMAGES)]
+        right = float(np.mean([CLASSES[answer] == label for answer, label in zip(own, truth, strict=True)]))
+        metrics = record.metrics | {"test": {"accuracy": right}}
+        write_json(run / "result.json", record.model_copy(update={"n_test": IMAGES, "metrics": metrics}))
         write_predictions(run / "predictions.csv", paths, truth, np.eye(2, dtype=np.float32)[own], CLASSES)
     return folder
 

@@ -35,7 +35,7 @@ def write_runs(results, seeds=1, group=1, seed=7):
             backbone="vgg19", method="softmax", seed=number, fold=0, settings={}, fingerprint="f", classes=CLASSES,
             n_train=9, n_validation=9, n_test=IMAGES, image_size=32, weights={"kind": "imagenet"}, engine="keras",
             precision="float32", params=7, seconds={"fit": 1.0},
-            metrics={part: {"accuracy": 0.9} for part in ("train", "validation", "test")},
+            metrics={part: {"accuracy": float(np.mean(answer == truth))} for part in ("train", "validation", "test")},
         )  # fmt: skip
         folder = results / "runs" / record.run_name
         write_predictions(folder / "predictions.csv", names, [CLASSES[label] for label in truth], shares, CLASSES)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from steelbench.cli.exit import main
+from steelbench.csv_files import write_csv
 from steelbench.experiment import Experiment, Finetune, Knn, RunOptions, Softmax, Supcon
+from steelbench.files import file_digest
 from steelbench.models.weight_files import Origin
 from steelbench.records import RunRecord, Summary, read_record
 from steelbench.runs.fingerprint import fingerprint, identity, is_done, sizes_of, weights_record
@@ -64,13 +66,15 @@ def test_other_weights_of_one_part_are_told(tmp_path):
 
     experiment, options = Experiment(backbone=BOTH, method=Knn()), RunOptions(data="x", results=tmp_path)
     old = identity(experiment, options, origins("old"), CONFIG)
+    table = tmp_path / "runs" / experiment.run_name / "predictions.csv"
+    write_csv(table, ["path", "label", "predicted", "p_a"], [["1.png", "a", "a", 1.0]])
     record = RunRecord(
         backbone=BOTH, method="knn", seed=0, fold=0, settings=old["settings"], fingerprint=fingerprint(old),
         classes=["a"], n_train=1, n_validation=1, n_test=1, image_size=224, weights={**old["weights"], "digest": "d"},
         engine="keras", precision="float32", params=1, metrics={}, seconds={},
+        digests={table.name: file_digest(table)},
     )  # fmt: skip
     path = tmp_path / "runs" / experiment.run_name / "result.json"
-    path.parent.mkdir(parents=True)
     path.write_text(record.model_dump_json())
 
     assert is_done(experiment, options, old)

@@ -27,10 +27,10 @@ def saved(tmp_path_factory):
     keras.utils.set_random_seed(0)
     images = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 127.5, -1)(layers.Resizing(SIZE, SIZE)(images))
-    x = layers.BatchNormalization()(layers.Conv2D(8, 3, activation="relu", name="stem")(x))
+    x = layers.BatchNormalization(name="norm")(layers.Conv2D(8, 3, activation="relu", name="stem")(x))
     x = layers.GlobalAveragePooling2D(name="embedding")(x)
     model = keras.Model(images, layers.Dense(4, activation="softmax", name="probabilities")(x))
-    model.get_layer("batch_normalization").set_weights([np.full(8, own, np.float32) for own in (1.5, 0.2, 0.1, 0.5)])
+    model.get_layer("norm").set_weights([np.full(8, own, np.float32) for own in (1.5, 0.2, 0.1, 0.5)])
     path = tmp_path_factory.mktemp("models") / "small.h5"
     saved_model.save(model, path)
     saved_model.write_card(path, {"name": "small", "classes": CLASSES})
