@@ -24,7 +24,7 @@ from steelbench.experiment import DataOptions
 from steelbench.records import Row, Summary, read_record
 from steelbench.report.formatting import p_value, percent
 
-COLUMNS = ("row", "A", "B", "B - A", "95 % interval", "p", "gained", "lost", "images")
+COLUMNS = ("row", "A", "B", "B - A", "95 % interval", "p", "gained", "lost", "answers")
 
 
 def diff_results(first: Path, second: Path, most: int) -> None:
@@ -56,7 +56,9 @@ def diff_results(first: Path, second: Path, most: int) -> None:
             print(result(f"{name}: {_failed(own)}"))
             continue
         (before, record), (after, other) = (row_answers(*pair) for pair in zip(folders, own, strict=True))
-        _tell(f"settings of {name}", changed(settings_of(record), settings_of(other)))
+        differences = changed(settings_of(record), settings_of(other))
+        if differences:
+            _tell(f"settings of {name}", differences)
         compared.append((name, compare_answers(before, after, groups)))
     print_comparisons(compared, most)
 
