@@ -17,6 +17,12 @@ PYTHON = sys.executable
 TEXTURES = ("rows", "columns", "checks", "blank")
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that at the end short ones fill both processes."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     """Tests, and the processes they start, never touch the user's cache."""
