@@ -13,8 +13,9 @@ EDITABLE := --config-settings editable_mode=compat
 bench: .venv/bench
 	$(BIN)/python benchmarks/compare_backbones.py --data demo --results results/demo
 
-# Two at a time: most tests wait for one core. A file stays in one process, which makes its fixtures once.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+# Two at a time: most tests wait for one core. A file stays in one process, which makes its fixtures once. Files start in
+# the order of tests/conftest.py; by their numbers of tests, the longest would be among the last.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 # Lint, types and every test.
 test: lint

@@ -1,14 +1,26 @@
 """What all tests share: a cache of their own, tiny data sets made on the spot, and where real data may lie."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from steelbench.runs import worker_process
+
 ROOT = Path(__file__).resolve().parents[1]
+PYTHON = sys.executable
 TEXTURES = ("rows", "columns", "checks", "blank")
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that at the end short ones fill both processes."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,6 +32,38 @@ def own_cache(tmp_path_factory):
         # Timing starts a process that imports TensorFlow, at the end of every run.
         patch.setenv("STEELBENCH_TIMING", "off")
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers(own_cache, tmp_path_factory):
+    """Workers of runs in this process are forked from one that has imported TensorFlow (`warm_workers.py`).
+
+    Those of `python -m steelbench`, and of tests that put another program in the place of Python, start as usual; so do
+    all where processes cannot be waited for by a file descriptor, such as on macOS.
+    """
+    if not hasattr(os, "pidfd_open"):
+        yield
+        return
+    program, place = Path(__file__).with_name("warm_workers.py"), tmp_path_factory.mktemp("warm") / "socket"
+    usual, servers = worker_process.start_process, []
+
+    def start_process(module, request, errors):
+        if sys.executable != PYTHON or module == "timing_worker":
+            return usual(module, request, errors)
+        pipes, environment = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}, worker_process.worker_environment()
+        if not servers:
+            servers.append(subprocess.Popen([PYTHON, "-P", program, place], **pipes, env=environment))
+        while not place.exists():
+            assert servers[0].poll() is None, "the process that forks workers has ended"
+            time.sleep(0.02)
+        command = [PYTHON, "-IS", program, place, module, request]
+        return subprocess.Popen(command, **pipes, stderr=errors, env=environment)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker_process, "start_process", start_process)
+        yield
+    for server in servers:
+        server.communicate()
 
 
 def _folder_or_skip(variable, usual):

@@ -198,7 +198,7 @@ def test_homogenisation_never_asks_for_the_class(tiny_images, tmp_path, mode):
             csv.writer(file).writerows([("path", "label", "split"), *zip(paths, labels, parts, strict=True)])
         results = tmp_path / str(turn)
         options = ["--homogenize", mode, "--weights", "random", "--image-size", "32", "--methods", "linear"]
-        options += ["--backbones", "mobilenet_v2_035", "--results", str(results)]
+        options += ["--engine", "keras", "--backbones", "mobilenet_v2_035", "--results", str(results)]
         assert main(["run", "--data", str(folder / f"{turn}.csv"), *options]) == 0
         record = read_record(results / "runs" / "mobilenet_v2_035-linear-s0-f0" / "result.json", RunRecord)
         model = keras.models.load_model(results / "models" / "mobilenet_v2_035-linear.h5", compile=False)
@@ -213,7 +213,7 @@ def test_homogenisation_never_asks_for_the_class(tiny_images, tmp_path, mode):
 
 def run_pairs(folder, results, data=None):
     options = ["--weights", "random", "--image-size", "32", "--backbones", "mobilenet_v2_035", "--epochs", "2"]
-    options += ["--methods", "triplet", "--set", "triplet.mining=pairs", "--set", "triplet.embedding=8"]
+    options += ["--engine", "keras", "--methods", "triplet", "--set", "triplet.mining=pairs", "--set", "triplet.embedding=8"]
     return main(["run", "--data", str(data or folder), "--results", str(results), *options])
 
 

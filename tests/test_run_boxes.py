@@ -18,7 +18,7 @@ from steelbench.files import cache_folder
 pytestmark = pytest.mark.slow
 
 NAME = "mobilenet_v2_035"
-NETWORK = ["--backbones", NAME, "--weights", "random", "--image-size", "32", "--epochs", "1"]
+NETWORK = ["--backbones", NAME, "--weights", "random", "--image-size", "32", "--epochs", "1", "--engine", "keras"]
 
 
 @pytest.fixture(scope="module", autouse=True)

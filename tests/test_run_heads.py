@@ -126,6 +126,6 @@ def test_what_bfloat16_claims_stands_beside_the_saved_model(steel, tmp_path, cap
 
 def test_events_for_tensorboard_on_request(steel, tmp_path):
     pytest.importorskip("tensorboard")
-    assert run(steel, tmp_path / "r", "--track", "tensorboard") == 0
+    assert run(steel, tmp_path / "r", "--track", "tensorboard", "--engine", "keras") == 0
 
     assert list((tmp_path / "r" / "tensorboard").rglob("events.*"))

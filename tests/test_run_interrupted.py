@@ -26,7 +26,7 @@ def steel(tiny_images):
 
 
 def start(steel, results, *more, backbones=NAME):
-    options = ["--weights", "random", "--image-size", "32", "--epochs", "2", "--backbones", backbones]
+    options = ["--weights", "random", "--image-size", "32", "--epochs", "2", "--engine", "keras", "--backbones", backbones]
     return subprocess.Popen(
         [sys.executable, "-m", "steelbench", "run", "--data", steel, "--results", results, *options, *more],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

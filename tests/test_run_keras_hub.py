@@ -52,7 +52,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def run(data, results, folder, *more, backbones="hub:tiny", methods="linear"):
-    options = ["--backbones", backbones, "--methods", methods, "--weights-dir", str(folder)]
+    options = ["--backbones", backbones, "--methods", methods, "--weights-dir", str(folder), "--engine", "keras"]
     return main(["run", "--data", str(data), "--results", str(results), *options, *more])
 
 

@@ -31,7 +31,7 @@ EMBEDDINGS = {"triplet": 8, "arcface": 8, "supcon": 16}
 
 
 def run(data, results, methods, *more):
-    options = ["--backbones", NAME, "--weights", "random", "--image-size", "32", "--epochs", "2"]
+    options = ["--backbones", NAME, "--weights", "random", "--image-size", "32", "--epochs", "2", "--engine", "keras"]
     return main(["run", "--data", str(data), "--results", str(results), "--methods", methods, *options, *more])
 
 

@@ -37,7 +37,7 @@ def test_a_finished_folder_is_measured_without_training_and_then_left_alone(
     some_of_neu, weights_folder, tmp_path, monkeypatch
 ):
     command = ["run", "--data", str(some_of_neu), "--backbones", "mobilenet_v2_035", "--methods", "linear"]
-    command += ["--weights-dir", str(weights_folder), "--results", str(tmp_path)]
+    command += ["--weights-dir", str(weights_folder), "--engine", "keras", "--results", str(tmp_path)]
     assert main(command) == 0
     before = digests(tmp_path, "models/*", "runs/*/*")
     assert "--with robustness" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ def steel(tiny_images):
 
 def run(data, results, *more):
     options = ["--backbones", NAME, "--weights", "random", "--image-size", "32", "--methods", "linear,knn"]
+    options += ["--engine", "keras"]
     return main(["run", "--data", str(data), "--results", str(results), *options, *more])
 
 

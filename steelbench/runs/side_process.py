@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
 
 from pydantic import ValidationError
 
+from steelbench.runs import worker_process
 from steelbench.runs.jobs import Event
-from steelbench.runs.worker_process import worker_environment
 
 
 def run_side_process(module: str, request: Path, log: Path, on_event: Callable[[Event], None]) -> int:
@@ -27,14 +25,7 @@ def run_side_process(module: str, request: Path, log: Path, on_event: Callable[[
     Returns:
         Its exit code.
     """
-    # -P: Python must not import a file such as random.py from the current folder.
-    command = [sys.executable, "-P", "-m", f"steelbench.runs.{module}", str(request)]
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment()
-        ) as process,
-    ):
+    with log.open("wb") as errors, worker_process.start_process(module, request, errors) as process:
         try:
             for line in cast(IO[bytes], process.stdout):
                 with contextlib.suppress(ValidationError):

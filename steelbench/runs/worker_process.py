@@ -91,9 +91,7 @@ def run_job(
     write_json(path, job)
     running = {task.key.run_name: task.key for task in job.tasks}
     failures: dict[RunKey, str] = {}
-    # -P: Python must not import a file such as random.py from the current folder.
-    command = [sys.executable, "-P", "-m", "steelbench.runs.worker", str(path)]
-    with log.open("wb") as errors, _start(command, errors) as process:
+    with log.open("wb") as errors, start_process("worker", path, errors) as process:
         workers.add(process)
         for line in cast(IO[bytes], process.stdout):
             try:
@@ -126,7 +124,16 @@ def _file_name(job: Job) -> str:
     return name.replace(":", "_")
 
 
-def _start(command: list[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+def start_process(module: str, request: Path, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a module of `steelbench.runs` in a process of its own, with pipes to its standard input and output.
+
+    Args:
+        module: its name below `steelbench.runs`.
+        request: the file that it is told by.
+        errors: gets what it writes to standard error.
+    """
+    # -P: Python must not import a file such as random.py from the current folder.
+    command = [sys.executable, "-P", "-m", f"steelbench.runs.{module}", str(request)]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment()
     )

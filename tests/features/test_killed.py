@@ -14,7 +14,7 @@ from steelbench.features.cache import FeatureStore
 
 pytestmark = pytest.mark.slow
 
-DIM, IMAGES, KILLS = 64, 400, 30
+DIM, IMAGES, KILLS = 64, 400, 15
 # A network that needs no TensorFlow: the features are the pixels. Each batch waits for a byte, until input is closed.
 CODE = f"""
 import hashlib, sys

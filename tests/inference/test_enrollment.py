@@ -40,7 +40,7 @@ def trained(tiny_images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("enroll") / "r"
     options = ["--backbones", "mobilenet_v2_035", "--weights", "random", "--image-size", "32", "--epochs", "3"]
     data = tiny_images(images=14, classes=2)
-    more = ["--methods", "triplet,arcface,softmax", "--set", "triplet.learning_rate=0.003"]
+    more = ["--methods", "triplet,arcface,softmax", "--set", "triplet.learning_rate=0.003", "--engine", "keras"]
     assert main(["run", "--data", str(data), "--results", str(folder), *options, *more]) == 0
     return folder / "models"
 

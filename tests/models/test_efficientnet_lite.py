@@ -112,7 +112,8 @@ np.save(sys.argv[3], model(np.load(sys.argv[2]), training=False))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+# The deepest and widest; the three have the same kinds of layers.
+@pytest.mark.parametrize("name", NAMES[-1:])
 def test_a_saved_model_loaded_by_plain_keras_says_the_same_bit_for_bit(name, parity, tmp_path):
     head = Head(
         (Dense(np.random.default_rng(0).standard_normal((1280, 3)).astype("f4"), np.zeros(3, "f4"), "softmax"),)

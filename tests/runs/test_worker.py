@@ -25,6 +25,7 @@ def exit_codes(monkeypatch, tmp_path):
 
 def run(data, results, *more):
     options = ["--weights", "random", "--backbones", "mobilenet_v2_035", "--image-size", "32", "--epochs", "1"]
+    options += ["--engine", "keras"]
     return main(["run", "--data", str(data), "--results", str(results), *options, *more])
 
 

@@ -391,7 +391,7 @@ def test_the_fingerprint_covers_them_only_where_they_are_given(folders, tmp_path
 
 
 def run(data, results, *more):
-    options = ["--backbones", NAME, "--weights", "random", "--image-size", "32", "--epochs", "3"]
+    options = ["--backbones", NAME, "--weights", "random", "--image-size", "32", "--epochs", "3", "--engine", "keras"]
     arguments = ["run", "--data", data, "--results", results, "--methods", "linear,softmax,triplet", *options, *more]
     return main([str(argument) for argument in arguments])
 
