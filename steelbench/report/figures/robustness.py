@@ -54,11 +54,12 @@ def strengths(rows: Sequence[Row], colours: Mapping[str, str]) -> Figure | None:
             axes[place].set_ylabel("accuracy (%)", fontsize=8.5)
         if place + COLUMNS < len(titles):
             axes[place].set_xticklabels([])
-        else:
+        elif place + COLUMNS > len(titles):
+            # Not where the legend is below.
             axes[place].set_xlabel("strength", fontsize=8.5)
     last = axes[len(titles)]
     last.axis("off")
-    last.legend(*axes[0].get_legend_handles_labels(), loc="center left", fontsize=8, borderaxespad=0)
+    last.legend(*axes[0].get_legend_handles_labels(), loc="lower left", fontsize=8, borderaxespad=0)
     return figure
 
 
