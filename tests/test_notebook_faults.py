@@ -201,7 +201,9 @@ def test_homogenisation_never_asks_for_the_class(tiny_images, tmp_path, mode):
         options += ["--engine", "keras", "--backbones", "mobilenet_v2_035", "--results", str(results)]
         assert main(["run", "--data", str(folder / f"{turn}.csv"), *options]) == 0
         record = read_record(results / "runs" / "mobilenet_v2_035-linear-s0-f0" / "result.json", RunRecord)
+        assert record.homogenize == mode and record.verification.max_difference <= 1e-4
         model = keras.models.load_model(results / "models" / "mobilenet_v2_035-linear.h5", compile=False)
+        assert any(layer.name.startswith("homogenize") for layer in model.layers)
         found.append((record.weights.brightness, model))
 
     images = np.random.default_rng(0).uniform(0, 255, (4, 40, 40, 3)).astype(np.float32)
@@ -213,7 +215,16 @@ def test_homogenisation_never_asks_for_the_class(tiny_images, tmp_path, mode):
 
 def run_pairs(folder, results, data=None):
     options = ["--weights", "random", "--image-size", "32", "--backbones", "mobilenet_v2_035", "--epochs", "2"]
-    options += ["--engine", "keras", "--methods", "triplet", "--set", "triplet.mining=pairs", "--set", "triplet.embedding=8"]
+    options += [
+        "--engine",
+        "keras",
+        "--methods",
+        "triplet",
+        "--set",
+        "triplet.mining=pairs",
+        "--set",
+        "triplet.embedding=8",
+    ]
     return main(["run", "--data", str(data or folder), "--results", str(results), *options])
 
 

@@ -109,7 +109,7 @@ def escape_check(row: Row, most: float, threshold: float | None) -> Check:
     trust = row.trust
     if trust is None or row.n_effective is None or not row.n_test or not trust.thresholds:
         raise SteelbenchError(f"{row.name} has no confidence to judge escapes by; use --min-accuracy, or another row.")
-    none_class, sound = trust.none_class, row.sound and row.sound.escape
+    none_class, sound = trust.none_class, row.sound.escape if row.sound else None
     # The lowest threshold that is not below the card's: the two are of one grid, but for rounding.
     place = next((n for n, own in enumerate(trust.thresholds) if own >= (threshold or 0.0) - 1e-9), -1)
     value, images, size = trust.escaped[place], row.n_test, row.n_effective

@@ -96,7 +96,23 @@ def test_sheet_holds_every_picture_in_its_place(folder):
 def test_the_command_prints_csv_and_draws(tiny_images, tmp_path, monkeypatch, capsys):
     data = tiny_images(images=8, classes=2)
     options = ["--backbones", "mobilenet_v2_035", "--weights", "random", "--image-size", "32", "--methods", "arcface"]
-    assert main(["run", "--data", str(data), "--results", str(tmp_path / "r"), "--epochs", "1", "--engine", "keras", *options]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "--data",
+                str(data),
+                "--results",
+                str(tmp_path / "r"),
+                "--epochs",
+                "1",
+                "--engine",
+                "keras",
+                *options,
+            ]
+        )
+        == 0
+    )
     capsys.readouterr()
     monkeypatch.chdir(tmp_path)
     query = next(data.rglob("*.png"))

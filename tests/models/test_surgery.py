@@ -95,7 +95,9 @@ def test_a_saved_ensemble_says_of_raw_images_of_any_size_what_features_and_head_
 
 # One of each architecture: another width or depth of it has the same kinds of layers.
 ARCHITECTURES = {
-    BACKBONES[name].constructor.rstrip("B0123456789"): name for name in reversed(BACKBONES) if name != "mobilenet_v2_035"
+    BACKBONES[name].constructor.rstrip("B0123456789"): name
+    for name in reversed(BACKBONES)
+    if name != "mobilenet_v2_035"
 }
 
 
