@@ -35,7 +35,7 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def warm_workers(own_cache, tmp_path_factory):
+def warm_workers(tmp_path_factory):
     """Workers of runs in this process are forked from one that has imported TensorFlow (`warm_workers.py`).
 
     Those of `python -m steelbench`, and of tests that put another program in the place of Python, start as usual; so do
