@@ -129,8 +129,8 @@ def diff(rng, seeds, place):
 def report(rng, seeds, place):
     sealed = rng.random() < 0.5
     results, name = damaged_results(rng, seeds, place, "results" if sealed else "drawn")
-    counted = name.name in ("results.json", "result.json", "predictions.csv")
-    before = (seeds / "results" / name).read_bytes() if sealed and counted else b""
+    # The numbers of the page are those of this file.
+    before = (seeds / "results" / name).read_bytes() if sealed and name.name == "results.json" else b""
 
     def wrong(code, out, err):
         # A link or a folder was refused, or is said as well.
@@ -176,7 +176,7 @@ def answers(count=None, classes=CLASSES, *, cut=frozenset()):
                 continue
             keys = ("probability", "second_probability", "third_probability")
             values = np.array([float(row[key]) for key in keys if row[key]])
-            if not (np.isfinite(values).all() and (0 <= values).all() and values.sum() <= 1.00001):
+            if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() <= 1.00001):
                 return f"probabilities {values}"
             if classes and row["class"].lstrip("'") not in {name.lstrip("'") for name in classes}:
                 return f"class {row['class']!r}"

@@ -16,7 +16,8 @@ NAMES = (
     b"bad\xff\xfe", b"\x80", "\u2028", "\x7f", "#1,2,3,4", "[a]*", "~", "con", "\ud83d\ude00", "\x9b31m",
 )  # fmt: skip
 ODD = (
-    None, True, [], {}, "", "x" * 100_000, -1, 0, 0.5, 1e308, 10**400, float("nan"), float("inf"), "../../guard/sentinel",
+    None, True, [], {}, "", "x" * 100_000, -1, 0, 0.5, 1e308, 10**400, float("nan"), float("inf"),
+    "../../guard/sentinel",
     "\x1b[2J", "=1+1", [[]], {"a": 1}, 2**63, -0.0, "\ud800", "a\nb", [None] * 5000, "/etc/hostname", "NaN",
 )  # fmt: skip
 
@@ -232,12 +233,10 @@ def rename(path, rng):
     name = one(rng, NAMES)
     name = os.fsencode(name) if isinstance(name, str) else name
     suffix = os.fsencode(path.suffix)
-    new = os.path.join(os.fsencode(path.parent), name[: 250 - len(suffix)] + suffix)
     try:
-        os.rename(path, new)
+        return path.rename(path.with_name(os.fsdecode(name[: 250 - len(suffix)] + suffix)))
     except (OSError, ValueError):
         return path
-    return type(path)(os.fsdecode(new))
 
 
 def copy(source, target):

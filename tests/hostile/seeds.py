@@ -104,13 +104,14 @@ def write_stitchable(results, encoder, heads, saved_model, write_json):
 
     data = results.parent / "data"
     paths = sorted(path for path in data.rglob("*.png"))
-    answers = np.concatenate([np.asarray(encoder(read_image(path, None)[None].astype("f4"))) for path in paths])
+    pixels = [read_image(path, None) for path in paths]
     for fold, head in enumerate(heads):
         folder = results / "runs" / f"{ROW}-s0-f{fold}"
         folder.mkdir(parents=True)
         head.save(folder / "head.npz")
         names, labels = [str(path.relative_to(data)) for path in paths], [path.parent.name for path in paths]
-        write_predictions(folder / "predictions.csv", names, labels, head(answers), list(CLASSES))
+        answers = saved_model.probabilities(saved_model.stitch(encoder, head, ROW), pixels)
+        write_predictions(folder / "predictions.csv", names, labels, answers, list(CLASSES))
         digests = {name: file_digest(folder / name) for name in ("head.npz", "predictions.csv")}
         write_json(folder / "result.json", RunRecord(
             backbone="vgg19", method="softmax", seed=0, fold=fold, settings={}, fingerprint="0", classes=list(CLASSES),
