@@ -1,4 +1,4 @@
-"""Labels whose names differ by case or spaces only: find them, join them."""
+"""Names of labels: which no model card can hold, which differ by case or spaces only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,28 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from steelbench.data.samples import Sample
+from steelbench.errors import SteelbenchError
+from steelbench.records.base import LONGEST_NAME, unprintable
+
+
+def refuse_names(labels: Iterable[str]) -> None:
+    """Refuse a class that no model card can hold, before hours of training end in a model that nobody can open.
+
+    Raises:
+        SteelbenchError: naming the class and what is wrong with it.
+    """
+    for label in sorted(labels):
+        char = unprintable(label)
+        if char is not None:
+            raise SteelbenchError(
+                f"the name of class {label[:80]!r} holds the character {char!r}, which is not printable; a model's "
+                "card cannot hold such a name. Rename the class."
+            )
+        if not 1 <= len(label) <= LONGEST_NAME:
+            raise SteelbenchError(
+                f"the name of class '{label[:80]}' has {len(label)} characters; expected 1 to {LONGEST_NAME}. Rename "
+                "the class."
+            )
 
 
 def spellings(counts: Mapping[str, int]) -> list[list[str]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from steelbench.csv_files import read_csv
 from steelbench.files import whole_file
 
 CANDIDATES_FILE, LABEL_FIRST_FILE = "candidates.csv", "label_first.csv"
@@ -94,34 +95,32 @@ def _write(path: Path, columns: Sequence[str], rows: Sequence[dict[str, object]]
 def read_candidates(path: Path) -> list[Candidate] | None:
     """Read the candidates of a run; None if the file is missing or damaged."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                Candidate(
-                    path=row["path"],
-                    predicted=row["predicted"],
-                    probability=_share(row["probability"]),
-                    second=row["second"],
-                    second_probability=_share(row["second_probability"]),
-                    unfamiliar=_share(row["unfamiliar"]),
-                    group=int(row["group"]),
-                )
-                for row, _ in zip(csv.DictReader(file), range(MOST_CANDIDATES), strict=False)
-            ]
-    except (OSError, KeyError, ValueError, TypeError, csv.Error):
+        return [
+            Candidate(
+                path=row["path"],
+                predicted=row["predicted"],
+                probability=_share(row["probability"]),
+                second=row["second"],
+                second_probability=_share(row["second_probability"]),
+                unfamiliar=_share(row["unfamiliar"]),
+                group=int(row["group"]),
+            )
+            for row in read_csv(path)[:MOST_CANDIDATES]
+        ]
+    except (OSError, KeyError, ValueError, TypeError):
         return None
 
 
 def read_label_first(path: Path) -> list[LabelFirst] | None:
     """Read `label_first.csv`, `MOST` lines at most; None if it is missing or damaged."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                LabelFirst(
-                    row["path"], row["predicted"], _share(row["probability"]), _share(row["unfamiliar"]), row["reason"]
-                )
-                for row, _ in zip(csv.DictReader(file), range(MOST), strict=False)
-            ]
-    except (OSError, KeyError, ValueError, TypeError, csv.Error):
+        return [
+            LabelFirst(
+                row["path"], row["predicted"], _share(row["probability"]), _share(row["unfamiliar"]), row["reason"]
+            )
+            for row in read_csv(path)[:MOST]
+        ]
+    except (OSError, KeyError, ValueError, TypeError):
         return None
 
 

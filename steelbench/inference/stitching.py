@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.csv_files import read_csv
 from steelbench.data.images import UnreadableImageError, image_exists, read_image
 from steelbench.errors import SteelbenchError
 from steelbench.models.model_card import Card, card_fields
@@ -18,7 +18,6 @@ from steelbench.records import RunRecord, Verification
 COMPARED = 32
 # Largest difference of a probability where the run computed in fewer bits than the saved model does.
 COARSE = 0.05
-LINES = 1_000_000
 
 
 def stitch_head(results: Path, record: RunRecord, source: Path, card: Card, folders: Sequence[Path]) -> Path:
@@ -84,12 +83,11 @@ def _refuse_other(found: Verification, record: RunRecord, source: Path) -> None:
 def _recorded(path: Path, classes: list[str]) -> tuple[list[str], NDArray[np.float32]]:
     """Return paths and probabilities of some test images, evenly over the file."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for _, row in zip(range(LINES), csv.DictReader(file), strict=False)]
+        rows = read_csv(path)
         chosen = [rows[number] for number in np.unique(np.linspace(0, len(rows) - 1, COMPARED).astype(int))]
         found = np.array([[float(row[f"p_{name}"]) for name in classes] for row in chosen], np.float32)
         paths = [row["path"] for row in chosen]
-    except (OSError, KeyError, ValueError, TypeError, IndexError, csv.Error) as error:
+    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise SteelbenchError(
             f"{path} is missing or damaged ({type(error).__name__}: {error}); what is stitched is held against it. Run "
             "the row again with --force."

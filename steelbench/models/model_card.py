@@ -6,7 +6,6 @@ import codecs
 import json
 import re
 import stat
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +15,11 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from steelbench.errors import SteelbenchError
 from steelbench.records import Record, RunRecord, Share, SparseRecord, Unfamiliar
+from steelbench.records.base import LONGEST_NAME, unprintable
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 30
 MAX_CLASSES = 1000
-LONGEST_NAME = 300
 # A text in quotes, which may hold commas, or a comma before the bracket that closes a list; JSON has no such comma.
 TEXT_OR_LAST_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+(?:"|\Z))|,(?=\s*+[\]}])', re.DOTALL)
 BRACKET_OR_TEXT = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[{\]}]', re.DOTALL)
@@ -53,16 +52,13 @@ INPUT_CONTRACT = {
 
 
 def _check_name(name: str) -> str:
-    """Refuse what commands a terminal or ends a line; joiners of letters (U+200C, U+200D) belong to names."""
-    wrong = next(
-        (char for char in name if unicodedata.category(char) in UNPRINTABLE and char not in "\u200c\u200d"), None
-    )
+    """Refuse what commands a terminal or ends a line."""
+    wrong = unprintable(name)
     if wrong is not None:
         raise ValueError(f"{name[:40]!r} holds the character {wrong!r}, which is not printable")
     return name
 
 
-UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_check_name)]
 
 

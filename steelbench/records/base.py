@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -26,6 +27,18 @@ RoundedShare = Annotated[float, Field(ge=-1e-9, le=1 + 1e-9, allow_inf_nan=False
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 # A number of images, parameters, bytes; one that is larger comes from a damaged file, and no float holds its digits.
 Count = Annotated[int, Field(ge=0, le=10**15)]
+# Of a class, and what no name of one may hold: it commands a terminal or ends a line.
+LONGEST_NAME = 300
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def unprintable(name: str) -> str | None:
+    """Return the first character that commands a terminal or ends a line; None if there is none.
+
+    Joiners of letters (U+200C, U+200D) belong to names.
+    """
+    found = (char for char in name if unicodedata.category(char) in UNPRINTABLE and char not in "\u200c\u200d")
+    return next(found, None)
 
 
 class Record(BaseModel):

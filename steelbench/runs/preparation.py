@@ -23,6 +23,7 @@ from steelbench.data.inspection import (
     refuse_classes,
     without_classes,
 )
+from steelbench.data.label_names import refuse_names
 from steelbench.data.readers import read_dataset
 from steelbench.data.samples import Dataset
 from steelbench.data.small_classes import small_classes, small_reason
@@ -135,6 +136,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
         dataset, options.bit_depth, lambda done: progress("decode", "images", done, total), options.drop_small
     )
     inspection = _drop_few_groups(options, dataset, inspection, progress)
+    refuse_names(inspection.classes)
     # Before weights are fetched, which may take minutes.
     none_class = find_none_class(inspection.classes, options.none_class)
     refuse_early(options, inspection)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib.util
 import json
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from steelbench.csv_files import read_csv
 from steelbench.errors import SteelbenchError
 from steelbench.notices import notice
 from steelbench.records import Notice, Row, RunRecord, ShareScore, Summary, read_record
@@ -185,13 +185,12 @@ def _curves(folder: Path, record: RunRecord) -> list[Curve]:
     found = []
     for stage in record.stages:
         try:
-            with (folder / Path(stage.history).name).open(newline="", encoding="utf-8") as file:
-                lines = list(csv.DictReader(file))
+            lines = read_csv(folder / Path(stage.history).name)
             for name in CURVES:
                 points = [(int(float(line["epoch"])), float(line[name])) for line in lines if line.get(name)]
                 points = [(epoch, value) for epoch, value in points if math.isfinite(value)]
                 if points:
                     found.append(Curve(stage.name, stage.history == LAST_HISTORY, name, points))
-        except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             continue
     return found

@@ -264,6 +264,15 @@ def test_a_name_with_line_ends_and_terminal_commands_stays_one_plain_line(steel,
     assert "two lines" in message and "\x1b" not in message
 
 
+def test_a_class_that_no_card_can_hold_is_refused_before_training(steel, refused, tmp_path):
+    folder = shutil.copytree(steel, tmp_path / "steel")
+    (folder / "rows").rename(folder / "ro\x1bws")
+
+    message = refused("run", "--data", folder, *SMALL, "--results", tmp_path / "results")
+
+    assert "is not printable" in message and "Rename the class" in message and "\x1b" not in message
+
+
 def test_without_weights_and_network_the_message_names_both_ways(steel, tmp_path):
     environment = {**os.environ, "KERAS_HOME": str(tmp_path / "keras"), "https_proxy": "http://127.0.0.1:9"}
     environment.pop("STEELBENCH_WEIGHTS_DIR", None)

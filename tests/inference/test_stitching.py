@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 
 import cv2
@@ -175,3 +176,12 @@ def test_an_encoder_without_an_embedding_is_one_sentence(results, capsys):
     saved_model.write_card(results / "models" / f"{NAME}.h5", {"name": NAME, "classes": CLASSES})
 
     assert "no layer called 'embedding'" in refused(capsys, results)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs")
+def test_predictions_that_never_end_are_refused(results, capsys):
+    path = results / "runs" / RUN / "predictions.csv"
+    path.unlink()
+    os.mkfifo(path)
+
+    assert "predictions.csv is missing or damaged" in refused(capsys, results)

@@ -6,6 +6,7 @@ from collections import Counter
 
 from steelbench.cli.recognised import long_lines
 from steelbench.data.inspection import MIN_PER_CLASS
+from steelbench.data.label_names import refuse_names
 from steelbench.data.readers import read_dataset
 from steelbench.data.samples import Dataset
 from steelbench.errors import SteelbenchError
@@ -38,3 +39,4 @@ def _refuse_classes(dataset: Dataset) -> None:
             f"{dataset.root} holds {len(counts) or 'no'} class{'' if len(counts) == 1 else 'es'} of images; at least "
             "two are needed to compare. Expected one folder for each class."
         )
+    refuse_names(counts)

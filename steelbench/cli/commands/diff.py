@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from steelbench.cli.tables import show
-from steelbench.cli.terminal import result
+from steelbench.cli.terminal import shown
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.results_diff import (
     Flip,
@@ -53,7 +53,7 @@ def diff_results(first: Path, second: Path, most: int) -> None:
     for name in both:
         own = [found[name] for found in rows]
         if any(row.status != "done" for row in own):
-            print(result(f"{name}: {_failed(own)}"))
+            print(shown(f"{name}: {_failed(own)}"))
             continue
         (before, record), (after, other) = (row_answers(*pair) for pair in zip(folders, own, strict=True))
         differences = changed(settings_of(record), settings_of(other))
@@ -79,9 +79,9 @@ def print_comparisons(compared: Sequence[tuple[str, Paired | None]], most: int) 
         if paired is None:
             continue
         if paired.relabelled:
-            print(result(f"{name}: {paired.relabelled} tests have another label in B and are left out."))
+            print(shown(f"{name}: {paired.relabelled} tests have another label in B and are left out."))
         if paired.only_before or paired.only_after:
-            print(result(f"{name}: {paired.only_before} tests are in A only, {paired.only_after} in B only."))
+            print(shown(f"{name}: {paired.only_before} tests are in A only, {paired.only_after} in B only."))
         _list_flips(f"{name}: right in A, wrong in B", paired.lost, most, lambda flip: flip.after)
         _list_flips(f"{name}: wrong in A, right in B", paired.gained, most, lambda flip: flip.before)
 
@@ -100,25 +100,25 @@ def _line(name: str, paired: Paired | None) -> tuple[str, ...]:
 def _list_flips(title: str, flips: Sequence[Flip], most: int, answered: Callable[[Flip], str]) -> None:
     if not flips or not most:
         return
-    print(result(f"{title} ({len(flips)}):"))
+    print(shown(f"{title} ({len(flips)}):"))
     for flip in flips[:most]:
-        print(result(f"  {flip.path}: {flip.label}, answered {answered(flip)}"))
+        print(shown(f"  {flip.path}: {flip.label}, answered {answered(flip)}"))
     if len(flips) > most:
         print(f"  and {len(flips) - most} more; --flips {len(flips)} lists them")
 
 
 def _tell(what: str, differences: Sequence[tuple[str, str, str]]) -> None:
     if not differences:
-        print(result(f"{what}: the same"))
+        print(shown(f"{what}: the same"))
         return
-    print(result(f"{what}:"))
+    print(shown(f"{what}:"))
     for name, old, new in differences:
-        print(result(f"  {name}: {old} -> {new}"))
+        print(shown(f"  {name}: {old} -> {new}"))
 
 
 def _tell_missing(side: str, names: Sequence[str]) -> None:
     if names:
-        print(result(f"rows of {side} only: {', '.join(names)}"))
+        print(shown(f"rows of {side} only: {', '.join(names)}"))
 
 
 def _failed(rows: Sequence[Row]) -> str:

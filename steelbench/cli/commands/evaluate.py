@@ -7,7 +7,7 @@ from pathlib import Path
 
 from steelbench.cli.progress import ProgressDisplay
 from steelbench.cli.tables import show
-from steelbench.cli.terminal import result, say
+from steelbench.cli.terminal import say, shown
 from steelbench.data.label_names import spellings
 from steelbench.evaluation.predictions import write_predictions
 from steelbench.experiment import DataOptions
@@ -70,11 +70,11 @@ def wrong_images(answers: Answers) -> list[WrongImage]:
 def print_evaluation(found: Evaluation, wrong: Sequence[WrongImage]) -> None:
     """Print what was found: sentences, a line for each class, the confusion matrix, the surest wrong answers."""
     for sentence in sentences(found):
-        print(result(sentence))
+        print(shown(sentence))
     for unknown in found.unknown_classes:
         close = [name for name in found.classes if spellings({name: 1, unknown: 1})]
         if close:
-            print(result(f"'{unknown}' may be the model's '{close[0]}'; rename the folder if so."))
+            print(shown(f"'{unknown}' may be the model's '{close[0]}'; rename the folder if so."))
     if found.per_class:
         print()
         show(
@@ -95,7 +95,7 @@ def print_evaluation(found: Evaluation, wrong: Sequence[WrongImage]) -> None:
     if wrong:
         print(f"\n{len(wrong)} wrong, the surest first:")
         for own in wrong[:LISTED]:
-            print(result(f"  {own.path}: {own.label}, named {own.named} ({percent(own.probability)})"))
+            print(shown(f"  {own.path}: {own.label}, named {own.named} ({percent(own.probability)})"))
 
 
 def _write(out: Path, found: Evaluation, answers: Answers, wrong: Sequence[WrongImage], images: LabelledImages) -> None:
