@@ -326,7 +326,7 @@ def stitch(rng, seeds, place):
     return Case(["stitch", results, RUN], wrong)
 
 
-LIGHT = {check: 26, audit: 8, fresh: 6, again: 6, gate: 20, diff: 14, report: 8, sheet: 6, listed: 2}
+LIGHT = {check: 34, audit: 3, fresh: 2, again: 2, gate: 26, diff: 18, report: 2, sheet: 6, listed: 2}
 HEAVY = {predict_image: 25, network: 30, card: 20, arrays: 8, evaluate: 8, stitch: 9}
 
 

@@ -93,18 +93,14 @@ def test_a_saved_ensemble_says_of_raw_images_of_any_size_what_features_and_head_
     np.testing.assert_allclose(saved_model.encoder_of(model)(pixels), apart(parts, pixels), rtol=1e-5, atol=1e-5)
 
 
-# One of each architecture: another width or depth of it has the same kinds of layers.
-ARCHITECTURES = {
-    BACKBONES[name].constructor.rstrip("B0123456789"): name
-    for name in reversed(BACKBONES)
-    if name != "mobilenet_v2_035"
-}
+# Those whose graphs branch, squeeze, or hold layers that the others lack; each alone is saved and loaded elsewhere.
+ARCHITECTURES = ("densenet121", "efficientnet_v2_b0", "xception")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ARCHITECTURES.values())
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_backbone_can_be_joined_saved_and_loaded(name, tmp_path):
-    other = "mobilenet_v2" if name == "mobilenet_v2_035" else "mobilenet_v2_035"
+    other = "mobilenet_v2_035"
     parts = {part: build_encoder(part, max(80, BACKBONES[part].smallest)) for part in (name, other)}
     pixels = pictures(90, 100)
     for part in parts.values():
