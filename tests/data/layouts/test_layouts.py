@@ -282,7 +282,8 @@ def test_no_name_reaches_the_terminal_as_a_command(tmp_path, capsys):
     put(tmp_path, *numbered(f"{evil}a", f"{evil[:-1]}\u202eb"), "note\x1b[2J.png")
     write(tmp_path, "", f"{evil[:20]}c/1.txt")
 
-    assert main(["data", "check", str(tmp_path)]) == 0
+    # No card holds such a name, so that a run would refuse it.
+    assert main(["data", "check", str(tmp_path)]) == 2
     printed = capsys.readouterr().out
     main(["run", "--data", str(tmp_path), "--folds", "9"])
     first = capsys.readouterr().err.splitlines()[:3]
