@@ -23,4 +23,4 @@ def test_damaged_data_and_results_are_refused_or_answered_right(tmp_path):
 
 @pytest.mark.slow
 def test_damaged_models_and_images_are_refused_or_answered_right(tmp_path):
-    assert faults(tmp_path, "heavy", 200) == []
+    assert faults(tmp_path, "heavy", 60) == []

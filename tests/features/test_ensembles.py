@@ -156,10 +156,9 @@ def test_a_part_without_training_in_an_ensemble_is_told(steel, tmp_path, monkeyp
     assert row.weights == "mixed" and row.name == f"{BOTH}-knn"
 
 
-METHODS = "softmax,linear,knn,triplet,arcface,supcon"
+METHODS = "softmax,linear,knn,triplet"
 SMALL = [
-    "--set", "supcon.adapter=16", "--set", "supcon.hidden=16", "--set", "supcon.classifier_epochs=2",
-    "--set", "triplet.embedding=8", "--set", "arcface.embedding=8", "--set", "softmax.hidden=16",
+    "--set", "triplet.embedding=8", "--set", "softmax.hidden=16",
 ]  # fmt: skip
 
 
