@@ -37,11 +37,15 @@ def unescaped(cell: str) -> str:
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a table with a header line, lines ending in `\\n`."""
+    return "".join([csv_line(columns), *(csv_line([escaped(cell) for cell in row]) for row in rows)])
+
+
+def csv_line(cells: Sequence[Any]) -> str:
+    """Return cells as a line that ends in `\n`; one that holds a line end of any system stands in quotes."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([escaped(cell) for cell in row] for row in rows)
-    return text.getvalue()
+    # The writer puts a cell into quotes that holds a character of its line end, and forgets about `\r` with `\n` alone.
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return f"{text.getvalue()[:-2]}\n"
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

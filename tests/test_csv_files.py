@@ -46,3 +46,9 @@ def test_what_is_no_table_is_refused_and_a_pipe_is_not_waited_for(tmp_path, monk
 
     with pytest.raises((OSError, ValueError), match=r"a named pipe|a folder|bytes|more than 1 lines"):
         read_csv(path, most_rows=1)
+
+
+def test_a_line_end_inside_of_a_name_stays_inside_of_its_cell():
+    rows = [["a\rb.png", "x\ny", 'q"r'], ["c", "d", "e"]]
+
+    assert list(csv.reader(io.StringIO(csv_text(["p", "q", "r"], rows), newline=""))) == [["p", "q", "r"], *rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from steelbench.cli.terminal import result, say
-from steelbench.csv_files import escaped
+from steelbench.csv_files import csv_line, escaped
 from steelbench.errors import SteelbenchError
 from steelbench.inference.image_paths import given_paths
 
@@ -155,11 +154,10 @@ def _writer(file: TextIO, columns: list[str], wanted: Wanted) -> Callable[[dict[
             print(json.dumps(plain), file=file, flush=True)
 
         return write_json
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(columns)
+    file.write(csv_line(columns))
 
     def write_row(row: dict[str, Any]) -> None:
-        table.writerow([shown(_cell(name, row)) for name in columns])
+        file.write(csv_line([shown(_cell(name, row)) for name in columns]))
         file.flush()
 
     return write_row

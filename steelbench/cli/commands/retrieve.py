@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelbench.cli.terminal import result, say
-from steelbench.csv_files import escaped
+from steelbench.csv_files import csv_line, escaped
 from steelbench.errors import SteelbenchError
 from steelbench.inference.image_paths import image_paths
 
@@ -42,10 +41,9 @@ def retrieve_files(
 
     model = load_model(model_path, opening)
     found, unreadable = most_similar(model, query, files, top)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["rank", "path", "cosine"])
+    sys.stdout.write(csv_line(["rank", "path", "cosine"]))
     for rank, item in enumerate(found, start=1):
-        writer.writerow([rank, result(escaped(str(item.path))), f"{item.cosine:.6f}"])
+        sys.stdout.write(csv_line([rank, result(escaped(str(item.path))), f"{item.cosine:.6f}"]))
     target = sheet or Path(f"similar-to-{query.stem}.png")
     draw_sheet(query, found, target, model.bit_depth, lambda path: path.parent.name)
     say(f"{target} shows them side by side")
