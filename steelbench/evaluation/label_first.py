@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from steelbench.csv_files import read_csv
-from steelbench.files import whole_file
+from steelbench.csv_files import read_csv, write_csv
 
 CANDIDATES_FILE, LABEL_FIRST_FILE = "candidates.csv", "label_first.csv"
 # Of a run, and of the list that people work through; the report shows the first with their pictures.
@@ -83,13 +81,11 @@ def write_label_first(path: Path, lines: Sequence[LabelFirst]) -> None:
 
 
 def _write(path: Path, columns: Sequence[str], rows: Sequence[dict[str, object]]) -> None:
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow(
-                {name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()}
-            )
+    write_csv(path, columns, ([_cell(row[name]) for name in columns] for row in rows))
+
+
+def _cell(value: object) -> object:
+    return f"{value:.6f}" if isinstance(value, float) else value
 
 
 def read_candidates(path: Path) -> list[Candidate] | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter
 from pathlib import Path
 
+from steelbench.csv_files import read_csv
 from steelbench.evaluation.predictions import read_groups
 from steelbench.records import Summary
 
@@ -27,8 +27,7 @@ def mapped_pictures(results: Path, summary: Summary) -> list[str]:
     )
     if run is None:
         return []
-    with (run / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        paths = [row["path"] for row in csv.DictReader(file)]
+    paths = [row["path"] for row in read_csv(run / "predictions.csv")]
     groups = read_groups(results)
     sizes = Counter(groups.values())
     paths.sort(key=lambda path: hashlib.sha256(path.encode()).digest())

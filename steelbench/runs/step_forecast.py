@@ -13,7 +13,7 @@ from steelbench.runs.jobs import Job, RunData
 from steelbench.runs.robustness import together, unmeasured
 from steelbench.runs.timing import network_of, untimed
 
-# Measured on two cores: a process that imports TensorFlow; a network that is opened, converted and timed on an engine,
+# Rough, for two cores: a process that imports TensorFlow; a network that is opened, converted and timed on an engine,
 # and each further model on it; an image decoded and corrupted.
 START_SECONDS, NETWORK_SECONDS, MODEL_SECONDS, CORRUPT_SECONDS = 8.0, 8.0, 1.0, 0.01
 # Of a network that was never measured, images per second.

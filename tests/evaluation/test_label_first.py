@@ -77,3 +77,13 @@ def test_a_damaged_list_is_none_or_empty(tmp_path, text):
 
 def test_no_images_are_no_candidates():
     assert rank_candidates([], [], np.empty((0, 3), np.float32), np.empty(0), FAMILIAR, CLASSES) == []
+
+
+def test_names_that_a_spreadsheet_would_compute_are_text_and_come_back(tmp_path):
+    names = ["=cmd().png", "a\rb.png", "plain.png"]
+    given = [Candidate(name, "pits", 0.5, "scratches", 0.25, 0.75, group) for group, name in enumerate(names)]
+
+    write_candidates(tmp_path / "candidates.csv", given)
+
+    assert "\n'=cmd().png," in (tmp_path / "candidates.csv").read_bytes().decode()
+    assert [own.path for own in read_candidates(tmp_path / "candidates.csv")] == names

@@ -17,7 +17,6 @@ from steelbench.report.acceptance_sheet import write_sheet
 from steelbench.report.results_page import build_report
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
-from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
@@ -29,18 +28,6 @@ pytestmark = [
 ]
 HOSTILE = ["<img src=x onerror=alert(1)>", 'quote" class', *CLASSES[2:]]
 PICTURE = 'it\'s "quoted" <img src=x onerror=alert(2)>.jpg'
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,1700"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
 
 
 def with_errors(row):
