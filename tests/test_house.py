@@ -34,7 +34,7 @@ MODULES = {
 # What stands in one row does not import each other.
 LAYERS = (
     ("errors",),
-    ("files", "array_files", "machine", "progress", "arrays"),
+    ("files", "array_files", "machine", "progress", "arrays", "ray_session"),
     ("csv_files",),
     ("records",),
     ("notices",),
@@ -51,7 +51,7 @@ LAYERS = (
     ("cli",),
     ("__main__",),
 )
-HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax"}
+HEAVY = {"keras", "tensorflow", "openvino", "torch", "jax", "ray"}
 
 
 @cache
