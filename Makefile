@@ -1,7 +1,9 @@
 # Two commands do everything: `make bench` and `make test`. Each makes its own environment in .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-# Python compiles what it imports; to compile all files of all packages takes longer.
+# Python compiles what it imports; to compile all files of all packages takes longer. It must keep what it compiled:
+# every process of a run would take ten seconds of its own to compile TensorFlow and Keras.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 # The folder of the clone is on the path. An import hook, the other way, is passed over by Python that starts where the
