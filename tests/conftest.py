@@ -52,7 +52,9 @@ def warm_workers(tmp_path_factory):
             return usual(module, request, errors)
         pipes, environment = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}, worker_process.worker_environment()
         if not servers:
-            servers.append(subprocess.Popen([PYTHON, "-P", program, place], **pipes, env=environment))
+            # Where pyarrow is installed, pandas imports it, and its allocator would start a thread.
+            alone = {**environment, "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+            servers.append(subprocess.Popen([PYTHON, "-P", program, place], **pipes, env=alone))
         while not place.exists():
             assert servers[0].poll() is None, "the process that forks workers has ended"
             time.sleep(0.02)

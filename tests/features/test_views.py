@@ -28,7 +28,7 @@ def steel(tiny_images):
 def run(steel, results, *more):
     return main(
         [
-            "run", "--data", str(steel), "--backbones", "vgg19", "--methods", "supcon", "--weights", "random",
+            "run", "--data", str(steel), "--backbones", "mobilenet_v2_035", "--methods", "supcon", "--weights", "random",
             "--image-size", "32", "--epochs", "2", "--set", "supcon.classifier_epochs=2", "--engine", "keras",
             "--results", str(results), *more,
         ]
@@ -65,17 +65,17 @@ def test_views_are_computed_once_and_other_numbers_follow(steel, tmp_path, monke
     assert sorted(stored(tmp_path / "cache").values()) == [24] * 4
     losses = {name: first_loss(tmp_path / name) for name in ("one", "two", "again", "three")}
     assert losses["two"] == losses["again"] and len(set(losses.values())) == 3
-    record = json.loads((tmp_path / "two" / "runs" / "vgg19-supcon-s0-f0" / "result.json").read_text())
+    record = json.loads((tmp_path / "two" / "runs" / "mobilenet_v2_035-supcon-s0-f0" / "result.json").read_text())
     assert record["augment"] == "light" and record["settings"]["views"] == 2
 
 
 def stored(cache):
     """How many features each of the backbone's spaces holds."""
-    return {space.folder: space.images for space in spaces(cache) if space.backbone == "vgg19"}
+    return {space.folder: space.images for space in spaces(cache) if space.backbone == "mobilenet_v2_035"}
 
 
 def first_loss(results):
-    with (results / "runs" / "vgg19-supcon-s0-f0" / "history-contrastive.csv").open() as file:
+    with (results / "runs" / "mobilenet_v2_035-supcon-s0-f0" / "history-contrastive.csv").open() as file:
         return next(csv.DictReader(file))["loss"]
 
 
