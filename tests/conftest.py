@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import small_networks as small_networks_module
 
 from steelbench.runs import worker_process
 
@@ -66,6 +67,19 @@ def warm_workers(tmp_path_factory):
         yield
     for server in servers:
         server.communicate()
+
+
+@pytest.fixture(scope="module")
+def small_networks(warm_workers):
+    """The MobileNets have three blocks, in this process and in the workers that it starts (`small_networks.py`)."""
+    if not hasattr(os, "pidfd_open"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(small_networks_module.VARIABLE, "1")
+        for name, row in small_networks_module.rows().items():
+            patch.setitem(small_networks_module.BACKBONES, name, row)
+        yield
 
 
 def _folder_or_skip(variable, usual):

@@ -27,6 +27,8 @@ from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods import supcon
 from steelbench.training.methods.image_training import ImageTrainingSet
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 # 42 training images: 30, 6, 6 of three classes.
 LABELS = np.array([0] * 30 + [1] * 6 + [2] * 6 + [0, 1, 2] * 6)
 SPLIT = Split(np.arange(42), np.arange(42, 54), np.arange(54, 60))

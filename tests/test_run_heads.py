@@ -12,7 +12,7 @@ from steelbench.cli.exit import main
 from steelbench.data.images import read_image
 from steelbench.records import RunRecord, read_record
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_networks")]
 
 NAME = "mobilenet_v2_035"
 

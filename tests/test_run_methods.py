@@ -14,7 +14,7 @@ from steelbench.evaluation.embeddings.projection import project
 from steelbench.experiment import METHODS
 from steelbench.records import RunRecord, Summary, read_record
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_networks")]
 
 NAME = "mobilenet_v2_035"
 SMALL = [

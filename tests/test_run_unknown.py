@@ -9,7 +9,7 @@ from steelbench.cli.exit import main
 from steelbench.models.model_card import read_card_file
 from steelbench.records import Summary, UnknownRecord, read_record
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_networks")]
 
 NAME = "mobilenet_v2_035"
 ROWS = (f"{NAME}-linear", f"{NAME}-knn")

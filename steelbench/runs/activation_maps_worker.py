@@ -24,7 +24,7 @@ from steelbench.models.head import Head
 from steelbench.records import ActivationMap, ActivationMaps, activation_map_file, read_record
 from steelbench.runs.activation_maps import MapRequest, MapTask, NetworkTask, RowTask
 from steelbench.runs.jobs import Event
-from steelbench.runs.parent import listen_to_parent, open_events
+from steelbench.runs.parent import listen_to_parent, open_events, reason_of
 
 # Images that go through a network together, if they have one size, and their pixels: as float32 four times as much.
 BATCH = 8
@@ -129,7 +129,7 @@ def main() -> None:
             found = compute_maps(network, before_average(saved_model.encoder_of(model)), request, step)
         except Exception as error:
             # One network's failure is told on the page; the others go on.
-            problem = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+            problem = reason_of(error)
         seconds = time.perf_counter() - start
         for row in network.rows:
             record = ActivationMaps(

@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 from steelbench.arrays import Features
 from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
-from steelbench.errors import SteelbenchError
 from steelbench.evaluation.metrics import Metrics, score
 from steelbench.features.extraction import feature_health
 from steelbench.features.frozen_encoder import ExtractionContext, FrozenEncoder
-from steelbench.files import disk_full_sentence, is_disk_full
 from steelbench.methods import METHODS, Settings, views_of
 from steelbench.models.homogenize import mean_brightness
 from steelbench.models.surgery import join
@@ -31,6 +29,7 @@ from steelbench.runs.fingerprint import weights_record
 from steelbench.runs.finished_run import UsedEncoder, finish_run
 from steelbench.runs.jobs import Event, Job, Task
 from steelbench.runs.label_efficiency import measure_label_efficiency
+from steelbench.runs.parent import reason_of
 from steelbench.runs.unknown_classes import measure_rows
 from steelbench.runs.unlabelled import usable
 from steelbench.training.loop.fit import FitContext
@@ -191,7 +190,7 @@ class Worker:
                 self.emit(Event(kind="done", run=name))
             except Exception as error:
                 # One method's failure is a row in the report; the others go on.
-                self.emit(Event(kind="failed", run=name, text=_reason(error)))
+                self.emit(Event(kind="failed", run=name, text=reason_of(error)))
 
     def _run_on_features(
         self, task: Task, folder: Path, encoder: JobEncoder, extracted: Extracted, seconds: dict[str, float]
@@ -331,10 +330,3 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[name] = time.perf_counter() - start
-
-
-def _reason(error: Exception) -> str:
-    if is_disk_full(error):
-        return disk_full_sentence()
-    text = (str(error).strip().splitlines() or [""])[0][:400]
-    return text if isinstance(error, SteelbenchError) else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""A worker process's talk with its parent: its turn, its events, and its end when the parent is gone. No TensorFlow."""
+"""A worker process's talk with its parent: its turn, its events, why something failed, and its end. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import threading
 from collections.abc import Callable
 
+from steelbench.errors import SteelbenchError
+from steelbench.files import disk_full_sentence, is_disk_full
 from steelbench.runs.jobs import Event
 
 
@@ -33,3 +35,11 @@ def open_events() -> Callable[[Event], None]:
         events.write(event.model_dump_json() + "\n")
 
     return emit
+
+
+def reason_of(error: Exception) -> str:
+    """Return why one of several things failed, as its event, notice or record tells it: one line."""
+    if is_disk_full(error):
+        return disk_full_sentence()
+    text = (str(error).strip().splitlines() or [""])[0].rstrip()[:400]
+    return text if isinstance(error, SteelbenchError) else f"{type(error).__name__}: {text}"

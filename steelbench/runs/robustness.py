@@ -23,6 +23,7 @@ from steelbench.notices import notice
 from steelbench.records import Notice, Record, RunRecord, read_record
 from steelbench.runs.jobs import Event, RunData
 from steelbench.runs.side_process import run_side_process
+from steelbench.runs.worker_process import ending
 
 # The corruptions of one image, by name, and the image itself as `clean`.
 EXAMPLES = "examples"
@@ -153,8 +154,8 @@ def _run(job: Measurement, results: Path, progress: Callable[[str, str, int, int
 
     code = run_side_process("robustness_worker", path, log, listen)
     reason = reasons[-1] if reasons else ""
-    last = (log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no message"])[-1][:300]
+    reason = reason or ending(code, log)
     path.unlink(missing_ok=True)
-    if not code and not reason:
+    if not code and not reasons:
         log.unlink(missing_ok=True)
-    return reason or f"its process ended with {code}: {last}"
+    return reason

@@ -29,8 +29,8 @@ from steelbench.models import saved_model
 from steelbench.models.head import Head
 from steelbench.records import RunRecord, read_record
 from steelbench.runs.jobs import Event
+from steelbench.runs.parent import listen_to_parent, open_events, reason_of
 from steelbench.runs.robustness import Measurement
-from steelbench.runs.worker import listen_to_parent, open_events
 
 # Strengths that are always measured, in this order; the others, too, if a network is done within so many seconds.
 FIRST = (MIDDLE, 1, 5)
@@ -202,8 +202,7 @@ def main() -> None:
             measure(job, names, pixels, emit)
         except Exception as error:
             # One network's failure is a notice; the others go on.
-            text = (str(error).strip().splitlines() or [""])[0][:400]
-            emit(Event(kind="failed", run=names[0], text=f"{type(error).__name__}: {text}"))
+            emit(Event(kind="failed", run=names[0], text=reason_of(error)))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from steelbench.machine import processor_name, usable_cores
 from steelbench.models.head import Dense, Head
 from steelbench.records import Cost, EngineTime, RunRecord, cost_file, read_record
 from steelbench.runs.jobs import Event
-from steelbench.runs.parent import listen_to_parent, open_events
+from steelbench.runs.parent import listen_to_parent, open_events, reason_of
 from steelbench.runs.timing import TimingRequest, TimingTask, network_of
 
 BATCH = 8
@@ -226,7 +226,7 @@ def time_all(request: TimingRequest, threads: int, emit: Callable[[Event], None]
             cost = cost_of(task, network, head, _device)
         except Exception as error:
             # A network that an engine cannot run must not cost the others their times.
-            cost = Cost(fingerprint=run.fingerprint, problem=f"{type(error).__name__}: {str(error)[:200]}")
+            cost = Cost(fingerprint=run.fingerprint, problem=reason_of(error))
         write_json(cost_file(results, run.name), cost)
         emit(Event(kind="progress", step="timing", done=number, total=len(request.tasks)))
 

@@ -23,6 +23,7 @@ from steelbench.models.unfamiliar_file import Reference, fits, unfamiliar_file, 
 from steelbench.notices import notice
 from steelbench.records import Detection, LeftOutClass, ScoreName, Unfamiliar, UnknownRecord, unknown_file
 from steelbench.runs.jobs import Event, Job, Task
+from steelbench.runs.parent import reason_of
 from steelbench.training.loop.fit import FitContext
 from steelbench.training.loop.training_set import TrainingSet
 
@@ -69,8 +70,7 @@ def measure_rows(job: Job, training_set: Callable[[Split], TrainingSet], emit: C
         try:
             _measure_row(job, task, data, emit)
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:400]
-            emit(Event(kind="notice", notice=notice("SB410", row=task.key.name, reason=reason.rstrip("."))))
+            emit(Event(kind="notice", notice=notice("SB410", row=task.key.name, reason=reason_of(error).rstrip("."))))
 
 
 def _measure_row(job: Job, task: Task, data: TrainingSet, emit: Callable[[Event], None]) -> None:

@@ -17,6 +17,8 @@ from steelbench.runs.fingerprint import fingerprint, identity, is_done, sizes_of
 from steelbench.runs.make_jobs import make_data, make_jobs
 from steelbench.runs.preparation import prepare, split_and_audit
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 ONE, TWO = "mobilenet_v2", "mobilenet_v2_035"
 BOTH = f"{ONE}+{TWO}"
 CONFIG = {"data_digest": "d", "split": "grouped", "audit": 1, "folds": 1}

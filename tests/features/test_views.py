@@ -17,7 +17,9 @@ from steelbench.features.extraction import EngineCheck
 from steelbench.features.frozen_encoder import ExtractionContext
 from steelbench.features.spec import ExtractionRequest, ImageRef, Part
 
-CACHE = "STEELBENCH_CACHE"
+pytestmark = pytest.mark.usefixtures("small_networks")
+
+NAME, CACHE = "mobilenet_v2_035", "STEELBENCH_CACHE"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def steel(tiny_images):
 def run(steel, results, *more):
     return main(
         [
-            "run", "--data", str(steel), "--backbones", "mobilenet_v2_035", "--methods", "supcon", "--weights", "random",
+            "run", "--data", str(steel), "--backbones", NAME, "--methods", "supcon", "--weights", "random",
             "--image-size", "32", "--epochs", "2", "--set", "supcon.classifier_epochs=2", "--engine", "keras",
             "--results", str(results), *more,
         ]

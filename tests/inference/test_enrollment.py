@@ -12,6 +12,8 @@ from steelbench.cli.exit import main
 from steelbench.errors import SteelbenchError
 from steelbench.inference.enrollment import refuse_name, with_class
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 
 def test_new_column_is_the_mean_direction_as_long_as_the_others():
     rng = np.random.default_rng(0)

@@ -11,6 +11,8 @@ from steelbench.cli.exit import main
 from steelbench.errors import SteelbenchError
 from steelbench.inference.image_search import Match, draw_sheet, embed_files, most_similar
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 
 class Colours:
     """A model whose embedding is the mean colour."""

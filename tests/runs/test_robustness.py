@@ -161,6 +161,17 @@ def test_a_process_that_ends_early_is_told_with_its_last_words(results, data, mo
     assert not list(results.glob("unfinished/*.json"))
 
 
+def test_a_disk_that_fills_while_it_is_measured_is_told_as_everywhere(results, data, monkeypatch, tmp_path):
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\necho 'OSError: [Errno 28] Can not close file' >&2\nexit 1\n")
+    script.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(script))
+
+    notices = measure_robustness(results, data, [SOFTMAX], lambda *_: None)
+
+    assert "the disk is full" in notices[0].text and "Errno" not in notices[0].text
+
+
 def test_the_examples_show_one_image_under_each_corruption(results, data, monkeypatch):
     monkeypatch.setattr(robustness, "_run", lambda *_: "")
     measure_robustness(results, data, [SOFTMAX], lambda *_: None)

@@ -10,7 +10,7 @@ from steelbench.cli.exit import main
 from steelbench.records import Summary, read_record
 from steelbench.runs.worker_process import worker_environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_networks")]
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ from steelbench.training.methods.knn import train_knn
 from steelbench.training.methods.pseudo_labels import Pool, train_twice
 from steelbench.training.methods.softmax import train_softmax
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
 NAME = "mobilenet_v2_035"
 SMALL = {
     "softmax": {"epochs": 5, "hidden": 16, "learning_rate": 0.02},
