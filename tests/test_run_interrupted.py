@@ -15,7 +15,6 @@ import pytest
 from steelbench.cli.exit import main
 
 pytestmark = [
-    pytest.mark.usefixtures("small_networks"),
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds workers in /proc"),
 ]

@@ -12,6 +12,7 @@ from steelbench.cli.exit import main
 from steelbench.evaluation.embeddings.embedding_file import read_embeddings
 from steelbench.evaluation.embeddings.projection import project
 from steelbench.experiment import METHODS
+from steelbench.models.backbones import BACKBONES
 from steelbench.records import RunRecord, Summary, read_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_networks")]
@@ -94,7 +95,7 @@ print(json.dumps(found, default=float), any(name.startswith("steelbench") for na
 
     assert imported == "False"
     for method, (length, shape, total) in found.items():
-        assert length == EMBEDDINGS.get(method, 1280)
+        assert length == EMBEDDINGS.get(method, BACKBONES[NAME].feature_dim)
         assert shape == [None, None, None, 3]
         assert total == pytest.approx(1, abs=1e-5)
 

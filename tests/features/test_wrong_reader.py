@@ -8,7 +8,7 @@ from steelbench.data import images
 from steelbench.records import Summary, read_record
 from steelbench.runs import job_execution, scheduler
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_networks")]
+pytestmark = pytest.mark.slow
 
 NAME = "mobilenet_v2_035"
 
