@@ -14,7 +14,9 @@ from steelbench.cli.options import (
     PLAIN,
     RESULTS,
     USE,
+    WEIGHTS_DIR,
     AllowUnsafe,
+    BitDepth,
     Boxes,
     Classes,
     IncludeNone,
@@ -25,11 +27,12 @@ from steelbench.cli.options import (
     MinBox,
     Object,
     PixelRange,
+    RayAddress,
     Square,
     given_fields,
     run_option,
 )
-from steelbench.experiment import DataOptions
+from steelbench.experiment import DataOptions, RunOptions
 
 model_app = typer.Typer(**PLAIN)
 
@@ -38,11 +41,11 @@ model_app = typer.Typer(**PLAIN)
 def predict(
     model: Annotated[Path, MODEL],
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Images, crops IMAGE#x,y,w,h, folders of images, patterns in quotes, or - for a list on standard "
-            "input.",
+            help="Images, crops IMAGE#x,y,w,h, folders of images, their URLs, patterns in quotes, or - for a list on "
+            "standard input.",
         ),
     ],
     bit_depth: Annotated[
@@ -56,6 +59,10 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="Write a JSON object for each image.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file.")] = None,
     engine: Annotated[str, typer.Option(metavar="NAME", help=ENGINE)] = "auto",
+    runner: Annotated[
+        str, typer.Option(metavar="NAME", help="local (default) or ray, on all cores or nodes.")
+    ] = "local",
+    ray_address: RayAddress = None,
     classes: Classes = None,
     pixels: PixelRange = None,
     allow_unsafe: AllowUnsafe = False,
@@ -64,7 +71,16 @@ def predict(
     from steelbench.cli.commands.predict import Wanted, predict_files
     from steelbench.cli.opening import opening_of
 
-    wanted = Wanted(bit_depth=bit_depth, top=top, threshold=threshold, json=json, out=out, engine=engine)
+    wanted = Wanted(
+        bit_depth=bit_depth,
+        top=top,
+        threshold=threshold,
+        json=json,
+        out=out,
+        engine=engine,
+        runner=runner,
+        ray_address=ray_address,
+    )
     return predict_files(model, paths, wanted, opening_of(classes, pixels, allow_unsafe))
 
 
@@ -157,6 +173,35 @@ def card(
         show_card(model)
         return
     print(write_card(model, opening_of(classes, pixels, allow_unsafe)))
+
+
+@model_app.command(rich_help_panel=USE)
+def extract(
+    data: Annotated[
+        str, typer.Option("--data", metavar="DIR|URL", help="Folder of images, or the URL of one: s3://bucket/folder.")
+    ],
+    backbone: Annotated[str, typer.Option(metavar="NAME", help="Name of a backbone, or hub:PRESET.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Local folder for the Parquet files.")],
+    weights: Annotated[
+        str | None, run_option("weights", "imagenet, noisy-student, random, auto or a file", "NAME|FILE")
+    ] = None,
+    weights_dir: Annotated[Path | None, WEIGHTS_DIR] = None,
+    image_size: Annotated[
+        int | None, run_option("image_size", "Side that the backbone sees, in pixels", "N", "its own")
+    ] = None,
+    engine: Annotated[str | None, run_option("engine", "Library that computes the features", "NAME")] = None,
+    precision: Annotated[str | None, run_option("precision", "Arithmetic of the backbone", "NAME")] = None,
+    bit_depth: BitDepth = None,
+    ray_address: RayAddress = None,
+) -> int:
+    """Embed an archive of any size, into Parquet files.
+
+    Needs pip install 'steelbench[cluster]'. The same command goes on where it stopped.
+    """
+    given = locals()
+    from steelbench.cli.commands.extract import extract_folder
+
+    return extract_folder(RunOptions(**given_fields(given, RunOptions)), backbone, out, ray_address)
 
 
 @model_app.command(rich_help_panel=USE)

@@ -125,3 +125,7 @@ PixelRange = Annotated[
     str | None,
     typer.Option("--pixels", metavar="RANGE", help="Of a model without a card: 0..255, 0..1, -1..1 or caffe."),
 ]
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray-address", metavar="ADDR", help="Of a Ray cluster, HOST:PORT or auto; default a local one."),
+]

@@ -12,6 +12,7 @@ from steelbench.cli.terminal import say, shown
 
 # Step of a computation -> how it is shown, before the name of what is computed.
 TITLES = {
+    "list": "listing images below",
     "decode": "reading",
     "fetch": "fetching",
     "load": "building",

@@ -89,14 +89,18 @@ def read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
             raise UnreadableImageError("no such file")
-        size = path.stat().st_size
-        if size == 0:
-            raise UnreadableImageError("the file is empty")
-        if size > MAX_BYTES:
-            raise UnreadableImageError(f"the file has {size} bytes, more than the {MAX_BYTES} that are read")
+        refuse_bytes(path.stat().st_size)
         return path.read_bytes()
     except OSError as error:
         raise UnreadableImageError(f"cannot be opened ({error.strerror})") from None
+
+
+def refuse_bytes(size: int) -> None:
+    """Raise `UnreadableImageError` for a file of no bytes, or of more than `MAX_BYTES`."""
+    if size == 0:
+        raise UnreadableImageError("the file is empty")
+    if size > MAX_BYTES:
+        raise UnreadableImageError(f"the file has {size} bytes, more than the {MAX_BYTES} that are read")
 
 
 def decode(data: bytes, bit_depth: int | None = None) -> Decoded:

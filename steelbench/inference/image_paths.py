@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
 from steelbench.data.images import image_exists
 from steelbench.data.samples import image_files, is_passed_over
 from steelbench.errors import SteelbenchError
+from steelbench.inference.archives.archive import StoredImage, is_url, stored_images
 
 STANDARD_INPUT = "-"
 
@@ -62,6 +63,22 @@ def given_paths(paths: Iterable[Path]) -> tuple[Iterable[Path], int | None]:
     if len(named) == len(given):
         return files, len(files)
     return chain(files, listed_paths()), None
+
+
+def named_images(names: Sequence[str]) -> tuple[Iterable[Path | StoredImage], int | None]:
+    """Return the images of a command line that may name URLs, and how many they are, as `given_paths`.
+
+    Raises:
+        SteelbenchError: as `given_paths` and `stored_images`.
+    """
+    if not any(map(is_url, names)):
+        return given_paths(map(Path, names))
+    found: list[Path | StoredImage] = []
+    for name in names:
+        if name == STANDARD_INPUT:
+            raise SteelbenchError("a list on standard input does not go with URLs; put them into the list's place.")
+        found += stored_images(name) if is_url(name) else image_paths([Path(name)])
+    return found, len(found)
 
 
 def listed_paths() -> Iterator[Path]:

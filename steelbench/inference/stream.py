@@ -16,6 +16,7 @@ from steelbench.data.images import UnreadableImageError, open_image, resize
 from steelbench.data.inspection import Inspected, inspected
 from steelbench.data.parallel import ordered_map
 from steelbench.data.samples import Sample
+from steelbench.inference.archives.archive import StoredImage
 from steelbench.inference.network import Network, Outputs
 from steelbench.machine import usable_cores
 
@@ -23,6 +24,9 @@ from steelbench.machine import usable_cores
 AHEAD_BATCHES, AHEAD_RAW = 6, 2
 # A batch of images of any size also ends when it holds more pixels than this: images of a line camera are large.
 BATCH_PIXELS = 50_000_000
+
+# A file or a crop on this machine, or an image of an archive behind a URL.
+Address = Path | StoredImage
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Answer:
         seen: what is known of the file, if asked for: its digests and size.
     """
 
-    path: Path
+    path: Address
     reason: str
     probabilities: NDArray[np.float32]
     unfamiliar: bool | None = None
@@ -52,7 +56,7 @@ class Answer:
 class _Read:
     """A file as it comes from a decoding thread."""
 
-    path: Path
+    path: Address
     pixels: AnyArray | None
     reason: str = ""
     bits: int = 0
@@ -62,7 +66,7 @@ class _Read:
 
 def answers(
     network: Network,
-    paths: Iterable[Path],
+    paths: Iterable[Address],
     bit_depth: int | None = None,
     *,
     judge: Callable[[Outputs], Mask] | None = None,
@@ -72,7 +76,7 @@ def answers(
 
     Args:
         network: opened on an engine.
-        paths: of images or crops; read one by one, as answers are taken.
+        paths: of images, crops or images of archives; read one by one, as answers are taken.
         bit_depth: used bits of 16-bit files; None means all 16.
         judge: says which images are unfamiliar.
         inspect: whether the answers carry what is known of the files.
@@ -88,9 +92,9 @@ def answers(
         yield from _answered(network, files, np.zeros((0, 1), np.float32), None)
 
 
-def _read(path: Path, *, size: int | None, bit_depth: int | None, inspect: bool) -> _Read:
+def _read(path: Address, *, size: int | None, bit_depth: int | None, inspect: bool) -> _Read:
     try:
-        opened = open_image(path, bit_depth)
+        opened = path.open(bit_depth) if isinstance(path, StoredImage) else open_image(path, bit_depth)
     except UnreadableImageError as error:
         return _Read(path, None, str(error))
     image = opened.image

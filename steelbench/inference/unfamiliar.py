@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -63,3 +64,19 @@ class Recogniser:
         if self.reference is not None:
             return self.reference(outputs.embedding)
         return energy(outputs.logits) if self.limit.score == "energy" else max_probability(outputs.probabilities)
+
+
+def recogniser_of(network: Network, path: Path, tell: Callable[[str], None]) -> Recogniser | None:
+    """Return what says which images are unfamiliar; None where that is not there, with a sentence why.
+
+    Args:
+        network: of the model.
+        path: of its `.h5`.
+        tell: called with the sentence.
+    """
+    try:
+        return Recogniser.of(network, path)
+    except SteelbenchError as error:
+        # The answers need nothing of it.
+        tell(f"the column unfamiliar stays empty: {error}")
+        return None

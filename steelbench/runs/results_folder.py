@@ -198,8 +198,12 @@ def is_complete(results: Path) -> bool:
 
 
 @contextmanager
-def locked(results: Path) -> Iterator[None]:
+def locked(results: Path, option: str = "--results") -> Iterator[None]:
     """Hold the lock of a results folder; the folder is made if it does not exist.
+
+    Args:
+        results: the folder.
+        option: that names it, for messages.
 
     Raises:
         SteelbenchError: if another run holds it, or the folder cannot be written to.
@@ -210,13 +214,13 @@ def locked(results: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise SteelbenchError(
-            f"another steelbench run is writing to {results}; wait for it, or name another --results."
+            f"another steelbench run is writing to {results}; wait for it, or name another {option}."
         ) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise SteelbenchError(
-            f"--results {results} cannot be written to ({os.strerror(error.errno or 0)}); name a folder that can."
+            f"{option} {results} cannot be written to ({os.strerror(error.errno or 0)}); name a folder that can."
         ) from None
     with lock:
         lock.release()

@@ -7,23 +7,24 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from steelbench.cli.terminal import result, say
 from steelbench.csv_files import csv_line, escaped
-from steelbench.errors import SteelbenchError
-from steelbench.inference.image_paths import given_paths
+from steelbench.errors import SteelbenchError, choose
+from steelbench.inference.image_paths import named_images
 
 if TYPE_CHECKING:
     from steelbench.inference.model import Opening
-    from steelbench.inference.network import Network
-    from steelbench.inference.stream import Answer
-    from steelbench.inference.unfamiliar import Recogniser
+    from steelbench.inference.stream import Address, Answer
+    from steelbench.models.model_card import Card
 
 FIRST = ("path", "class", "probability", "reason", "uncertain", "unfamiliar")
 # The classes behind the first; their probabilities stand in the columns `second_probability` and so on.
 PLACES = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+RUNNERS = ("local", "ray")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,8 @@ class Wanted:
         json: whether each line is a JSON object.
         out: file in place of standard output.
         engine: `auto`, `keras` or `openvino`.
+        runner: `local` or `ray`.
+        ray_address: of a cluster, for `ray`; None starts a local one.
     """
 
     bit_depth: int | None = None
@@ -45,37 +48,42 @@ class Wanted:
     json: bool = False
     out: Path | None = None
     engine: str = "auto"
+    runner: str = "local"
+    ray_address: str | None = None
 
 
-def predict_files(model_path: Path, paths: Iterable[Path], wanted: Wanted, opening: Opening | None = None) -> int:
+def predict_files(
+    model_path: Path, images: Iterable[str | Path], wanted: Wanted, opening: Opening | None = None
+) -> int:
     """Print a line for each image; one that cannot be read has a reason in place of its class.
 
     Args:
         model_path: of the `.h5`.
-        paths: images, crops, folders, patterns, or `-` for a list on standard input.
+        images: images, crops, folders, patterns, URLs of images or folders, or `-` for a list on standard input.
         wanted: how.
         opening: what the user says of the model.
 
     Returns:
         The exit code: 1 if an image could not be read.
     """
-    files, count = given_paths(paths)
-    from steelbench.inference.network import open_network
-    from steelbench.inference.stream import answers
+    if choose("runner", wanted.runner, RUNNERS) == "ray":
+        from steelbench.inference.archives.shards import refuse_missing
 
-    network = open_network(model_path, wanted.engine, opening=opening, images=count, tell=say)
-    recogniser = _recogniser(network, model_path)
-    depth, deep = wanted.bit_depth or network.card.bit_depth, DeepImages()
-    unreadable, columns = False, _columns(wanted.top)
+        refuse_missing("--runner ray", ", or use --runner local")
+    elif wanted.ray_address is not None:
+        raise SteelbenchError(f"--ray-address {wanted.ray_address} is for --runner ray; add it, or leave this out.")
+    given, count = named_images(list(map(str, images)))
+    card, found = _answers(model_path, given, count, wanted, opening)
+    deep, unreadable, columns = DeepImages(), False, _columns(wanted.top)
     with _output(wanted.out) as file, _progress() as progress:
         write = _writer(file, columns, wanted)
-        for number, answer in enumerate(answers(network, files, depth, judge=recogniser), start=1):
-            write(_row(network, answer, wanted))
+        for number, answer in enumerate(found, start=1):
+            write(_row(card, answer, wanted))
             deep.add(answer)
             unreadable |= bool(answer.reason)
             if progress:
-                progress("features", network.card.name, number, count or 0)
-    if deep.look_like_12_bit and depth is None:
+                progress("features", card.name, number, count or 0)
+    if deep.look_like_12_bit and (wanted.bit_depth or card.bit_depth) is None:
         say(
             f"no value of the {deep.count} 16-bit images exceeds 4095, as in 12-bit data; read as 16 bit they are "
             "almost black, and the answers worthless. If the camera gives 12 bits, add --bit-depth 12."
@@ -101,16 +109,35 @@ class DeepImages:
         return self.count > 0 and self.largest <= 4095
 
 
-def _recogniser(network: Network, path: Path) -> Recogniser | None:
-    """Return what says which images are unfamiliar; None, with a word on standard error, where that is not there."""
-    from steelbench.inference.unfamiliar import Recogniser
+def _answers(
+    path: Path, images: Iterable[Address], count: int | None, wanted: Wanted, opening: Opening | None
+) -> tuple[Card, Iterator[Answer]]:
+    """Open the model here or on the nodes of a cluster; return its card, and the answers in order."""
+    if wanted.runner == "ray":
+        from steelbench.inference.archives.answering import answers_by_ray
+        from steelbench.inference.model import read_card
 
-    try:
-        return Recogniser.of(network, path)
-    except SteelbenchError as error:
-        # The answers need nothing of it.
-        say(f"the column unfamiliar stays empty: {error}")
-        return None
+        card = read_card(path, opening)
+        by_ray = answers_by_ray(
+            path,
+            list(images),
+            engine=wanted.engine,
+            opening=opening,
+            count=count,
+            bit_depth=wanted.bit_depth or card.bit_depth,
+            address=wanted.ray_address,
+            tell=say,
+        )
+        # The first answer shows that the model can be opened, before a line is printed.
+        first = list(islice(by_ray, 1))
+        return card, chain(first, by_ray)
+    from steelbench.inference.network import open_network
+    from steelbench.inference.stream import answers
+    from steelbench.inference.unfamiliar import recogniser_of
+
+    network = open_network(path, wanted.engine, opening=opening, images=count, tell=say)
+    judge = recogniser_of(network, path, say)
+    return network.card, answers(network, images, wanted.bit_depth or network.card.bit_depth, judge=judge)
 
 
 def _columns(top: int) -> list[str]:
@@ -118,28 +145,27 @@ def _columns(top: int) -> list[str]:
     return [*FIRST, *behind, "model"]
 
 
-def _row(network: Network, answer: Answer, wanted: Wanted) -> dict[str, Any]:
+def _row(card: Card, answer: Answer, wanted: Wanted) -> dict[str, Any]:
     """Return the columns of an image; None where there is nothing to say."""
     row: dict[str, Any] = dict.fromkeys(_columns(wanted.top))
-    row |= {"path": str(answer.path), "reason": answer.reason, "model": network.card.sha256}
+    row |= {"path": str(answer.path), "reason": answer.reason, "model": card.sha256}
     if answer.reason:
         return row
     # Of equals the first, as argmax.
     order = (-answer.probabilities).argsort(kind="stable")[: wanted.top]
     for place, number in zip(("class", *PLACES), order, strict=False):
         name = "probability" if place == "class" else f"{place}_probability"
-        row |= {place: network.card.classes[number], name: float(answer.probabilities[number])}
-    threshold = _threshold(network, wanted)
+        row |= {place: card.classes[number], name: float(answer.probabilities[number])}
+    threshold = _threshold(card, wanted)
     row["uncertain"] = None if threshold is None else row["probability"] < threshold
     row["unfamiliar"] = answer.unfamiliar
     return row
 
 
-def _threshold(network: Network, wanted: Wanted) -> float | None:
+def _threshold(card: Card, wanted: Wanted) -> float | None:
     if wanted.threshold is not None:
         return wanted.threshold
-    decision = network.card.decision
-    return None if decision is None else decision.threshold
+    return None if card.decision is None else card.decision.threshold
 
 
 def _writer(file: TextIO, columns: list[str], wanted: Wanted) -> Callable[[dict[str, Any]], None]:

@@ -1,0 +1,1 @@
+"""Archives of any size, local or behind a URL: their images are read, embedded and answered shard by shard."""

@@ -1,0 +1,163 @@
+"""Work on shards of an archive by Ray Data: actors, one on each node or GPU, answer shard after shard."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, Self
+
+from steelbench.errors import SteelbenchError
+
+
+class ShardWorker:
+    """What an actor does with each shard; opened when the first one comes.
+
+    Not when the actor is made: an error of a constructor reaches the command as the end of an actor, without its
+    words.
+    """
+
+    def work(self, items: list[Any]) -> bytes:
+        """Return the answer to the items of a shard."""
+        raise NotImplementedError
+
+    def __call__(self, shard: Any) -> Any:
+        """Return the answer to a shard as a row of Arrow; the user's mistake as its sentence."""
+        import pyarrow
+
+        answer, problem = b"", ""
+        try:
+            answer = self.work(json.loads(shard["items"][0].as_py()))
+        except SteelbenchError as error:
+            problem = str(error)
+        return pyarrow.table(
+            {
+                "number": shard["number"],
+                "answer": pyarrow.array([answer], pyarrow.large_binary()),
+                "problem": [problem],
+            }
+        )
+
+
+class SentFiles(NamedTuple):
+    """Files that go to every node with the work, so that nodes need no disk in common for them.
+
+    Attributes:
+        contents: name -> where Ray's object store holds its bytes.
+    """
+
+    contents: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> Self:
+        """Put files into Ray's object store."""
+        import ray
+
+        return cls({path.name: ray.put(path.read_bytes()) for path in paths})
+
+    @contextmanager
+    def unpacked(self) -> Iterator[Path]:
+        """Yield a folder of this node that holds the files, until the end of the block."""
+        import ray
+
+        with TemporaryDirectory(prefix="steelbench-") as folder:
+            for name, content in self.contents.items():
+                Path(folder, name).write_bytes(ray.get(content))
+            yield Path(folder)
+
+
+def refuse_missing(what: str, otherwise: str = "") -> None:
+    """Raise if what Ray Data needs is not installed.
+
+    Args:
+        what: needs it, such as a command.
+        otherwise: what works without it, as the end of a sentence.
+
+    Raises:
+        SteelbenchError: with what to install.
+    """
+    for package in ("ray", "pyarrow", "fsspec"):
+        if importlib.util.find_spec(package) is None:
+            raise SteelbenchError(
+                f"{what} needs the package {package}, which is not installed; pip install 'steelbench[cluster]'"
+                f"{otherwise}."
+            )
+
+
+def worked(
+    worker: type[ShardWorker],
+    arguments: Mapping[str, Any],
+    shards: Mapping[int, Sequence[Any]],
+    *,
+    ordered: bool,
+    on_gpus: bool,
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the answer to each shard, while Ray is connected.
+
+    What is in memory at a time are the shards that the actors work on and the few answers that were not taken yet: Ray
+    Data holds the actors back when answers wait.
+
+    Args:
+        worker: class of the actors.
+        arguments: of its constructor.
+        shards: number -> items, which are JSON values.
+        ordered: whether answers come in the order of the shards; else as they are ready.
+        on_gpus: whether an actor needs a GPU.
+
+    Raises:
+        SteelbenchError: the user's mistake that an actor found.
+    """
+    import ray
+    import ray.data
+
+    # It writes about every execution to the terminal.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = ordered
+    rows = [{"number": number, "items": json.dumps(items)} for number, items in shards.items()]
+    # Surrogates of file names survive in JSON's escapes, not in a text of Arrow. One block for each shard: an answer is
+    # passed on at the end of a block.
+    size, resources = _actors(on_gpus)
+    found = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        worker,
+        batch_size=1,
+        batch_format="pyarrow",
+        fn_constructor_kwargs=dict(arguments),
+        compute=ray.data.ActorPoolStrategy(size=min(size, len(rows))),
+        **resources,
+    )
+    for table in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        for row in table.to_pylist():
+            if row["problem"]:
+                raise SteelbenchError(row["problem"])
+            yield row["number"], row["answer"]
+
+
+def _actors(on_gpus: bool) -> tuple[int, dict[str, float]]:
+    """Return how many actors the cluster has room for, and the resources that each is given.
+
+    A network computes one batch on all cores of its node, as in `steelbench run`; Ray would give OpenMP one thread.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    if on_gpus and gpus:
+        return gpus, {"num_gpus": 1}
+    cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+    if not cores:
+        raise SteelbenchError("the cluster of Ray has no processor for this work; add a node by `ray start`.")
+    least = min(cores)
+    return sum(own // least for own in cores), {"num_cpus": least}
+
+
+def has_gpus() -> bool:
+    """Return whether the connected cluster has GPUs."""
+    import ray
+
+    return ray.cluster_resources().get("GPU", 0) >= 1
