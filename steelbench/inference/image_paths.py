@@ -76,7 +76,9 @@ def named_images(names: Sequence[str]) -> tuple[Iterable[Path | StoredImage], in
     found: list[Path | StoredImage] = []
     for name in names:
         if name == STANDARD_INPUT:
-            raise SteelbenchError("a list on standard input does not go with URLs; put them into the list's place.")
+            raise SteelbenchError(
+                "- and URLs do not go together; name URLs, or give a list of files on standard input."
+            )
         found += stored_images(name) if is_url(name) else image_paths([Path(name)])
     return found, len(found)
 

@@ -135,5 +135,5 @@ def write_part(out: Path, number: int, data: bytes) -> None:
 def sweep(out: Path) -> None:
     """Delete the temporary files of a command that was killed; only for the holder of the folder's lock."""
     for path in out.glob(".*"):
-        if re.fullmatch(r"\.(part-\d+|extract)-[a-f0-9]{8}\.(parquet|json)", path.name):
+        if re.fullmatch(r"\.(part-\d+|_extract)-[a-f0-9]{8}\.(parquet|json)", path.name):
             path.unlink(missing_ok=True)

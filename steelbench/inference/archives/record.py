@@ -1,4 +1,4 @@
-"""What the embeddings of a folder depend on: `extract.json`, and the refusal to mix others into it. No TensorFlow."""
+"""What the embeddings of a folder depend on: `_extract.json`, and the refusal to mix others into it. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from steelbench.files import write_json
 from steelbench.records import Record
 from steelbench.records.base import read_record
 
-FILE = "extract.json"
+# Readers of Parquet folders pass over what begins with an underscore.
+FILE = "_extract.json"
 
 
 class Embedded(Record):
@@ -56,7 +57,7 @@ class CheckedImage(Record):
 
 
 class ExtractRecord(Record):
-    """The contents of `extract.json`.
+    """The contents of `_extract.json`.
 
     Attributes:
         data: URL of the archive.
@@ -98,7 +99,7 @@ def read_extract(out: Path) -> ExtractRecord | None:
 
 
 def write_extract(out: Path, record: ExtractRecord) -> None:
-    """Write `extract.json` whole or not at all."""
+    """Write `_extract.json` whole or not at all."""
     write_json(out / FILE, record)
 
 

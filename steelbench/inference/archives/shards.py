@@ -54,7 +54,9 @@ class SentFiles(NamedTuple):
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Self:
-        """Put files into Ray's object store."""
+        """Put files into the object store of the Ray that is connected."""
+        if not paths:
+            return cls({})
         import ray
 
         return cls({path.name: ray.put(path.read_bytes()) for path in paths})
@@ -62,11 +64,12 @@ class SentFiles(NamedTuple):
     @contextmanager
     def unpacked(self) -> Iterator[Path]:
         """Yield a folder of this node that holds the files, until the end of the block."""
-        import ray
-
         with TemporaryDirectory(prefix="steelbench-") as folder:
-            for name, content in self.contents.items():
-                Path(folder, name).write_bytes(ray.get(content))
+            if self.contents:
+                import ray
+
+                for name, content in self.contents.items():
+                    Path(folder, name).write_bytes(ray.get(content))
             yield Path(folder)
 
 
