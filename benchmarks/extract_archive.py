@@ -106,7 +106,7 @@ def write_archive(folder: Path, images: int) -> float:
     for number in range(images):
         path = folder / name_of(number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not number % COPIES == COPIES - 1 or not last:
+        if number % COPIES != COPIES - 1 or not last:
             coarse = cv2.resize(rng.integers(0, 256, (rng.integers(2, 24), 16), np.uint8), (SIDE, SIDE))
             last = cv2.imencode(path.suffix, coarse)[1].tobytes()
         path.write_bytes(last[: len(last) // 2] if number % DAMAGED == DAMAGED // 2 else last)

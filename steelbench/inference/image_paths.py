@@ -76,9 +76,7 @@ def named_images(names: Sequence[str]) -> tuple[Iterable[Path | StoredImage], in
     found: list[Path | StoredImage] = []
     for name in names:
         if name == STANDARD_INPUT:
-            raise SteelbenchError(
-                "- and URLs do not go together; name URLs, or give a list of files on standard input."
-            )
+            raise SteelbenchError("- and URLs do not go together; name URLs, or list files on standard input.")
         found += stored_images(name) if is_url(name) else image_paths([Path(name)])
     return found, len(found)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from steelbench.cli.terminal import result, say
+from steelbench.cli.terminal import say, shown
 from steelbench.csv_files import csv_line, escaped
 from steelbench.errors import SteelbenchError, choose
 from steelbench.inference.image_paths import named_images
@@ -66,23 +66,15 @@ def predict_files(
     Returns:
         The exit code: 1 if an image could not be read.
     """
-    if choose("runner", wanted.runner, RUNNERS) == "ray":
-        from steelbench.inference.archives.shards import refuse_missing
-
-        refuse_missing("--runner ray", ", or use --runner local")
-    elif wanted.ray_address is not None:
-        raise SteelbenchError(f"--ray-address {wanted.ray_address} is for --runner ray; add it, or leave this out.")
+    _refuse_runner(wanted)
     given, count = named_images(list(map(str, images)))
-    card, found = _answers(model_path, given, count, wanted, opening)
     deep, unreadable, columns = DeepImages(), False, _columns(wanted.top)
-    with _output(wanted.out) as file, _progress() as progress:
+    with _output(wanted.out) as file, _answers(model_path, given, count, wanted, opening) as (card, found):
         write = _writer(file, columns, wanted)
-        for number, answer in enumerate(found, start=1):
+        for answer in found:
             write(_row(card, answer, wanted))
             deep.add(answer)
             unreadable |= bool(answer.reason)
-            if progress:
-                progress("features", card.name, number, count or 0)
     if deep.look_like_12_bit and (wanted.bit_depth or card.bit_depth) is None:
         say(
             f"no value of the {deep.count} 16-bit images exceeds 4095, as in 12-bit data; read as 16 bit they are "
@@ -109,16 +101,31 @@ class DeepImages:
         return self.count > 0 and self.largest <= 4095
 
 
+def _refuse_runner(wanted: Wanted) -> None:
+    """Raise for a runner that is unknown or not installed, and an address without one."""
+    if choose("runner", wanted.runner, RUNNERS) == "ray":
+        from steelbench.inference.archives.shards import refuse_missing
+
+        refuse_missing("--runner ray", ", or use --runner local")
+    elif wanted.ray_address is not None:
+        raise SteelbenchError(f"--ray-address {wanted.ray_address} is for --runner ray; add it, or leave this out.")
+
+
+@contextmanager
 def _answers(
     path: Path, images: Iterable[Address], count: int | None, wanted: Wanted, opening: Opening | None
-) -> tuple[Card, Iterator[Answer]]:
-    """Open the model here or on the nodes of a cluster; return its card, and the answers in order."""
+) -> Iterator[tuple[Card, Iterator[Answer]]]:
+    """Open the model, here or on the nodes of a cluster; yield its card, and the answers in order, shown as progress.
+
+    The model was opened before the block begins, so that nothing is printed for one that cannot be.
+    """
     if wanted.runner == "ray":
         from steelbench.inference.archives.answering import answers_by_ray
+        from steelbench.inference.archives.shards import words_hidden
         from steelbench.inference.model import read_card
 
         card = read_card(path, opening)
-        by_ray = answers_by_ray(
+        found = answers_by_ray(
             path,
             list(images),
             engine=wanted.engine,
@@ -128,16 +135,27 @@ def _answers(
             address=wanted.ray_address,
             tell=say,
         )
-        # The first answer shows that the model can be opened, before a line is printed.
-        first = list(islice(by_ray, 1))
-        return card, chain(first, by_ray)
+        with words_hidden(), closing(found), _progress() as progress:
+            first = list(islice(found, 1))
+            yield card, _counted(chain(first, found), card, count, progress)
+        return
     from steelbench.inference.network import open_network
     from steelbench.inference.stream import answers
     from steelbench.inference.unfamiliar import recogniser_of
 
     network = open_network(path, wanted.engine, opening=opening, images=count, tell=say)
     judge = recogniser_of(network, path, say)
-    return network.card, answers(network, images, wanted.bit_depth or network.card.bit_depth, judge=judge)
+    here = answers(network, images, wanted.bit_depth or network.card.bit_depth, judge=judge)
+    with _progress() as progress:
+        yield network.card, _counted(here, network.card, count, progress)
+
+
+def _counted(found: Iterable[Answer], card: Card, count: int | None, progress: Any) -> Iterator[Answer]:
+    """Yield the answers, and report how many were taken."""
+    for number, answer in enumerate(found, start=1):
+        yield answer
+        if progress:
+            progress("features", card.name, number, count or 0)
 
 
 def _columns(top: int) -> list[str]:
@@ -170,20 +188,20 @@ def _threshold(card: Card, wanted: Wanted) -> float | None:
 
 def _writer(file: TextIO, columns: list[str], wanted: Wanted) -> Callable[[dict[str, Any]], None]:
     """Return a function that writes one row."""
-    # What reads a file sees the names as they are.
-    shown = result if wanted.out is None else str
+    # What reads a file sees the names as they are. Not asked for each row: of Ray standard output is hidden meanwhile.
+    plain = shown if wanted.out is None and file.isatty() else str
     if wanted.json:
 
         def write_json(row: dict[str, Any]) -> None:
             # Escaped to ASCII, so that no name reaches a terminal as a command of it.
-            plain = {key: round(own, 6) if isinstance(own, float) else own for key, own in row.items()}
-            print(json.dumps(plain), file=file, flush=True)
+            rounded = {key: round(own, 6) if isinstance(own, float) else own for key, own in row.items()}
+            print(json.dumps(rounded), file=file, flush=True)
 
         return write_json
     file.write(csv_line(columns))
 
     def write_row(row: dict[str, Any]) -> None:
-        file.write(csv_line([shown(_cell(name, row)) for name in columns]))
+        file.write(csv_line([plain(_cell(name, row)) for name in columns]))
         file.flush()
 
     return write_row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -93,8 +93,8 @@ def answers_by_ray(
     bit_depth: int | None,
     address: str | None,
     tell: Callable[[str], None],
-) -> Iterator[Answer]:
-    """Yield the answer to each image, in order.
+) -> Generator[Answer, None, None]:
+    """Yield the answer to each image, in order; to be closed, which ends the work of the cluster.
 
     Args:
         model: path of the `.h5`.

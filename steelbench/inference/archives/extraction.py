@@ -40,7 +40,7 @@ from steelbench.inference.archives.record import (
     refuse_other,
     write_extract,
 )
-from steelbench.inference.archives.shards import SentFiles, has_gpus, refuse_missing, worked
+from steelbench.inference.archives.shards import SentFiles, has_gpus, refuse_missing, words_hidden, worked
 from steelbench.models import keras_hub
 from steelbench.models.backbones import check_image_size, find_backbone
 from steelbench.models.tensorflow_startup import QUIET
@@ -242,7 +242,7 @@ def _extract(asked: Extraction, work: Work, progress: Progress, tell: Callable[[
     """Let actors embed the images that are to do, and write what they return."""
     record, done, new, unreadable = work.record, len(work.done.paths), 0, work.done.unreadable
     part_images = record.part_images if record else _part_images(len(work.todo))
-    with connected(asked.address, QUIET, tell):
+    with words_hidden(), connected(asked.address, QUIET, tell):
         start = time.perf_counter()
         spec = _spec(asked, work)
         progress("features", asked.backbone, done, done + len(work.todo))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
@@ -157,6 +159,18 @@ def _actors(on_gpus: bool) -> tuple[int, dict[str, float]]:
         raise SteelbenchError("the cluster of Ray has no processor for this work; add a node by `ray start`.")
     least = min(cores)
     return sum(own // least for own in cores), {"num_cpus": least}
+
+
+@contextmanager
+def words_hidden() -> Iterator[None]:
+    """Send what Ray prints to standard output to nowhere; results stand there.
+
+    It prints an error of a task, also of one that it tries again, from a thread of its own. With STEELBENCH_DEBUG set
+    that goes to standard error.
+    """
+    debugged = bool(os.environ.get("STEELBENCH_DEBUG"))
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(sys.stderr if debugged else nowhere):
+        yield
 
 
 def has_gpus() -> bool:

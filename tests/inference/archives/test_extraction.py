@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
-from inference_archives import Stopped, play
+from inference_archives import play
 
 from steelbench.cli.exit import main
 
