@@ -75,7 +75,7 @@ class Outcome:
         different_paths: among them.
         missing: images without a row.
         unreadable: rows with a reason.
-        copies: rows whose content another row has.
+        copies: readable rows whose content an earlier row has.
         unequal: of those the ones with another embedding.
     """
 
@@ -181,8 +181,10 @@ def check(out: Path, outcome: Outcome) -> None:
         outcome.rows += len(table)
         paths.update(table["path"].to_pylist())
         outcome.unreadable += table["embedding"].null_count
-        for digest, vector in zip(table["sha256"].to_pylist(), table["embedding"].to_pylist(), strict=True):
-            content = b"" if vector is None else hashlib.sha256(np.array(vector, np.float32).tobytes()).digest()
+        readable = table.filter(table["embedding"].is_valid())
+        vectors = readable["embedding"].combine_chunks().flatten().to_numpy().reshape(len(readable), -1)
+        for digest, vector in zip(readable["sha256"].to_pylist(), vectors, strict=True):
+            content = hashlib.sha256(vector.tobytes()).digest()
             outcome.copies += digest in known
             outcome.unequal += known.setdefault(digest, content) != content
     outcome.different_paths = len(paths)

@@ -192,10 +192,16 @@ class Encoder(ShardWorker):
         archive, found = open_archive(self.spec.data), []
         for image in self.spec.first:
             read = read_resized(archive, image.path, self.spec.image_size, self.spec.bit_depth)
+            if not read.row.sha256:
+                # A folder that this node lacks would become rows without an embedding.
+                raise SteelbenchError(
+                    f"{image.path} below {self.spec.data} was there and is not ({read.row.reason}); every node must "
+                    "see the same folder, or a URL."
+                )
             if read.pixels is None or read.row.sha256 != image.sha256:
                 raise SteelbenchError(
-                    f"{image.path} below {self.spec.data} has changed ({read.row.reason or 'other bytes'}), and the "
-                    "random weights depend on it; bring it back, or name another folder with --out."
+                    f"{image.path} below {self.spec.data} has changed; bring the one from the start of this extraction "
+                    "back, or name another folder with --out."
                 )
             found.append(read.pixels)
         return np.stack(found)

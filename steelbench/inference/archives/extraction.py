@@ -178,6 +178,9 @@ def extract_archive(asked: Extraction, progress: Progress, tell: Callable[[str],
 
 
 def _refuse_options(asked: Extraction) -> None:
+    # A path joins the two slashes of a URL.
+    if ":/" in asked.out.as_posix():
+        raise SteelbenchError(f"--out {asked.out} is a URL; the parts are written to a local folder.")
     if "+" in asked.backbone:
         raise SteelbenchError(f"--backbone {asked.backbone} is an ensemble; extract takes one backbone at a time.")
     if not asked.backbone.startswith(keras_hub.PREFIX):

@@ -15,6 +15,10 @@ from typing import Any, NamedTuple, Self
 
 from steelbench.errors import SteelbenchError
 
+# Times that a shard is tried again when its process ends, as for want of memory, or its node; without a bound, as is
+# Ray Data's default, an image that ends every process would be tried for ever.
+RETRIES = 3
+
 
 class ShardWorker:
     """What an actor does with each shard; opened when the first one comes.
@@ -28,19 +32,26 @@ class ShardWorker:
         raise NotImplementedError
 
     def __call__(self, shard: Any) -> Any:
-        """Return the answer to a shard as a row of Arrow; the user's mistake as its sentence."""
+        """Return the answer to a shard as a row of Arrow; the user's mistake, or a fault of ours, as a sentence."""
         import pyarrow
+        from ray.exceptions import RayError
 
-        answer, problem = b"", ""
+        answer, problem, fault = b"", "", ""
         try:
             answer = self.work(json.loads(shard["items"][0].as_py()))
         except SteelbenchError as error:
             problem = str(error)
+        except RayError:
+            # Such as a file that was sent and lost with its node: Ray tries again.
+            raise
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}"
         return pyarrow.table(
             {
                 "number": shard["number"],
                 "answer": pyarrow.array([answer], pyarrow.large_binary()),
                 "problem": [problem],
+                "fault": [fault],
             }
         )
 
@@ -114,13 +125,14 @@ def worked(
         on_gpus: whether an actor needs a GPU.
 
     Raises:
-        SteelbenchError: the user's mistake that an actor found.
+        SteelbenchError: the user's mistake that an actor found, or a shard whose processes end every time.
+        RuntimeError: a fault of the program in an actor.
     """
     import ray
     import ray.data
 
     # It writes about every execution to the terminal.
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL + 1)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = ordered
@@ -128,19 +140,37 @@ def worked(
     # Surrogates of file names survive in JSON's escapes, not in a text of Arrow. One block for each shard: an answer is
     # passed on at the end of a block.
     size, resources = _actors(on_gpus)
+    retries = RETRIES
     found = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         worker,
         batch_size=1,
         batch_format="pyarrow",
         fn_constructor_kwargs=dict(arguments),
         compute=ray.data.ActorPoolStrategy(size=min(size, len(rows))),
+        # By a function, as other ways go with Ray 2.64.
+        ray_remote_args_fn=lambda: {"max_restarts": retries, "max_task_retries": retries},
         **resources,
     )
-    for table in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        for row in table.to_pylist():
-            if row["problem"]:
-                raise SteelbenchError(row["problem"])
-            yield row["number"], row["answer"]
+    for row in _rows(found):
+        if row["problem"]:
+            raise SteelbenchError(row["problem"])
+        if row["fault"]:
+            raise RuntimeError(row["fault"])
+        yield row["number"], row["answer"]
+
+
+def _rows(found: Any) -> Iterator[dict[str, Any]]:
+    from ray.exceptions import RayError
+
+    try:
+        for table in found.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            yield from table.to_pylist()
+    except RayError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise SteelbenchError(
+            f"a process of Ray ended {RETRIES + 1} times at its work ({(lines or [type(error).__name__])[0][:200]}); "
+            "mostly its node lacks memory. The same command goes on where it stopped."
+        ) from None
 
 
 def _actors(on_gpus: bool) -> tuple[int, dict[str, float]]:

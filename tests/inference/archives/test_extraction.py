@@ -237,6 +237,8 @@ def test_what_holds_no_image_is_refused(extract, tmp_path, data):
     ):
         code, out, err = extract(source=source)
         assert code == 2 and not out and words in err, err
+    code, _, err = extract("--out", "s3://bucket/features")
+    assert code == 2 and "is a URL; the parts are written to a local folder" in err
     assert "is an ensemble" in extract("--backbone", "vgg19+xception")[2]
     assert "did you mean 'vgg19'" in extract("--backbone", "vgg18")[2]
 

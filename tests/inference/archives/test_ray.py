@@ -15,6 +15,9 @@ import pandas as pd
 import pytest
 
 from steelbench.cli.exit import main
+from steelbench.errors import SteelbenchError
+from steelbench.inference.archives.shards import ShardWorker
+from steelbench.ray_session import connected
 
 pytestmark = pytest.mark.slow
 PARTS = 8
@@ -140,6 +143,30 @@ def test_a_model_that_cannot_be_opened_is_told_before_a_line_is_printed(cluster,
 
     printed = capsys.readouterr()
     assert not printed.out and str(path) in printed.err and printed.err.count("\n") == 1
+
+
+class Ends(ShardWorker):
+    """Its process ends at the item "end"."""
+
+    def work(self, items):
+        if items == ["end"]:
+            os._exit(1)
+        return json.dumps(items).encode()
+
+
+def test_a_process_that_ends_every_time_ends_the_command(cluster, monkeypatch):
+    """Ray Data alone would try for ever."""
+    from ray import cloudpickle
+
+    from steelbench.inference.archives import shards
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr(shards, "RETRIES", 1)
+    with shards.words_hidden(), connected(cluster, {}, lambda _: None):
+        found = list(shards.worked(Ends, {}, {3: ["a"], 5: ["b"]}, ordered=True, on_gpus=False))
+        with pytest.raises(SteelbenchError, match=r"a process of Ray ended 2 times .* goes on where it stopped"):
+            list(shards.worked(Ends, {}, {0: ["end"]}, ordered=True, on_gpus=False))
+    assert found == [(3, b'["a"]'), (5, b'["b"]')]
 
 
 def test_embeddings_are_those_that_a_run_caches(weights_folder, tiny_images, tmp_path, monkeypatch):
