@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -140,23 +142,35 @@ def worked(
     # Surrogates of file names survive in JSON's escapes, not in a text of Arrow. One block for each shard: an answer is
     # passed on at the end of a block.
     size, resources = _actors(on_gpus)
-    retries = RETRIES
-    found = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        worker,
-        batch_size=1,
-        batch_format="pyarrow",
-        fn_constructor_kwargs=dict(arguments),
-        compute=ray.data.ActorPoolStrategy(size=min(size, len(rows))),
-        # By a function, as other ways go with Ray 2.64.
-        ray_remote_args_fn=lambda: {"max_restarts": retries, "max_task_retries": retries},
-        **resources,
-    )
+    with warnings.catch_warnings():
+        # Of the bound on tries.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        found = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            worker,
+            batch_size=1,
+            batch_format="pyarrow",
+            fn_constructor_kwargs=dict(arguments),
+            compute=ray.data.ActorPoolStrategy(size=min(size, len(rows))),
+            **resources,
+            **_bounded(ray.data.Dataset.map_batches),
+        )
     for row in _rows(found):
         if row["problem"]:
             raise SteelbenchError(row["problem"])
         if row["fault"]:
             raise RuntimeError(row["fault"])
         yield row["number"], row["answer"]
+
+
+def _bounded(map_batches: Callable[..., Any]) -> dict[str, Any]:
+    """Return the arguments that bound how often an actor and its tasks are tried again.
+
+    Ray announces that its version 2.64 takes none; then a shard is tried until it is done.
+    """
+    retries = RETRIES
+    if "ray_remote_args_fn" not in inspect.signature(map_batches).parameters:
+        return {}
+    return {"ray_remote_args_fn": lambda: {"max_restarts": retries, "max_task_retries": retries}}
 
 
 def _rows(found: Any) -> Iterator[dict[str, Any]]:
