@@ -159,6 +159,7 @@ START_UP = {
     "diff": ("assert main(['diff', results, results]) == 2", HEAVY),
     "audit": ("assert main(['audit', '--data', data, '--out', 'audit']) == 0", HEAVY),
     "no report": ("assert main(['report', data]) == 2", HEAVY),
+    "no archive": ("assert main(['extract', '--data', 'nowhere', '--backbone', 'vgg19', '--out', 'x']) == 2", HEAVY),
     "no model": ("assert main(['predict', model, data]) == 2", HEAVY),
     "benchmarks": ("for path in programs: runpy.run_path(path, run_name='only_imported')", HEAVY),
     "run": ("import steelbench.runs.run; assert main(['run', '--data', data, '--folds', '9']) == 2", HEAVY),

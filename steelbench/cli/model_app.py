@@ -198,7 +198,7 @@ def extract(
 
     Needs pip install 'steelbench[cluster]'. The same command goes on where it stopped.
     """
-    given = locals()
+    given = {name: value for name, value in locals().items() if name not in ("backbone", "out", "ray_address")}
     from steelbench.cli.commands.extract import extract_folder
 
     return extract_folder(RunOptions(**given_fields(given, RunOptions)), backbone, out, ray_address)

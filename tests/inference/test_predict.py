@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sys
+import zipfile
 
 import cv2
 import numpy as np
@@ -184,3 +185,32 @@ def test_a_cache_that_cannot_be_written_costs_no_answer(predict, images, monkeyp
     code, lines, _ = predict(images)
 
     assert code == 0 and len(lines) == 20
+
+
+def test_urls_are_answered_like_files(predict, images, tmp_path):
+    packed = tmp_path / "images.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        for path in images.iterdir():
+            file.write(path, path.name)
+    local = predict(images / "03.png", images)[1]
+
+    code, lines, err = predict(images / "03.png", f"zip://::{packed.as_uri()}")
+
+    assert code == 0 and not err and lines[0] == local[0]
+    assert [line["path"] for line in lines[1:]] == [
+        f"zip://{path.name}::{packed.as_uri()}" for path in sorted(images.iterdir())
+    ]
+    assert [{**line, "path": ""} for line in lines] == [{**line, "path": ""} for line in local]
+    assert predict(f"zip://05.png::{packed.as_uri()}")[1][0]["class"] == local[6]["class"]
+    for url, words in ((f"zip://x::{packed.as_uri()}", "does not exist"), ("-", "- and URLs do not go together")):
+        code, lines, err = predict(f"zip://05.png::{packed.as_uri()}", url)
+        assert code == 2 and not lines and words in err
+
+
+def test_a_runner_that_cannot_be_used_is_refused(predict, images, monkeypatch):
+    code, lines, err = predict(images, "--ray-address", "10.0.0.1:6379")
+    assert code == 2 and not lines and "is for --runner ray" in err
+    assert "did you mean 'ray'" in predict(images, "--runner", "rai")[2]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, lines, err = predict(images, "--runner", "ray")
+    assert code == 2 and not lines and "pip install 'steelbench[cluster]', or use --runner local." in err
