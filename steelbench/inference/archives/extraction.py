@@ -212,9 +212,15 @@ def _refuse_others(asked: Extraction, archive: Archive, origin: Origin, record: 
         # With `auto` a folder goes on as it began.
         ("the engine", record.asked_engine, record.asked_engine if asked.engine == "auto" else asked.engine),
         ("Keras", embedded.keras, version("keras")),
-        ("the engine's version", embedded.engine_version, ENGINES[embedded.engine].version),
+        ("the engine's version", embedded.engine_version, _version(embedded.engine)),
     ):
         refuse_other(asked.out, what, before, now)
+
+
+def _version(engine: str) -> str:
+    """Return the version of an engine's package, "none" where it is not installed."""
+    row = ENGINES.get(engine)
+    return row.version if row and row.installed else "none"
 
 
 def _words(source: Mapping[str, object]) -> str:

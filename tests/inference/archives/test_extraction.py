@@ -198,6 +198,9 @@ def test_other_weights_and_other_images_do_not_either(extract, tmp_path, undistu
     (out / "_extract.json").write_text(json.dumps(record))
     code, _, err = extract()
     assert code == 2 and "weights imagenet x.h5 0, this command has random" in err
+    record["embedded"] |= {"weights": {"kind": "random"}, "engine": "gone", "engine_version": "1"}
+    (out / "_extract.json").write_text(json.dumps(record))
+    assert "the engine's version 1, this command has none" in extract()[2]
     (out / "_extract.json").write_text("{")
     assert "is damaged" in extract()[2]
     (out / "_extract.json").unlink()
