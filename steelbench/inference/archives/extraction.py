@@ -21,13 +21,12 @@ from steelbench.errors import SteelbenchError
 from steelbench.features.engines import ENGINES, choose_engine
 from steelbench.features.spec import CALIBRATION_IMAGES
 from steelbench.inference.archives.archive import Archive, found_archive, no_images, printable_path
+from steelbench.inference.archives.done import Done, read_done
 from steelbench.inference.archives.encoder import Encoder, EncoderSpec, read_resized
 from steelbench.inference.archives.parts import (
     DamagedPartError,
     Part,
     Row,
-    part_numbers,
-    part_path,
     read_part,
     sweep,
     write_part,
@@ -106,21 +105,6 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Done:
-    """What the whole parts of a folder hold.
-
-    Attributes:
-        paths: of their images.
-        numbers: of the parts.
-        unreadable: images without an embedding.
-    """
-
-    paths: set[str]
-    numbers: set[int]
-    unreadable: int
-
-
-@dataclass(frozen=True)
 class Work:
     """What is to be done.
 
@@ -166,7 +150,7 @@ def extract_archive(asked: Extraction, progress: Progress, tell: Callable[[str],
         progress("list", archive.url, 1, 1)
         if not paths:
             raise SteelbenchError(no_images(asked.data))
-        done = _done(asked.out, record, tell)
+        done = read_done(asked.out, record, tell)
         todo = [path for path in paths if printable_path(path) not in done.paths]
         if done.paths:
             tell(f"{len(done.paths)} images are in {asked.out} already, {len(todo)} are to do.")
@@ -225,26 +209,6 @@ def _version(engine: str) -> str:
 
 def _words(source: Mapping[str, object]) -> str:
     return " ".join(str(value) for value in source.values())
-
-
-def _done(out: Path, record: ExtractRecord | None, tell: Callable[[str], None]) -> Done:
-    """Read the parts of a folder to their ends; one that is damaged or of something else is deleted and made anew."""
-    paths, numbers, unreadable = set[str](), set[int](), 0
-    for number in part_numbers(out):
-        try:
-            part = read_part(part_path(out, number))
-            if record is None or part.embedded != record.embedded:
-                raise DamagedPartError("it is of another extraction")
-            if not paths.isdisjoint(part.paths):
-                raise DamagedPartError("it holds images of another part")
-        except DamagedPartError as error:
-            tell(f"{part_path(out, number)} is damaged ({error}), and made anew.")
-            part_path(out, number).unlink()
-            continue
-        paths.update(part.paths)
-        numbers.add(number)
-        unreadable += part.unreadable
-    return Done(paths, numbers, unreadable)
 
 
 def _extract(asked: Extraction, work: Work, progress: Progress, tell: Callable[[str], None]) -> Outcome:
