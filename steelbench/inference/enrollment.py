@@ -59,7 +59,7 @@ def enroll_class(
         # What prepares images is part of the new file.
         "pixels": None,
     }
-    saved_model.write_card(target, fields)
+    saved_model.write_card(target, fields, saved_model.Reloaded(target).probe())
     return len(read), unreadable
 
 

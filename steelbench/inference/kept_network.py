@@ -12,23 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from steelbench.arrays import Features
 from steelbench.errors import SteelbenchError
-from steelbench.features.engines import ENGINES, run_openvino
+from steelbench.features.engines import ENGINES, ComputeFeatures, run_openvino
 from steelbench.files import cache_folder, write_json
+from steelbench.inference.direct_graph import UnsupportedError, build_graph
 from steelbench.inference.model import Model, Opening, load_model
-from steelbench.inference.network import Lengths, Network, fitting, joined_outputs, keras_network, refuse_other_classes
+from steelbench.inference.network import Network, fitting, keras_network, refuse_other_classes
 from steelbench.models.model_card import PIXELS, Card
+from steelbench.models.probe import RELATIVE, TOLERANCE, Lengths, check_images
+from steelbench.models.safe_load import checked_file
 from steelbench.records import Record
 from steelbench.records.base import read_record
 
-# Largest difference of a probability between OpenVINO and Keras; of embeddings and logits, relative to their length.
-TOLERANCE, RELATIVE = 1e-4, 1e-3
-# Images that both compute before a network is kept, and their sides where the network takes any size.
-CHECKED, SIDES = 4, (180, 200)
 # With another layout of the kept files.
 VERSION = 1
 
@@ -68,9 +66,13 @@ def openvino_network(
         SteelbenchError: if the model cannot be loaded, and without `tell` if OpenVINO cannot compute it.
     """
     _hide_telemetry()
-    key = key_of(card, opening)
+    key, batch = key_of(card, opening), fitting("openvino", images)
     found = read_kept(key)
     if found is None:
+        direct = directly(path, card, opening, batch)
+        if direct is not None:
+            keep(key, *direct[1:])
+            return direct[0]
         model = load_model(path, opening)
         try:
             graph, kept = converted(model)
@@ -83,10 +85,51 @@ def openvino_network(
         found = graph, kept.lengths
     graph, lengths = found
     refuse_other_classes(path, card, lengths.classes)
-    batch = fitting("openvino", images)
     if lengths.size is not None:
         graph.reshape([batch, lengths.size, lengths.size, 3])
     return Network(card, "openvino", lengths, batch, run_openvino(graph, "float32"))
+
+
+def directly(path: Path, card: Card, opening: Opening | None, batch: int) -> tuple[Network, Any, Kept] | None:
+    """Return a model's network built without TensorFlow and Keras, if it answers as Keras did when it was saved.
+
+    Importing TensorFlow takes longer than everything else at a first start.
+
+    Args:
+        path: of the `.h5`.
+        card: of the file, its sha256 checked.
+        opening: what the user says of the model.
+        batch: images of a batch.
+
+    Returns:
+        The network, its graph, and what is written beside that; None where Keras must build it: without answers on the
+        card, for a network of other layers, for other answers.
+
+    Raises:
+        SteelbenchError: if the file cannot be loaded.
+    """
+    if card.probe is None or card.pixels is not None or (opening and opening.allow_unsafe):
+        return None
+    try:
+        with checked_file(path, classes=len(card.classes), side=card.image_size) as (described, file):
+            graph, lengths = build_graph(described, file)
+        graph.reshape([batch, lengths.size, lengths.size, 3])
+        run = run_openvino(graph, "float32")
+        vectors = _in_batches(run, check_images(lengths.size), batch)
+    except (UnsupportedError, RuntimeError):
+        # OpenVINO raises RuntimeError for what it cannot connect or compile.
+        return None
+    difference = card.probe.agrees(lengths, vectors)
+    if difference is None:
+        return None
+    return Network(card, "openvino", lengths, batch, run), graph, _described(lengths, difference)
+
+
+def _in_batches(run: ComputeFeatures, images: Features, batch: int) -> Features:
+    """Return the vectors of images, computed in full batches."""
+    missing = -len(images) % batch
+    filled = np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.float32)])
+    return np.concatenate(list(run(np.split(filled, len(filled) // batch))))[: len(images)]
 
 
 def key_of(card: Card, opening: Opening | None) -> str:
@@ -167,7 +210,7 @@ def keep(key: str, graph: Any, kept: Kept) -> None:
 
 
 def converted(model: Model) -> tuple[Any, Kept]:
-    """Convert a loaded model, and compare it with Keras on `CHECKED` images.
+    """Convert a loaded model, and compare it with Keras on `check_images`.
 
     Returns:
         OpenVINO's graph for batches of any number of images, and what it computes.
@@ -179,6 +222,7 @@ def converted(model: Model) -> tuple[Any, Kept]:
     import keras
     import openvino
 
+    from steelbench.models.network_outputs import joined_outputs
     from steelbench.models.saved_model import compiled
 
     joined, lengths = joined_outputs(model.network)
@@ -200,28 +244,13 @@ def converted(model: Model) -> tuple[Any, Kept]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise SteelbenchError(f"OpenVINO cannot convert {model.card.name} ({reason}).") from None
     difference = compare(lengths, found, compiled(joined)(images).numpy(), model.card.name)
-    own = Kept(
-        version=VERSION,
-        openvino=ENGINES["openvino"].version,
-        **vars(lengths),
-        xml="",
-        bin="",
-        difference=difference,
-    )
-    return graph, own
+    return graph, _described(lengths, difference)
 
 
-def check_images(size: int | None) -> NDArray[np.float32]:
-    """Return images to compare engines on, float32 [`CHECKED`, H, W, 3], 0..255: noise from coarse to fine."""
-    import cv2
-
-    height, width = (size, size) if size else SIDES
-    random = np.random.default_rng(0)
-    images = [
-        cv2.resize(random.uniform(0, 255, (cells, cells, 3)).astype(np.float32), (width, height))
-        for cells in 4 ** np.arange(1, CHECKED + 1)
-    ]
-    return np.stack(images)
+def _described(lengths: Lengths, difference: float) -> Kept:
+    """Return what is written beside a network, without the digests of its files."""
+    version = ENGINES["openvino"].version
+    return Kept(version=VERSION, openvino=version, **vars(lengths), xml="", bin="", difference=difference)
 
 
 def compare(lengths: Lengths, found: Features, expected: Features, name: str) -> float:

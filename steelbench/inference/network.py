@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,29 +14,10 @@ from steelbench.errors import SteelbenchError
 from steelbench.features.engines import ENGINES, ComputeFeatures, choose_engine
 from steelbench.inference.model import Model, Opening, load_model, read_card
 from steelbench.models.model_card import Card
-
-if TYPE_CHECKING:
-    import keras
+from steelbench.models.probe import Lengths
 
 # Images of one batch. OpenVINO is fastest with small ones; Keras computes the images of any size 16 at a time.
 BATCH = {"openvino": ENGINES["openvino"].batch, "keras": 16}
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """What a network computes for an image, side by side in one vector.
-
-    Attributes:
-        classes: C, the number of probabilities.
-        embedding: E; 0 for a network without a layer `embedding` of one vector per image.
-        logits: C, or 0 where the probabilities are not the softmax of a dense layer.
-        size: side of the square that images are resized to before the network; None for one that takes any size.
-    """
-
-    classes: int
-    embedding: int
-    logits: int
-    size: int | None
 
 
 @dataclass(frozen=True)
@@ -130,6 +111,7 @@ def keras_network(model: Model, images: int | None = None) -> Network:
         model: loaded.
         images: that will be computed, if known.
     """
+    from steelbench.models.network_outputs import joined_outputs
     from steelbench.models.saved_model import compiled
 
     joined, lengths = joined_outputs(model.network)
@@ -139,70 +121,6 @@ def keras_network(model: Model, images: int | None = None) -> Network:
         return (compute(batch).numpy() for batch in batches)
 
     return Network(model.card, "keras", lengths, fitting("keras", images), run)
-
-
-def joined_outputs(network: keras.Model) -> tuple[keras.Model, Lengths]:
-    """Return a model with all that is asked of an image in one vector, which any engine gives back as one tensor.
-
-    Args:
-        network: from images to probabilities.
-    """
-    import keras
-
-    probabilities = network.output
-    parts = [probabilities]
-    embedding = next((layer.output for layer in network.layers if layer.name == "embedding"), None)
-    if embedding is None or len(embedding.shape) != 2:
-        embedding = None
-    else:
-        parts.append(embedding)
-    last = network.layers[-1]
-    by_softmax = (
-        isinstance(last, keras.layers.Dense)
-        and last.activation is keras.activations.softmax
-        and last.output is probabilities
-    )
-    if by_softmax:
-        parts.append(_logits(last))
-    lengths = Lengths(
-        probabilities.shape[-1],
-        0 if embedding is None else embedding.shape[-1],
-        probabilities.shape[-1] if by_softmax else 0,
-        _own_size(network),
-    )
-    output = keras.layers.Concatenate(name="all_outputs")(parts) if len(parts) > 1 else probabilities
-    joined = keras.Model(network.input, output, name=network.name)
-    joined.trainable = False
-    return joined, lengths
-
-
-def _logits(last: keras.layers.Dense) -> Any:
-    """Return what goes into the softmax of a network's last layer."""
-    import keras
-
-    plain = keras.layers.Dense(last.units, use_bias=last.use_bias, name="logits_of_all_outputs")
-    logits = plain(last.input)
-    plain.set_weights(last.get_weights())
-    return logits
-
-
-def _own_size(network: keras.Model) -> int | None:
-    """Return the side of the square that the network's first layer resizes every image to, as `data.images.resize`."""
-    import keras
-
-    resizing = [
-        layer
-        for layer in network.layers
-        if not isinstance(layer, keras.layers.InputLayer)
-        and any(tensor is network.input for tensor in keras.tree.flatten(layer.input))
-    ]
-    if len(resizing) != 1 or not isinstance(resizing[0], keras.layers.Resizing):
-        return None
-    config = resizing[0].get_config()
-    plain = config["interpolation"] == "bilinear" and not (
-        config["crop_to_aspect_ratio"] or config.get("pad_to_aspect_ratio") or config.get("antialias")
-    )
-    return config["height"] if plain and config["height"] == config["width"] else None
 
 
 def refuse_other_classes(path: Path, card: Card, classes: int) -> None:

@@ -57,14 +57,15 @@ def stitch_head(results: Path, record: RunRecord, source: Path, card: Card, fold
     path = results / "models" / f"{record.run_name}.h5"
     saved_model.save(saved_model.stitch(encoder, head, network_name(record.run_name)), path)
     try:
-        found = saved_model.verify(path, pixels, recorded)
+        reloaded = saved_model.Reloaded(path)
+        found = reloaded.verify(pixels, recorded)
         _refuse_other(found, record, source)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     own = {"name": record.run_name, "verification": found.model_dump(), "unfamiliar": None, "decision": None}
     own["training_digests"] = None
-    saved_model.write_card(path, {**card.model_dump(mode="json"), **card_fields(record), **own})
+    saved_model.write_card(path, {**card.model_dump(mode="json"), **card_fields(record), **own}, reloaded.probe())
     return path
 
 

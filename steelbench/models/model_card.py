@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from steelbench.errors import SteelbenchError
+from steelbench.models.probe import Probe
 from steelbench.records import Record, RunRecord, Share, SparseRecord, Unfamiliar
 from steelbench.records.base import LONGEST_NAME, unprintable
 
@@ -97,6 +98,7 @@ class Card(Record):
         pixels: what the network takes; None for a model of steelbench's, which prepares raw pixels itself.
         decision: when a person must look; None where the test images promise nothing.
         unfamiliar: when an image is called unfamiliar; None where that was not measured.
+        probe: what Keras answered to fixed images when the model was saved; None on older cards.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -108,6 +110,7 @@ class Card(Record):
     pixels: PixelContract | None = None
     decision: Decision | None = None
     unfamiliar: Unfamiliar | None = None
+    probe: Probe | None = None
 
 
 def contract(pixels: str | None, size: int | None) -> dict[str, Any]:

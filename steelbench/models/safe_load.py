@@ -55,9 +55,46 @@ def load(
     Raises:
         SteelbenchError: for any other file, with the reason.
     """
-    with _told(path), opened(path) as file:
-        if allow_unsafe:
+    if allow_unsafe:
+        with _told(path), opened(path) as file:
             return _loaded_by_keras(path, file, classes, pixels)
+    with checked_file(path, classes=classes, side=side, pixels=pixels, output_bytes=output_bytes) as (graph, file):
+        start_tensorflow()
+        from steelbench.models.network_builder import Pixels, build
+
+        try:
+            return build(graph, file, Pixels(pixels or "0..255", _fixed_size(graph)))
+        except ModelFileError:
+            raise
+        except Exception as error:
+            # Keras raises whatever settings that do not go together happen to cause.
+            raise NetworkError(f"is not one that Keras builds ({_first_line(error)})") from None
+
+
+@contextmanager
+def checked_file(
+    path: Path,
+    *,
+    classes: int | None = None,
+    side: int | None = None,
+    pixels: str | None = None,
+    output_bytes: int = MAX_OUTPUT_BYTES,
+) -> Iterator[tuple[Graph, ModelFile]]:
+    """Open a model file from outside for whoever builds its network, everything checked but the weights' numbers.
+
+    Those are checked as they are read, by `ModelFile.arrays`. Needs no TensorFlow.
+
+    Args:
+        path: of the `.h5`.
+        classes: as `load`.
+        side: as `load`.
+        pixels: as `load`.
+        output_bytes: as `load`.
+
+    Raises:
+        SteelbenchError: as `load`, also for what the caller finds.
+    """
+    with _told(path), opened(path) as file:
         graph = read_graph(file.config)
         shape = check_sizes(graph, file.weights, side or USUAL_SIDE, output_bytes)
         _check_answers(graph, file, shape[0], classes)
@@ -67,16 +104,7 @@ def load(
                 f"takes images of {size[0]}x{size[1]} pixels alone; `steelbench card {path.name} --classes A,B "
                 "--pixels 0..1` writes a card by which images are resized and scaled"
             )
-        start_tensorflow()
-        from steelbench.models.network_builder import Pixels, build
-
-        try:
-            return build(graph, file, Pixels(pixels or "0..255", size))
-        except ModelFileError:
-            raise
-        except Exception as error:
-            # Keras raises whatever settings that do not go together happen to cause.
-            raise NetworkError(f"is not one that Keras builds ({_first_line(error)})") from None
+        yield graph, file
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from steelbench.files import whole_file, write_json
 from steelbench.models import safe_load
 from steelbench.models.head import Head, Unit
 from steelbench.models.model_card import INPUT_CONTRACT
+from steelbench.models.network_outputs import joined_outputs
+from steelbench.models.probe import Probe, check_images
 from steelbench.records import Verification
 
 # Largest difference of a probability between the saved model on raw images and the run that was scored.
@@ -76,14 +78,15 @@ def save(model: keras.Model, path: Path) -> None:
         model.save(temporary, include_optimizer=False)
 
 
-def write_card(path: Path, card: dict[str, Any]) -> None:
+def write_card(path: Path, card: dict[str, Any], probe: Probe | None = None) -> None:
     """Write a model's card beside its file, as `NAME.json`.
 
     Args:
         path: of the saved `.h5`.
         card: fields to write; the input contract, the file's sha256 and its size are added.
+        probe: of the saved file; one among the fields is of another file.
     """
-    fixed = {"input": INPUT_CONTRACT, "embedding_layer": "embedding"}
+    fixed = {"input": INPUT_CONTRACT, "embedding_layer": "embedding", "probe": probe and probe.model_dump(mode="json")}
     write_json(path.with_suffix(".json"), {**card, **fixed, "sha256": sha256(path), "bytes": path.stat().st_size})
 
 
@@ -157,21 +160,39 @@ def same_size(images: Iterable[AnyArray]) -> Iterator[NDArray[np.float32]]:
         yield np.stack(waiting).astype(np.float32)
 
 
-def verify(path: Path, images: Iterable[AnyArray], expected: NDArray[np.float32]) -> Verification:
-    """Load a saved model again and compare its probabilities with those of the run.
+class Reloaded:
+    """A saved model, loaded again by Keras alone: what is promised of the file is that any program can load it.
 
     Args:
-        path: the `.h5`.
-        images: raw test images, uint8 [H, W, 3].
-        expected: float32 [N, C], the probabilities that the run was scored by.
-
-    Returns:
-        The largest difference, and how many images change their class.
+        path: of the `.h5`.
     """
-    # By Keras alone: what is promised of the file is that any program can load it.
-    got = probabilities(keras.models.load_model(path, compile=False), images)
-    return Verification(
-        images=len(got),
-        max_difference=float(np.abs(got - expected).max()),
-        classes_changed=int(np.sum(got.argmax(axis=1) != expected.argmax(axis=1))),
-    )
+
+    def __init__(self, path: Path) -> None:
+        joined, self._lengths = joined_outputs(keras.models.load_model(path, compile=False))
+        self._compute = compiled(joined)
+
+    def verify(self, images: Iterable[AnyArray], expected: NDArray[np.float32]) -> Verification:
+        """Compare the probabilities of the file with those of the run.
+
+        Args:
+            images: raw test images, uint8 [H, W, 3].
+            expected: float32 [N, C], the probabilities that the run was scored by.
+
+        Returns:
+            The largest difference, and how many images change their class.
+        """
+        parts = [self._compute(tf.constant(batch)).numpy() for batch in same_size(images)]
+        got = np.concatenate(parts)[:, : self._lengths.classes]
+        return Verification(
+            images=len(got),
+            max_difference=float(np.abs(got - expected).max()),
+            classes_changed=int(np.sum(got.argmax(axis=1) != expected.argmax(axis=1))),
+        )
+
+    def probe(self) -> Probe | None:
+        """Return what the file answers to fixed images, for its card."""
+        if self._lengths.size is None:
+            return None
+        # One by one: of large images, the layers' outputs for four fill the memory.
+        answers = [self._compute(tf.constant(image[None])).numpy() for image in check_images(self._lengths.size)]
+        return Probe.of(self._lengths, np.concatenate(answers))

@@ -30,6 +30,7 @@ from steelbench.methods import METHODS
 from steelbench.models import saved_model
 from steelbench.models.head import Head
 from steelbench.models.model_card import card_fields
+from steelbench.models.probe import Probe
 from steelbench.models.surgery import network_name
 from steelbench.models.training_digests import training_digests
 from steelbench.records import RunRecord, StageRecord, Verification
@@ -69,6 +70,7 @@ class SavedModel:
         probabilities: float32 [N, C], of all images; those of test images may come from Keras.
         verification: of the file against the test images' probabilities.
         notes: for the record; `scored_by` where Keras had to score.
+        probe: for the card.
         seconds: of saving and of verifying.
     """
 
@@ -76,6 +78,7 @@ class SavedModel:
     probabilities: Features
     verification: Verification
     notes: dict[str, Any]
+    probe: Probe | None
     seconds: dict[str, float]
 
     @property
@@ -160,7 +163,7 @@ def finish_run(
         **(saved.fields if saved else {}),
     )
     if saved:
-        saved_model.write_card(saved.path, _card(record, job, split))
+        saved_model.write_card(saved.path, _card(record, job, split), saved.probe)
     write_run(folder, record, job.data, split, probabilities)
     _move_to_runs(folder, Path(job.results) / "runs" / task.key.run_name)
 
@@ -211,10 +214,10 @@ def _save_model(
     step("verifying")
     start = time.perf_counter()
     files = ImageFiles(Path(job.data.root), [image.path for image in job.data.images], job.data.bit_depth)
-    rows = _rows_to_verify(job, split)
+    rows, reloaded = _rows_to_verify(job, split), saved_model.Reloaded(path)
 
     def verified(probabilities: Features) -> Verification:
-        return saved_model.verify(path, files.raw(rows), probabilities[rows])
+        return reloaded.verify(files.raw(rows), probabilities[rows])
 
     verification, notes = verified(probabilities), {}
     if job.precision == "float32" and verification.max_difference > saved_model.TOLERANCE:
@@ -229,7 +232,9 @@ def _save_model(
             f"the saved model differs from the run that was scored by {verification.max_difference:.1e} in a "
             f"probability, at most {saved_model.TOLERANCE:g} may be; it was not kept."
         )
-    return SavedModel(path, probabilities, verification, notes, {**seconds, "verify": time.perf_counter() - start})
+    probe = reloaded.probe()
+    seconds["verify"] = time.perf_counter() - start
+    return SavedModel(path, probabilities, verification, notes, probe, seconds)
 
 
 def _rows_to_verify(job: Job, split: Split) -> NDArray[np.int64]:

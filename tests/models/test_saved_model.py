@@ -129,7 +129,7 @@ def test_verification_of_an_untouched_file_finds_nothing(saved):
     path, encoder, head = saved
     pixels = images(20)
 
-    found = saved_model.verify(path, iter(pixels), scored(encoder, head, pixels))
+    found = saved_model.Reloaded(path).verify(iter(pixels), scored(encoder, head, pixels))
 
     assert (found.images, found.classes_changed) == (20, 0)
     assert found.max_difference < saved_model.TOLERANCE / 10
@@ -140,7 +140,7 @@ def test_verification_notices_a_head_of_another_run(saved, tmp_path):
     path, pixels = tmp_path / "swapped.h5", images(20)
     saved_model.save(saved_model.stitch(encoder, a_head(seed=1), "swapped"), path)
 
-    found = saved_model.verify(path, pixels, scored(encoder, head, pixels))
+    found = saved_model.Reloaded(path).verify(pixels, scored(encoder, head, pixels))
 
     assert found.max_difference > 0.1
     assert found.classes_changed > 0
@@ -164,7 +164,7 @@ def test_verification_notices_a_flipped_bit(saved, tmp_path, part):
         bits.flat[np.abs(dataset[...]).argmax()] ^= 1 << 25  # in the exponent: 16 times or a 16th as much
         dataset[...] = bits.view(np.float32)
 
-    found = saved_model.verify(other, pixels, scored(encoder, head, pixels))
+    found = saved_model.Reloaded(other).verify(pixels, scored(encoder, head, pixels))
 
     assert found.max_difference > saved_model.TOLERANCE
 
