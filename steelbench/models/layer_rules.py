@@ -145,7 +145,7 @@ RULES: Mapping[str, Rule] = {
     "Softmax": Rule({"axis": setting.axis}),
     "Identity": Rule(),
     "Dropout": _DROP,
-    "SpatialDropout2D": _DROP,
+    "SpatialDropout2D": Rule({"rate": setting.number, "data_format": setting.CHANNELS_LAST}),
     "GaussianDropout": _DROP,
     "AlphaDropout": _RANDOM,
     "ActivityRegularization": _RANDOM,

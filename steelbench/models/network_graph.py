@@ -272,12 +272,16 @@ def _sources(node: Node, call: Any) -> Iterator[Ref]:
 def _check_words(node: Node, words: Mapping[str, Any]) -> None:
     """Refuse a call with more than tensors: in training mode, answers of many layers are drawn by lot."""
     for key, value in words.items():
-        # Keras 3 notes `training: true` for a layer that does the same in either mode.
-        same = key == "training" and node.kind in ("Resizing", "Rescaling")
+        # Keras 3 notes `training: true` for layers that prepare images; those that draw by lot become an identity.
+        same = key == "training" and (node.kind in ("Resizing", "Rescaling") or _is_random(node))
         if value not in (None, False) and not same:
             raise NetworkError(
                 f"calls its layer {node.name} with {quoted(key)}: {quoted(value)}; expected tensors only"
             )
+
+
+def _is_random(node: Node) -> bool:
+    return node.network is None and RULES[node.kind].random
 
 
 def _renumbered(used: Sequence[Sequence[Ref]], calls: Mapping[Ref, Any]) -> Callable[[Ref], Ref]:

@@ -1,5 +1,6 @@
 """Model files of strangers, their cards sealed anew: one sentence each, no answers, bounded before they are built."""
 
+import base64
 import json
 import os
 import shutil
@@ -17,9 +18,12 @@ from steelbench.cli.exit import main
 from steelbench.errors import SteelbenchError
 from steelbench.models import saved_model
 from steelbench.models.h5_file import opened
+from steelbench.models.probe import Lengths, Probe
 from steelbench.models.safe_load import inspect, load
 
 CLASSES = ["a", "b", "c"]
+# With answers on the card, `predict` first goes the way that needs no Keras.
+SOME_ANSWERS = Probe.of(Lengths(3, 0, 0, 16), np.full((4, 3), 1 / 3, np.float32))
 
 
 def network(shape=(None, None, 3), last="softmax", **names):
@@ -36,7 +40,7 @@ def sealed(path, model=None, classes=CLASSES, **fields):
     """Save a network, or take the file that is there, and write a card that fits to it."""
     if model is not None:
         model.save(path)
-    saved_model.write_card(path, {"name": "m", "classes": list(classes), **fields})
+    saved_model.write_card(path, {"name": "m", "classes": list(classes), **fields}, SOME_ANSWERS)
     return path
 
 
@@ -397,6 +401,13 @@ def test_enrolling_into_a_model_without_probabilities_is_refused(place, capsys):
     assert "no layer called 'probabilities'" in refused(capsys, "enroll", place, place.parent / "new")
 
 
+PROBE = SOME_ANSWERS.model_dump(mode="json")
+
+
+def encoded(numbers):
+    return base64.b64encode(numbers.astype("<f4").tobytes()).decode()
+
+
 CARDS = {
     "bit depth": ({"bit_depth": 30_000_000_000}, "bit_depth 30000000000; expected 8 to 16"),
     "no class": ({"classes": []}, "classes: List should have at least 1 item"),
@@ -410,6 +421,16 @@ CARDS = {
     "an image size": ({"image_size": 10**9}, "less than or equal to 2048"),
     "pixels": ({"pixels": "0..3"}, "pixels"),
     "half a letter": ({"note": "\ud800"}, "surrogates not allowed"),
+    "answers that are no text": ({"probe": {**PROBE, "answers": [1, 2]}}, "probe.answers"),
+    "answers that are no base64": ({"probe": {**PROBE, "answers": "x" * 101}}, "not base64 of float32 numbers"),
+    "answers without end": ({"probe": {**PROBE, "answers": "A" * 3_000_000}}, "at most"),
+    "answers of other lengths": ({"probe": {**PROBE, "logits": 7}}, "other than its lengths say"),
+    "no answers": ({"probe": {**PROBE, "answers": ""}}, "probe"),
+    "answers that are no numbers": ({"probe": {**PROBE, "answers": encoded(np.full((4, 3), np.nan))}}, "no probabil"),
+    "answers above 1": ({"probe": {**PROBE, "answers": encoded(np.full((4, 3), 1e30))}}, "no probability"),
+    "images without end": ({"probe": {**PROBE, "size": 10**9}}, "less than or equal to 2048"),
+    "an embedding without end": ({"probe": {**PROBE, "embedding": 10**12}}, "less than or equal to 65536"),
+    "a probe that is none": ({"probe": [[]]}, "probe"),
     "a threshold": (
         {"decision": {"threshold": 1e308, "escapes": 0, "confidence": 0, "referred": 0}},
         "decision.threshold",
