@@ -77,6 +77,8 @@ def test_enrolled_class_is_told_and_the_old_ones_keep_their_order(trained, third
 
     assert keras.models.load_model(out, compile=False).output_shape == (None, 3)
     assert json.loads(out.with_suffix(".json").read_text())["metrics"] == {}
+    # Answers of its own, to one more class.
+    assert after.card.probe.numbers().shape[1] == before.card.probe.numbers().shape[1] + 1
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import steelbench
 from steelbench.cli.exit import main
 from steelbench.evaluation.predictions import write_predictions
 from steelbench.files import write_json
+from steelbench.inference.kept_network import directly
 from steelbench.models import saved_model
 from steelbench.models.head import Dense, Head
 from steelbench.records import RunRecord, WeightsRecord
@@ -94,6 +95,8 @@ def test_a_stitched_model_says_what_was_recorded(results, capsys):
     np.testing.assert_allclose(got, expected, atol=1e-5)
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["verification"]["images"] == 8 and card["verification"]["max_difference"] <= 1e-4
+    # Its answers on the card are those of this file.
+    assert directly(path, model.card, None, 1) is not None
 
 
 def zeroed(results, seal):
