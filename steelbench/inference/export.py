@@ -180,7 +180,9 @@ class _Exporter:
         from steelbench.inference.exports import openvino_file
 
         with silenced(), unfinished(folder.parent) as exact:
-            openvino_file.write(self.source, self.contract.text(), exact)
+            # The written out resizing is in float32, and NNCF would put 8 bits into it.
+            source = Source(self.source.network, own_resizing=True)
+            openvino_file.write(source, self.contract.text(), exact)
             network = openvino_file.import_openvino().Core().read_model(exact / INT8.file)
             openvino_file.save(quantised.quantise(network, data, self.request.max_drop), self.contract.text(), folder)
             before, _ = openvino_file.open_network(exact)

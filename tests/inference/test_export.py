@@ -18,7 +18,7 @@ from steelbench.inference import export
 from steelbench.inference.exports import openvino_file, quantised, saved_model_folder
 from steelbench.inference.exports.agreement import compare
 from steelbench.inference.exports.contract import Contract
-from steelbench.inference.exports.formats import FORMATS, INT8
+from steelbench.inference.exports.formats import FORMATS, INT8, Source
 from steelbench.inference.exports.scripts import script
 from steelbench.inference.exports.target import read_export
 
@@ -134,6 +134,27 @@ def test_each_format_agrees_with_the_model_and_carries_its_contract(exported, sa
     assert contract.model_sha256 == json.loads(saved.with_suffix(".json").read_text("utf-8"))["sha256"]
     assert (contract.pixels["channels"], contract.pixels["range"]) == ("RGB", [0, 255])
     assert not list(exported.glob(".*")), "nothing unfinished is left"
+
+
+SIZES = [(200, 200), (133, 100), (24, 37), (1, 1), (3, 900), (500, 700)]
+
+
+@each("name", [name for name in THERE if name != "keras"])
+def test_every_runtime_resizes_as_keras_does(tmp_path, name):
+    """The runtimes' own resizing of these differs by up to .0018 of 255."""
+    import keras
+    from keras import layers
+
+    given = keras.Input((None, None, 3))
+    network = keras.Model(given, layers.Rescaling(1.0)(layers.Resizing(24, 37)(given)))
+    folder, rng = tmp_path / name, np.random.default_rng(0)
+    folder.mkdir()
+    FORMATS[name].load().write(Source(network), "{}", folder)
+    compute, _ = FORMATS[name].load().open_network(folder)
+
+    for height, width in SIZES:
+        images = rng.integers(0, 256, (2, height, width, 3)).astype(np.float32)
+        np.testing.assert_allclose(compute(images), network(images).numpy(), rtol=0, atol=5e-5)
 
 
 @pytest.mark.skipif("onnx" not in THERE, reason="onnx is not installed: steelbench[onnx]")

@@ -23,10 +23,11 @@ class Source:
 
     Attributes:
         network: the `keras.Model`, from raw pixels to probabilities.
+        own_resizing: whether each runtime resizes in its own way, which is not exactly Keras's.
     """
 
-    def __init__(self, network: Any) -> None:
-        self.network = network
+    def __init__(self, network: Any, *, own_resizing: bool = False) -> None:
+        self.network, self.own_resizing = network, own_resizing
 
     @cached_property
     def function(self) -> Any:
@@ -36,10 +37,13 @@ class Source:
         """
         import tensorflow as tf
 
+        from steelbench.inference.exports.resizing import in_inference_mode
+
+        network = in_inference_mode(self.network, own_resizing=self.own_resizing)
         signature = [tf.TensorSpec((None, None, None, 3), "float32", name=INPUT)]
 
         def compute(image: Any) -> Any:
-            return {OUTPUT: self.network(image, training=False)}
+            return {OUTPUT: network(image)}
 
         traced = tf.function(compute, input_signature=signature, autograph=False, jit_compile=False)
         return traced.get_concrete_function()
