@@ -18,7 +18,8 @@ from steelbench.arrays import Features
 from steelbench.errors import SteelbenchError
 from steelbench.features.engines import ENGINES, ComputeFeatures, run_openvino
 from steelbench.files import cache_folder, write_json
-from steelbench.inference.direct_graph import UnsupportedError, build_graph
+from steelbench.inference.direct_graph import build_graph
+from steelbench.inference.direct_layers import UnsupportedError
 from steelbench.inference.model import Model, Opening, load_model
 from steelbench.inference.network import Network, fitting, keras_network, refuse_other_classes
 from steelbench.models.model_card import PIXELS, Card

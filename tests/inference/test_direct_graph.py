@@ -19,7 +19,7 @@ from keras import layers
 
 from steelbench.cli.exit import main
 from steelbench.features.engines import run_openvino
-from steelbench.inference import direct_graph
+from steelbench.inference import direct_graph, direct_layers
 from steelbench.inference.kept_network import directly, networks_folder
 from steelbench.inference.model import read_card
 from steelbench.models import saved_model
@@ -102,9 +102,9 @@ def joins():
 
 def activations():
     images, x = begun(1 / 30, -4.0)
-    names = sorted(direct_graph.ACTIVATIONS.keys() - {"softmax"})
+    names = sorted(direct_layers.ACTIVATIONS.keys() - {"softmax"})
     each_of = [layers.Activation(name)(layers.Conv2D(2, 1, activation=name)(x)) for name in names]
-    vectors = [layers.Dense(2, activation=name)(layers.GlobalMaxPooling2D()(x)) for name in direct_graph.ACTIVATIONS]
+    vectors = [layers.Dense(2, activation=name)(layers.GlobalMaxPooling2D()(x)) for name in direct_layers.ACTIVATIONS]
     return ended(
         images, layers.Concatenate()([layers.GlobalAveragePooling2D()(layers.Concatenate()(each_of)), *vectors])
     )
@@ -160,10 +160,10 @@ def test_it_answers_as_keras_does(tmp_path, name):
 def test_every_kind_of_layer_and_activation_is_compared():
     used = [layer for name in NETWORKS for layer in made(name).layers]
     kinds = {type(layer).__name__ for layer in used}
-    noise = {"AlphaDropout", "ActivityRegularization"} | {kind for kind in direct_graph.KINDS if "Random" in kind}
+    noise = {"AlphaDropout", "ActivityRegularization"} | {kind for kind in direct_layers.KINDS if "Random" in kind}
 
-    assert direct_graph.KINDS.keys() - kinds - noise == set()
-    assert direct_graph.ACTIVATIONS.keys() <= ACTIVATIONS
+    assert direct_layers.KINDS.keys() - kinds - noise == set()
+    assert direct_layers.ACTIVATIONS.keys() <= ACTIVATIONS
 
 
 def unknown_here():
