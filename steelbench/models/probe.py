@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from steelbench.arrays import Features
 from steelbench.records import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from steelbench.arrays import Features
 
 # Images that are compared, and their sides where a network takes any size.
 CHECKED, SIDES = 4, (180, 200)
@@ -73,6 +76,8 @@ class Probe(Record):
         """
         if lengths.size is None or lengths.classes > MAX_CLASSES or lengths.embedding > MAX_LENGTH:
             return None
+        import numpy as np
+
         numbers = _shortened(lengths, vectors)
         if not np.isfinite(numbers).all():
             return None
@@ -83,6 +88,8 @@ class Probe(Record):
     def _check_answers(self) -> Self:
         if self.images != IMAGES:
             return self
+        import numpy as np
+
         numbers = self.numbers()
         classes = numbers.shape[1] - (SUMS + 1) * (bool(self.embedding) + bool(self.logits))
         if not 1 <= classes <= MAX_CLASSES or self.logits not in (0, classes):
@@ -98,6 +105,8 @@ class Probe(Record):
         Raises:
             ValueError: if they are none.
         """
+        import numpy as np
+
         try:
             data = base64.b64decode(self.answers, validate=True)
             return np.frombuffer(data, "<f4").reshape(CHECKED, -1)
@@ -130,6 +139,7 @@ class Probe(Record):
 def check_images(size: int | None) -> NDArray[np.float32]:
     """Return images to compare engines on, float32 [`CHECKED`, H, W, 3], 0..255: noise from coarse to fine."""
     import cv2
+    import numpy as np
 
     height, width = (size, size) if size else SIDES
     random = np.random.default_rng(0)
@@ -142,6 +152,8 @@ def check_images(size: int | None) -> NDArray[np.float32]:
 
 def _shortened(lengths: Lengths, vectors: Features) -> NDArray[np.float32]:
     """Return the probabilities as they are, and of embedding and logits length and sums, float32 [N, K]."""
+    import numpy as np
+
     ends = np.cumsum([lengths.classes, lengths.embedding])
     probabilities, *others = np.split(vectors.astype(np.float64), ends, axis=1)
     parts = [probabilities]
