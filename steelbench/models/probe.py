@@ -120,11 +120,10 @@ class Probe(Record):
             lengths: of another implementation of the network.
             vectors: float32 [CHECKED, C + E + C], its answers to `check_images`.
         """
-        if self.images != IMAGES or (self.size, self.embedding, self.logits) != (
-            lengths.size,
-            lengths.embedding,
-            lengths.logits,
-        ):
+        import numpy as np
+
+        known = self.size, self.embedding, self.logits
+        if self.images != IMAGES or known != (lengths.size, lengths.embedding, lengths.logits):
             return None
         found, expected = _shortened(lengths, vectors), self.numbers()
         if found.shape != expected.shape or not np.isfinite(found).all():
