@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steelbench.files import read_text, write_text
+from steelbench.files import MAX_BYTES, open_text, whole_file
 
 # What begins a formula, also in the wide forms of East Asian keyboards. Apostrophes before it are counted, so that a
 # name that has one keeps it.
@@ -37,26 +37,40 @@ def unescaped(cell: str) -> str:
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a table with a header line, lines ending in `\\n`."""
-    return "".join([csv_line(columns), *(csv_line([escaped(cell) for cell in row]) for row in rows)])
+    return "".join(_lines(columns, rows))
 
 
 def csv_line(cells: Sequence[Any]) -> str:
     """Return cells as a line that ends in `\n`; one that holds a line end of any system stands in quotes."""
+    return next(_as_lines([cells]))
+
+
+def _lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    yield csv_line(columns)
+    yield from _as_lines([escaped(cell) for cell in row] for row in rows)
+
+
+def _as_lines(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     text = io.StringIO(newline="")
     # The writer puts a cell into quotes that holds a character of its line end, and forgets about `\r` with `\n` alone.
-    csv.writer(text, lineterminator="\r\n").writerow(cells)
-    return f"{text.getvalue()[:-2]}\n"
+    writer = csv.writer(text, lineterminator="\r\n")
+    for cells in rows:
+        text.seek(0)
+        text.truncate()
+        writer.writerow(cells)
+        yield f"{text.getvalue()[:-2]}\n"
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table, whole or not at all, in UTF-8.
+    """Write a table line by line, whole or not at all, in UTF-8.
 
     Args:
         path: of the file.
         columns: names for the first line.
         rows: cells in the order of the columns; text is `escaped`.
     """
-    write_text(path, csv_text(columns, rows))
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(_lines(columns, rows))
 
 
 def read_csv(path: Path, *, most_rows: int = MAX_ROWS, errors: str = "strict") -> list[dict[str, str]]:
@@ -71,7 +85,26 @@ def read_csv(path: Path, *, most_rows: int = MAX_ROWS, errors: str = "strict") -
         OSError: if it is missing, no regular file, or too large.
         ValueError: if it is no CSV in UTF-8, or has more lines.
     """
-    return read_csv_text(read_text(path, errors=errors), most_rows=most_rows)
+    return list(iterate_csv(path, most_rows=most_rows, errors=errors))
+
+
+def iterate_csv(
+    path: Path, *, most_rows: int = MAX_ROWS, most_bytes: int = MAX_BYTES, errors: str = "strict"
+) -> Iterator[dict[str, str]]:
+    """Yield the lines of a table as `read_csv`, which is read in blocks: a million lines as dictionaries take 1 GB.
+
+    Args:
+        path: of a file that `write_csv` wrote.
+        most_rows: lines below the header.
+        most_bytes: of the file.
+        errors: what becomes of bytes that are no UTF-8, as for `bytes.decode`.
+
+    Raises:
+        OSError: as `read_csv`, when the first line is asked for, or while it is read.
+        ValueError: as `read_csv`, while it is read.
+    """
+    with open_text(path, most_bytes, errors=errors) as text:
+        yield from _dictionaries(text, most_rows)
 
 
 def read_csv_text(text: str, *, most_rows: int = MAX_ROWS) -> list[dict[str, str]]:
@@ -80,15 +113,17 @@ def read_csv_text(text: str, *, most_rows: int = MAX_ROWS) -> list[dict[str, str
     Raises:
         ValueError: as `read_csv`.
     """
-    found: list[dict[str, str]] = []
+    return list(_dictionaries(io.StringIO(text, newline=""), most_rows))
+
+
+def _dictionaries(text: Iterable[str], most_rows: int) -> Iterator[dict[str, str]]:
     try:
-        for line in csv.DictReader(io.StringIO(text, newline=""), restval=""):
-            if len(found) == most_rows:
+        for number, line in enumerate(csv.DictReader(text, restval="")):
+            if number == most_rows:
                 raise ValueError(f"it has more than {most_rows} lines")
-            found.append(_plain(line))
+            yield _plain(line)
     except csv.Error as error:
         raise ValueError(str(error)) from None
-    return found
 
 
 def _plain(line: Mapping[str | Any, str | Any]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -11,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from pydantic import BaseModel
 
@@ -122,8 +123,9 @@ def write_json(path: Path, value: BaseModel | dict[str, Any]) -> None:
     write_text(path, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
-    """Return the bytes of a regular file.
+@contextmanager
+def open_file(path: Path, most: int = MAX_BYTES) -> Iterator[IO[bytes]]:
+    """Yield a regular file, open for reading.
 
     Args:
         path: of the file; a named pipe would be waited for without end, so nothing but a regular file is opened.
@@ -138,11 +140,55 @@ def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
     if found.st_size > most:
         raise OSError(f"it has {found.st_size} bytes, expected at most {most}")
     with path.open("rb") as file:
+        yield file
+
+
+def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Return the bytes of a regular file.
+
+    Args:
+        path: of the file.
+        most: bytes.
+
+    Raises:
+        OSError: as `open_file`.
+    """
+    with open_file(path, most) as file:
         # Files of the system say that they have no bytes, and may have any number.
         data = file.read(most + 1)
     if len(data) > most:
         raise OSError(f"it has more than {most} bytes")
     return data
+
+
+class _Bounded(io.RawIOBase):
+    """A file that raises an OSError when more than `most` bytes are read."""
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self.file, self.most, self.left = file, most, most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.file.read(len(buffer))
+        self.left -= len(data)
+        if self.left < 0:
+            raise OSError(f"it has more than {self.most} bytes")
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@contextmanager
+def open_text(path: Path, most: int = MAX_BYTES, *, errors: str = "strict") -> Iterator[IO[str]]:
+    """Yield the text of a regular file in UTF-8, read in blocks, with its line ends as they are.
+
+    Raises:
+        OSError: as `read_file`, also while it is read.
+        UnicodeDecodeError: a `ValueError`, while it is read, if it is no UTF-8 and `errors` is strict.
+    """
+    with open_file(path, most) as file:
+        yield io.TextIOWrapper(io.BufferedReader(_Bounded(file, most)), "utf-8", errors, newline="")
 
 
 def read_text(path: Path, most: int = MAX_BYTES, *, errors: str = "strict") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelbench.arrays import Groups, Labels, RowIndices
-from steelbench.csv_files import read_csv, read_csv_text, write_csv
+from steelbench.csv_files import iterate_csv, write_csv
 from steelbench.errors import SteelbenchError
-from steelbench.files import read_file
+from steelbench.files import open_file
 from steelbench.records import RunRecord
 
 UNTESTED = -1
@@ -84,8 +84,8 @@ class RowPredictions:
         return tuple(self.paths), (self.y_pred != UNTESTED).tobytes(), runs
 
 
-def read_lines(path: Path, digest: str | None = None) -> list[dict[str, str]]:
-    """Return the lines of a `predictions.csv` by column.
+def iterate_lines(path: Path, digest: str | None = None) -> Iterator[dict[str, str]]:
+    """Yield the lines of a `predictions.csv` by column; it is read in blocks.
 
     Args:
         path: of the file.
@@ -94,16 +94,23 @@ def read_lines(path: Path, digest: str | None = None) -> list[dict[str, str]]:
     Raises:
         SteelbenchError: if it is missing, no such table, other than when it was written, or names an image twice.
     """
+    seen: set[str] = set()
     try:
-        data = read_file(path, MAX_BYTES)
-        if digest is not None and hashlib.sha256(data).hexdigest() != digest:
-            raise ValueError("it is not the file that the run wrote")
-        lines = read_csv_text(data.decode("utf-8"))
-        if len({line["path"] for line in lines}) < len(lines):
-            raise ValueError("it names an image twice")
-        return lines
+        if digest is not None:
+            _refuse_other(path, digest)
+        for line in iterate_csv(path, most_bytes=MAX_BYTES):
+            if line["path"] in seen:
+                raise ValueError("it names an image twice")
+            seen.add(line["path"])
+            yield line
     except (OSError, KeyError, ValueError) as error:
         raise damaged(path, error) from None
+
+
+def _refuse_other(path: Path, digest: str) -> None:
+    with open_file(path, MAX_BYTES) as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            raise ValueError("it is not the file that the run wrote")
 
 
 def damaged(path: Path, error: Exception) -> SteelbenchError:
@@ -119,19 +126,21 @@ def read_predictions(path: Path, classes: Sequence[str], digest: str | None = No
     Args:
         path: of the file.
         classes: their names; the place of a name is its number.
-        digest: as for `read_lines`.
+        digest: as for `iterate_lines`.
 
     Raises:
-        SteelbenchError: as `read_lines`, or if it names unknown classes.
+        SteelbenchError: as `iterate_lines`, or if it names unknown classes.
     """
     number = {name: index for index, name in enumerate(classes)}
-    lines = read_lines(path, digest)
+    paths, truth, predicted = list[str](), list[int](), list[int]()
     try:
-        rows = [(row["path"], number[row["label"]], number[row["predicted"]]) for row in lines]
+        for row in iterate_lines(path, digest):
+            paths.append(row["path"])
+            truth.append(number[row["label"]])
+            predicted.append(number[row["predicted"]])
     except KeyError as error:
         raise damaged(path, error) from None
-    paths, truth, predicted = zip(*rows, strict=True) if rows else ((), (), ())
-    return list(paths), np.array(truth, np.int64), np.array(predicted, np.int64)
+    return paths, np.array(truth, np.int64), np.array(predicted, np.int64)
 
 
 def gather(results: Path, records: Sequence[RunRecord]) -> RowPredictions:
@@ -187,7 +196,7 @@ def read_groups(results: Path) -> dict[str, str]:
     """
     path = results / "audit" / "groups.csv"
     try:
-        return {row["file"]: row["group"] for row in read_csv(path)}
+        return {row["file"]: row["group"] for row in iterate_csv(path)}
     except FileNotFoundError:
         return {}
     except (OSError, KeyError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from steelbench.arrays import Labels
 from steelbench.evaluation.calibration import calibration_error, reliability, temper
 from steelbench.evaluation.decision import THRESHOLDS, promises, referral_curve
-from steelbench.evaluation.predictions import FILE, damaged, groups_of_paths, read_lines
+from steelbench.evaluation.predictions import FILE, damaged, groups_of_paths, iterate_lines
 from steelbench.records import PromiseRecord, ReliabilityBin, RunRecord, Trust
 
 
@@ -125,13 +126,16 @@ def read_probabilities(
         SteelbenchError: if it is missing, damaged, lacks a class, or holds what is no probability.
     """
     number = {name: index for index, name in enumerate(classes)}
-    lines = read_lines(path, digest)
+    paths, labels, flat = list[str](), list[int](), array("d")
     try:
-        labels = np.array([number[line["label"]] for line in lines], np.int64)
-        shares = np.array([[float(line[f"p_{name}"]) for name in classes] for line in lines], np.float64)
+        for line in iterate_lines(path, digest):
+            paths.append(line["path"])
+            labels.append(number[line["label"]])
+            flat.extend([float(line[f"p_{name}"]) for name in classes])
+        shares = np.array(flat, np.float64)
         # The votes of knn sum up to a little more than 1 in float32.
         if not np.all((shares >= 0) & (shares <= 1 + 1e-5)):
             raise ValueError("a probability outside 0..1")
     except (KeyError, ValueError) as error:
         raise damaged(path, error) from None
-    return [line["path"] for line in lines], labels, np.minimum(shares, 1.0).reshape(-1, len(classes))
+    return paths, np.array(labels, np.int64), np.minimum(shares, 1.0).reshape(-1, len(classes))

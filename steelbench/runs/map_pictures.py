@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
-from steelbench.csv_files import read_csv
+from steelbench.csv_files import iterate_csv
 from steelbench.evaluation.predictions import read_groups
 from steelbench.records import Summary
 
@@ -27,7 +27,7 @@ def mapped_pictures(results: Path, summary: Summary) -> list[str]:
     )
     if run is None:
         return []
-    paths = [row["path"] for row in read_csv(run / "predictions.csv")]
+    paths = [row["path"] for row in iterate_csv(run / "predictions.csv")]
     groups = read_groups(results)
     sizes = Counter(groups.values())
     paths.sort(key=lambda path: hashlib.sha256(path.encode()).digest())

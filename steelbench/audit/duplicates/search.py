@@ -6,7 +6,7 @@ Keypoints propose pairs and placements, pixels verify them, and placements that 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations, groupby, product
 
 import cv2
@@ -14,6 +14,7 @@ import numpy as np
 
 from steelbench.arrays import RGBImage
 from steelbench.audit.duplicates.candidates import Candidate, find_candidates
+from steelbench.audit.duplicates.keypoint_table import KeypointTable
 from steelbench.audit.duplicates.keypoints import Keypoints, find_keypoints
 from steelbench.audit.duplicates.orientations import MIRRORS, Placement, compose, inverse, turn_image, turn_shape
 from steelbench.audit.duplicates.verification import RecentArrays, band_pass, compare, shared_share
@@ -71,12 +72,12 @@ def _find_placements(
     """Placements of images of distinct pixels on each other, and the images' heights and widths."""
     if not images:
         return [], []
-    keypoints = _all_keypoints(images, read, progress)
-    shapes = [points.shape for points in keypoints]
+    keypoints = KeypointTable.of(_all_keypoints(images, read, progress))
+    shapes = keypoints.shapes
     progress("matches", 0, 1)
     candidates = find_candidates(keypoints)
     progress("matches", 1, 1)
-    del keypoints  # half a megabyte for each image of a large set adds up
+    del keypoints  # 30 kB for each image of a large set add up
     band_passed = RecentArrays(lambda number: band_pass(read(images[number])))
     found = _verify(candidates, shapes, band_passed, progress)
     tried = {(candidate.a, candidate.b) for candidate in candidates}
@@ -92,15 +93,14 @@ def _find_placements(
 
 def _all_keypoints(
     images: Sequence[Inspected], read: Callable[[Inspected], RGBImage], progress: Progress
-) -> list[Keypoints]:
+) -> Iterator[Keypoints]:
     def of_image(image: Inspected) -> Keypoints:
         return find_keypoints(cv2.cvtColor(read(image), cv2.COLOR_RGB2GRAY).astype(np.float32))
 
-    keypoints = []
-    for points in ordered_map(of_image, images, threads=_THREADS, ahead=16):
-        keypoints.append(points)
-        progress("features", len(keypoints), len(images))
-    return keypoints
+    found = ordered_map(of_image, images, threads=_THREADS, ahead=16)
+    for done, points in enumerate(found, start=1):
+        yield points
+        progress("features", done, len(images))
 
 
 def _verify(
