@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,3 +34,22 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 # Any type and shape.
 AnyArray = NDArray[Any]
+
+# Of a block of columns as float64.
+BLOCK_BYTES = 128 * 1024 * 1024
+
+
+def column_blocks(features: Features, most_bytes: int = BLOCK_BYTES) -> Iterator[slice]:
+    """Yield blocks of columns, so that a copy of one in float64 stays small; a small array is one block.
+
+    A mean or a deviation of each column is the same, bit for bit, as of the whole array.
+
+    Args:
+        features: [N, D].
+        most_bytes: of a block as float64; the last may be twice as large, and one has 8 columns at least: NumPy adds
+            up a single column in another order.
+    """
+    columns, width = features.shape[1], max(8, most_bytes // (8 * max(1, len(features))))
+    starts = range(0, max(1, columns - width + 1), width)
+    for start in starts:
+        yield slice(start, columns if start == starts[-1] else start + width)

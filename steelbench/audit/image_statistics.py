@@ -58,7 +58,7 @@ class ImageStatistics:
         width: pixels.
         file_bytes: size of the file; of a crop, its share of that.
         quality: JPEG quality, 1..100; None for other formats.
-        levels: int64 [256], number of pixels of each gray level.
+        levels: int32 [256], number of pixels of each gray level; of 100,000 images 100 MB.
         sharpness: variance of the Laplacian of the gray levels.
     """
 
@@ -69,13 +69,17 @@ class ImageStatistics:
     width: int
     file_bytes: int
     quality: int | None
-    levels: NDArray[np.int64]
+    levels: NDArray[np.int32]
     sharpness: float
 
     @property
     def brightness(self) -> float:
         """Mean gray level, 0..255."""
         return float(self.levels @ np.arange(256) / self.levels.sum())
+
+    def share_up_to(self, level: int) -> float:
+        """Return the share of the pixels of a gray level of at most `level`, 0..1."""
+        return float(self.levels[: level + 1].sum() / self.levels.sum())
 
     @property
     def contrast(self) -> float:
@@ -122,7 +126,7 @@ def _measure(root: Path, image: Inspected, bit_depth: int | None) -> ImageStatis
         width=image.width,
         file_bytes=round(len(data) * opened.share),
         quality=jpeg_quality(data) if name == "JPEG" else None,
-        levels=np.bincount(gray.ravel(), minlength=256),
+        levels=np.bincount(gray.ravel(), minlength=256).astype(np.int32),
         sharpness=float(cv2.Laplacian(gray, cv2.CV_32F).var()),
     )
 
@@ -163,9 +167,8 @@ def _quality(total: int) -> int:
 
 def doubtful_images(measured: Sequence[ImageStatistics]) -> dict[str, list[str]]:
     """Return the files that are almost black, almost white, or blurred in comparison with the set, by that fault."""
-    share = [np.cumsum(image.levels) / image.levels.sum() for image in measured]
-    black = [image.file for image, below in zip(measured, share, strict=True) if below[_BLACK - 1] >= 0.99]
-    white = [image.file for image, below in zip(measured, share, strict=True) if below[_WHITE] <= 0.01]
+    black = [image.file for image in measured if image.share_up_to(_BLACK - 1) >= 0.99]
+    white = [image.file for image in measured if image.share_up_to(_WHITE) <= 0.01]
     usual = float(np.median([image.sharpness for image in measured])) if measured else 0.0
     plain = set(black) | set(white)
     blurred = [image.file for image in measured if image.sharpness < _BLURRED * usual and image.file not in plain]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -10,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steelbench.arrays import Groups
+from steelbench.arrays import Groups, RowIndices
 from steelbench.audit.image_statistics import ImageStatistics
 from steelbench.data.crops import split_address
 
 FOLDS = 5
+# Rows to fit to and to test, of each fold.
+Folds = Sequence[tuple[RowIndices, RowIndices]]
 # A shortcut is worth a warning if the tree beats the majority by this much, and by more than chance (2.6 standard
 # errors, so that of six attributes of harmless data about one in thirty sets shows one).
 _GAIN = 0.05
@@ -92,6 +95,8 @@ def find_shortcuts(measured: Sequence[ImageStatistics], groups: Sequence[int], s
     """
     facts = {"file format": format_facts(measured), "image size": _size_facts(measured)}
     found = []
+    # The folds take 0.2 ms for each group of images; most attributes are of all images, and share them.
+    drawn: dict[bytes, Folds] = {}
     for name, value_of in ATTRIBUTES.items():
         rows = [
             (value, image.label, group)
@@ -101,36 +106,57 @@ def find_shortcuts(measured: Sequence[ImageStatistics], groups: Sequence[int], s
         if rows:
             values, labels, own = (np.array(column) for column in zip(*rows, strict=True))
             majority = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
-            accuracy = tree_accuracy(values, labels, own, seed)
+            key = hashlib.sha256(labels.tobytes() + own.tobytes()).digest()
+            accuracy = None
+            if np.ptp(values, axis=0).max() > 0:
+                folds = drawn[key] if key in drawn else drawn.setdefault(key, grouped_folds(labels, own, seed))
+                accuracy = tree_accuracy(values, labels, folds, seed)
             found.append(Shortcut(name, accuracy, majority, len(rows), tuple(facts.get(name, ()))))
     return found
 
 
-def tree_accuracy(values: NDArray[np.float64], labels: NDArray[np.str_], groups: Groups, seed: int = 0) -> float | None:
+def grouped_folds(labels: NDArray[np.str_], groups: Groups, seed: int = 0) -> Folds:
+    """Return the rows to fit to and to test of each fold.
+
+    Args:
+        labels: str [N], class names.
+        groups: int64 [N]; images of one group stay in one fold.
+        seed: of the folds.
+
+    Returns:
+        Empty if a class has fewer than 2 groups, or there is one class.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    fewest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
+    count = min(FOLDS, fewest)
+    if count < 2 or len(np.unique(labels)) < 2:
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return list(StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(labels, labels, groups))
+
+
+def tree_accuracy(values: NDArray[np.float64], labels: NDArray[np.str_], folds: Folds, seed: int = 0) -> float | None:
     """Return the cross-validated accuracy of a decision tree of depth 3.
 
     Args:
         values: float [N, D], the attribute.
         labels: str [N], class names.
-        groups: int64 [N]; images of one group stay in one fold.
-        seed: of the folds and the trees.
+        folds: of `grouped_folds`.
+        seed: of the trees.
 
     Returns:
-        0..1; None if a class has fewer than 2 groups, there is one class, or the attribute never varies.
+        0..1; None without folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
     from sklearn.tree import DecisionTreeClassifier
 
-    fewest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
-    folds = min(FOLDS, fewest)
-    if folds < 2 or len(np.unique(labels)) < 2 or np.ptp(values, axis=0).max() == 0:
+    if not folds:
         return None
     predicted = np.empty_like(labels)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        for train, test in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(values, labels, groups):
-            tree = DecisionTreeClassifier(max_depth=3, min_samples_leaf=3, random_state=seed)
-            predicted[test] = tree.fit(values[train], labels[train]).predict(values[test])
+    for train, test in folds:
+        tree = DecisionTreeClassifier(max_depth=3, min_samples_leaf=3, random_state=seed)
+        predicted[test] = tree.fit(values[train], labels[train]).predict(values[test])
     return float((predicted == labels).mean())
 
 

@@ -20,7 +20,7 @@ from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.calibration import fit_temperature
-from steelbench.evaluation.embeddings.embedded import unit_rows
+from steelbench.evaluation.embeddings.nearest import nearest_rows
 from steelbench.evaluation.embeddings.embedding_file import write_embeddings
 from steelbench.evaluation.embeddings.retrieval import Embedded, evaluate_embeddings
 from steelbench.evaluation.error_tables import NEIGHBOURS, NEIGHBOURS_FILE, write_neighbours
@@ -40,6 +40,8 @@ from steelbench.runs.run_record import describe_run, write_run
 from steelbench.training.loop.fit import write_history
 from steelbench.training.methods.trained_head import TrainedHead
 
+# Wrong answers whose nearest training images are sought; the report shows 24 of them in full.
+MOST_SOUGHT = 5_000
 # Test images that `--verify sample` compares.
 VERIFY_IMAGES = 32
 
@@ -254,14 +256,19 @@ def _write_embeddings(folder: Path, vectors: Features, job: Job, split: Split) -
 
 
 def _write_neighbours(folder: Path, vectors: Features, probabilities: Features, job: Job, split: Split) -> None:
-    """Write the training images nearest to each wrongly named test image, by the cosine of their embeddings."""
-    wrong = split.test[probabilities[split.test].argmax(axis=1) != job.data.labels[split.test]]
-    images, train = job.data.images, unit_rows(vectors[split.train])
-    cosines = unit_rows(vectors[wrong]) @ train.T
-    nearest = split.train[np.argsort(-cosines, axis=1, kind="stable")[:, :NEIGHBOURS]]
+    """Write the training images nearest to each wrongly named test image, by the cosine of their embeddings.
+
+    Of more than `MOST_SOUGHT` wrong answers those are sought that the model is surest of.
+    """
+    shares = probabilities[split.test]
+    wrong = np.flatnonzero(shares.argmax(axis=1) != job.data.labels[split.test])
+    sure = np.argsort(-shares[wrong].max(axis=1), kind="stable")[:MOST_SOUGHT]
+    sought = split.test[wrong[np.sort(sure)]]
+    nearest = split.train[nearest_rows(vectors[sought], vectors[split.train], NEIGHBOURS)]
+    images = job.data.images
     write_neighbours(
         folder / NEIGHBOURS_FILE,
-        [images[row].path for row in wrong],
+        [images[row].path for row in sought],
         [[images[row].path for row in rows] for rows in nearest],
     )
 
