@@ -9,8 +9,9 @@ Each size is one `steelbench run --backbones mobilenet_v2_035 --image-size 64 --
 differ in grain and direction, and planted duplicates: of 100 images two are copies of others, one is a mirrored copy
 and one a copy with other noise. Random weights where no --weights-dir is given.
 
-Phases of the parent process are timed around the functions of `PHASES`, those of the worker are the seconds of its
-record. Memory is the resident memory (RSS) of every process of the tree, looked at 5 times a second. An exponent is
+Phases of the parent process are timed around the functions of `PHASES`, in seconds and in processor seconds (of all
+threads and of the processes that it waited for), which other programs change less; the worker's phases are the seconds
+of its record. Memory is the resident memory (RSS) of every process of the tree, looked at 5 times a second. An exponent is
 the slope of log(seconds) over log(images): 1 is linear, comparing all pairs would be 2.
 """
 
@@ -66,7 +67,7 @@ PHASES = {
 
 
 def textures(count: int, label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return random textures of a class, uint8 [count, 64, 64]: noise of the class's grain and direction, and fine noise."""
+    """Return random textures, uint8 [count, 64, 64]: noise of the class's grain and direction, and fine noise."""
     waves_y, waves_x = np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)[None, :]
     angle, grain = np.pi * label / CLASSES, 0.06 + 0.03 * (label % 3)
     along = waves_y * np.sin(angle) + waves_x * np.cos(angle)
@@ -160,12 +161,13 @@ def timed_main(log: Path, words: list[str]) -> int:
     def timed(phase: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(call)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
+            start, processor = time.perf_counter(), _processor_seconds()
             result = call(*args, **kwargs)
             lines.append(
                 {
                     "phase": phase,
                     "seconds": time.perf_counter() - start,
+                    "processor": _processor_seconds() - processor,
                     "gib_after": own.memory_info().rss / 2**30,
                     "peak_gib": _peak_gib(),
                 }
@@ -179,6 +181,11 @@ def timed_main(log: Path, words: list[str]) -> int:
         found = importlib.import_module(module)
         setattr(found, name, timed(phase, getattr(found, name)))
     return main(words)
+
+
+def _processor_seconds() -> float:
+    """Return the processor seconds of this process and of those that it waited for."""
+    return sum(os.times()[:4])
 
 
 def _peak_gib() -> float:
@@ -219,7 +226,8 @@ def measure(count: int, folder: Path, options: argparse.Namespace) -> dict[str, 
         "planted": planted,
         "seconds_to_make_images": making,
         "seconds": seconds,
-        "phases": _sums(calls),
+        "phases": _sums(calls, "seconds"),
+        "processor": _sums(calls, "processor"),
         "worker": _worker_seconds(results),
         "peak_gib": dict(sorted(watch.peaks.items())),
         "parent_gib": [(call["phase"], call["gib_after"], call["peak_gib"]) for call in calls],
@@ -228,10 +236,10 @@ def measure(count: int, folder: Path, options: argparse.Namespace) -> dict[str, 
     }
 
 
-def _sums(calls: list[dict[str, Any]]) -> dict[str, float]:
+def _sums(calls: list[dict[str, Any]], key: str) -> dict[str, float]:
     found = dict.fromkeys(PHASES, 0.0)
     for call in calls:
-        found[call["phase"]] += call["seconds"]
+        found[call["phase"]] += call[key]
     return found
 
 
@@ -258,7 +266,7 @@ def _sizes(results: Path, cache: Path) -> Iterator[tuple[str, int]]:
 def exponents(lines: list[dict[str, Any]]) -> dict[str, float]:
     """Return the log-log slopes of all seconds and of the memory of each process over the number of images."""
     found = {}
-    for part in ("phases", "worker", "peak_gib"):
+    for part in ("phases", "processor", "worker", "peak_gib"):
         for name in lines[0][part]:
             values = [line[part].get(name, 0.0) for line in lines]
             if min(values) > 0:
@@ -272,16 +280,21 @@ def _slope(lines: list[dict[str, Any]], values: list[float]) -> float:
 
 def show(lines: list[dict[str, Any]], slopes: dict[str, float]) -> None:
     """Print a row for each phase and each process, a column for each size."""
-    print(f"{'images':28}" + "".join(f"{line['images']:12,}" for line in lines) + "    exponent")
+    print(f"{'images':36}" + "".join(f"{line['images']:12,}" for line in lines) + "    exponent")
     rows = [("seconds", [line["seconds"] for line in lines], "seconds")]
-    for part, unit in (("phases", "s"), ("worker", "s of the worker"), ("peak_gib", "GiB, peak")):
+    for part, unit in (
+        ("phases", "s"),
+        ("processor", "s of processor"),
+        ("worker", "s of the worker"),
+        ("peak_gib", "GiB, peak"),
+    ):
         for name in lines[-1][part]:
             rows.append((f"{name}, {unit}", [line[part].get(name, 0.0) for line in lines], f"{part}: {name}"))
     for name, values, key in rows:
         slope = f"{slopes[key]:12.2f}" if key in slopes else ""
-        print(f"{name:28}" + "".join(f"{value:12.2f}" for value in values) + slope)
+        print(f"{name:36}" + "".join(f"{value:12.2f}" for value in values) + slope)
     for name in ("report.html", "results, all", "cache, all"):
-        print(f"{name + ', MB':28}" + "".join(f"{line['bytes'].get(name, 0) / 1e6:12.1f}" for line in lines))
+        print(f"{name + ', MB':36}" + "".join(f"{line['bytes'].get(name, 0) / 1e6:12.1f}" for line in lines))
 
 
 def main() -> None:
@@ -290,7 +303,9 @@ def main() -> None:
     parser.add_argument("--images", default="10000,30000,100000")
     parser.add_argument("--weights-dir", type=Path)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--keep", type=Path, help="a folder that keeps images, cache and results; else they are deleted")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder that keeps images, cache and results; else they are deleted"
+    )
     options = parser.parse_args()
     from steelbench.files import write_json
     from steelbench.machine import environment

@@ -20,8 +20,8 @@ from steelbench.data.images import ImageFiles
 from steelbench.data.splits import Split
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.calibration import fit_temperature
-from steelbench.evaluation.embeddings.nearest import nearest_rows
 from steelbench.evaluation.embeddings.embedding_file import write_embeddings
+from steelbench.evaluation.embeddings.nearest import nearest_rows
 from steelbench.evaluation.embeddings.retrieval import Embedded, evaluate_embeddings
 from steelbench.evaluation.error_tables import NEIGHBOURS, NEIGHBOURS_FILE, write_neighbours
 from steelbench.evaluation.metrics import Metrics

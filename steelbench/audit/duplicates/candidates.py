@@ -56,7 +56,7 @@ def find_candidates(table: KeypointTable) -> list[Candidate]:
 
     Beside the table it takes 30 bytes for each keypoint, and the memory of `_BLOCK`.
     """
-    limit = _PER_IMAGE * len(table.shapes)
+    limit = int(_PER_IMAGE * len(table.shapes))
     rows = np.empty((0, 8), np.int64)
     for first, second in _by_first_image(_similar(table), table):
         rows = np.concatenate([rows, _placements(first, second, table)])

@@ -72,7 +72,7 @@ def _find_placements(
     """Placements of images of distinct pixels on each other, and the images' heights and widths."""
     if not images:
         return [], []
-    keypoints = KeypointTable.of(_all_keypoints(images, read, progress))
+    keypoints = _all_keypoints(images, read, progress)
     shapes = keypoints.shapes
     progress("matches", 0, 1)
     candidates = find_candidates(keypoints)
@@ -93,14 +93,16 @@ def _find_placements(
 
 def _all_keypoints(
     images: Sequence[Inspected], read: Callable[[Inspected], RGBImage], progress: Progress
-) -> Iterator[Keypoints]:
+) -> KeypointTable:
     def of_image(image: Inspected) -> Keypoints:
         return find_keypoints(cv2.cvtColor(read(image), cv2.COLOR_RGB2GRAY).astype(np.float32))
 
-    found = ordered_map(of_image, images, threads=_THREADS, ahead=16)
-    for done, points in enumerate(found, start=1):
-        yield points
-        progress("features", done, len(images))
+    def counted() -> Iterator[Keypoints]:
+        for done, points in enumerate(ordered_map(of_image, images, threads=_THREADS, ahead=16), start=1):
+            yield points
+            progress("features", done, len(images))
+
+    return KeypointTable.of(counted())
 
 
 def _verify(
