@@ -7,12 +7,13 @@ Expect:   exponents of about 1 for the audit, the extraction and the head, less 
 Each size is one `steelbench run --backbones mobilenet_v2_035 --image-size 64 --methods linear` on synthetic images of
 64 x 64 pixels, in a process of its own with an empty cache, audit included. The images have 6 classes, whose textures
 differ in grain and direction, and planted duplicates: of 100 images two are copies of others, one is a mirrored copy
-and one a copy with other noise. Random weights where no --weights-dir is given.
+and one a copy with other noise. Four of 100 have the texture of another class, so that there are wrong answers.
+Random weights where no --weights-dir is given.
 
 Phases of the parent process are timed around the functions of `PHASES`, in seconds and in processor seconds (of all
 threads and of the processes that it waited for), which other programs change less; the worker's phases are the seconds
-of its record. Memory is the resident memory (RSS) of every process of the tree, looked at 5 times a second. An exponent is
-the slope of log(seconds) over log(images): 1 is linear, comparing all pairs would be 2.
+of its record. Memory is the resident memory (RSS) of every process of the tree, looked at 5 times a second. An exponent
+is the slope of log(seconds) over log(images): 1 is linear, comparing all pairs would be 2.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from numpy.typing import NDArray
 SIDE, CLASSES, BLOCK = 64, 6, 500
 # Of each 100 images, by place: what the image is made of one before it.
 PLANTED = {97: "exact", 98: "exact", 96: "mirrored", 95: "near"}
+# Of each 100 images, by place: what has the texture of another class.
+MISLABELLED = (10, 35, 60, 85)
 # What is timed in the parent process: phase -> module and function. A dot begins a part of the phase above it.
 PHASES = {
     "reading": ("steelbench.runs.run", "prepare"),
@@ -85,10 +88,13 @@ def write_images(folder: Path, count: int, seed: int = 0) -> dict[str, int]:
     for start in range(0, count, BLOCK):
         label, rng = start // BLOCK % CLASSES, np.random.default_rng([seed, start])
         images = textures(min(BLOCK, count - start), label, rng)
+        others = textures(len(images), (label + 1) % CLASSES, rng)
         own = folder / f"class_{label}"
         own.mkdir(parents=True, exist_ok=True)
         for place, image in enumerate(images):
             kind = PLANTED.get(place % 100, "")
+            if place % 100 in MISLABELLED:
+                image = others[place]
             if kind:
                 planted[kind] += 1
                 image = _copy(images[place - 50], kind, rng)
