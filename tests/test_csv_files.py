@@ -3,11 +3,12 @@
 import csv
 import io
 import os
+import tracemalloc
 
 import pytest
 from each import each
 
-from steelbench.csv_files import csv_text, escaped, read_csv, read_csv_text, write_csv
+from steelbench.csv_files import csv_text, escaped, iterate_csv, read_csv, read_csv_text, write_csv
 
 COMPUTED = ["=cmd()", "@SUM(1)", "-2+3+cmd|' /C calc'!A0", "+1+1", "\tx", "\nx", "＝1", "'=1", "''@x"]
 PLAIN = ["rißig 锈", 'a,"b"', "rows/000.png", "-2", "+3.5e-4", "'quoted'", "'", "", "a=b", "a-b"]
@@ -52,3 +53,27 @@ def test_a_line_end_inside_of_a_name_stays_inside_of_its_cell():
     rows = [["a\rb.png", "x\ny", 'q"r'], ["c", "d", "e"]]
 
     assert list(csv.reader(io.StringIO(csv_text(["p", "q", "r"], rows), newline=""))) == [["p", "q", "r"], *rows]
+
+
+def test_a_long_table_is_written_and_read_without_being_held_as_a_whole(tmp_path):
+    path = tmp_path / "table.csv"
+    tracemalloc.start()
+    try:
+        write_csv(path, ["path", "note"], ([f"images/{row}.png", "x" * 80] for row in range(20_000)))
+        rows = sum(line["note"] == "x" * 80 for line in iterate_csv(path))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert rows == 20_000 and path.stat().st_size > 1_900_000
+    assert peak < 500_000
+
+
+def test_a_table_of_the_system_that_says_it_is_empty_is_bounded_while_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "table.csv"
+    write_csv(path, ["a"], [["1"]] * 1000)
+    size = path.stat()
+    monkeypatch.setattr(type(path), "stat", lambda _, **__: os.stat_result([*size[:6], 0, *size[7:10]]))
+
+    with pytest.raises(OSError, match="more than 50 bytes"):
+        list(iterate_csv(path, most_bytes=50))

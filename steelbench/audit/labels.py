@@ -193,7 +193,7 @@ def held_out_probabilities(
             progress("labels", done, folds)
             # C as in the suites: strong enough a penalty that one wrong label does not bend the boundary.
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-            train = fitted_rows(labels, train, seed)
+            train = fitted_rows(labels, train, MOST_FITTED, seed)
             model.fit(features[train], labels[train])
             columns = np.searchsorted(classes, model.classes_)
             probabilities[np.ix_(test, columns)] = model.predict_proba(features[test])
@@ -201,14 +201,14 @@ def held_out_probabilities(
     return classes, probabilities
 
 
-def fitted_rows(labels: Labels, train: RowIndices, seed: int, most: int = MOST_FITTED) -> RowIndices:
+def fitted_rows(labels: Labels, train: RowIndices, most: int, seed: int) -> RowIndices:
     """Return the training rows that a fold's classifier is fitted to: all, or about `most`, a share of each class.
 
     Args:
         labels: int64 [N], class numbers.
         train: int64, rows that may be used, ascending.
-        seed: of the draw.
         most: rows; of a class at least `FEWEST_FITTED`, if it has them.
+        seed: of the draw.
 
     Returns:
         int64, ascending.

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from steelbench.audit.labels import best_store, confident_learning, suspicious_labels
+from steelbench.audit.labels import best_store, confident_learning, fitted_rows, suspicious_labels
 from steelbench.cli.exit import main
 from steelbench.data.demo import cached_demo
 from steelbench.data.inspection import inspect_dataset
@@ -195,6 +195,29 @@ def test_planted_wrong_labels_come_first_with_the_true_class():
 
     assert {suspect.row for suspect in found[:3]} == set(wrong)
     assert all(suspect.suggested == true[suspect.row] and suspect.flagged for suspect in found[:3])
+
+
+def test_of_a_large_set_a_part_is_fitted_to_and_every_label_is_checked(monkeypatch):
+    features, true = clusters(per_class=400)
+    labels = true.copy()
+    wrong = [3, 570, 1310]
+    labels[wrong] = (labels[wrong] + 1) % 4
+    monkeypatch.setattr("steelbench.audit.labels.MOST_FITTED", 100)
+
+    found = suspicious_labels(features, labels, np.arange(len(labels)))
+
+    assert {suspect.row for suspect in found[:3]} == set(wrong)
+
+
+def test_the_part_of_a_large_set_has_a_share_of_each_class_and_enough_of_a_small_one():
+    labels = np.repeat([0, 1, 2], [8000, 1900, 100])
+    train = np.flatnonzero(np.arange(10_000) % 5 > 0)
+
+    drawn = fitted_rows(labels, train, 1000, seed=0)
+
+    assert np.bincount(labels[drawn]).tolist() == [800, 190, 50]
+    assert set(drawn) < set(train) and np.all(np.diff(drawn) > 0)
+    assert fitted_rows(labels, train, 8000, seed=0) is train
 
 
 def test_clean_clusters_have_hardly_a_suspect():

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from steelbench.arrays import column_blocks
 from steelbench.evaluation.notices import LEAST_SPREAD
+from steelbench.features import extraction
 from steelbench.features.extraction import feature_health
 
 
@@ -16,6 +18,17 @@ def test_spread_of_a_case_counted_by_hand():
     # Variances 1 and 0; mean squares 5 and 25.
     assert found["spread"] == pytest.approx(np.sqrt(0.5 / 15))
     assert found["constant"] == 0.5
+
+
+def test_the_features_of_many_images_are_taken_in_blocks(monkeypatch):
+    features = np.random.default_rng(0).gamma(0.5, size=(200, 61)).astype(np.float32)
+    features[:, 60] = 2
+    whole = feature_health(features)
+    monkeypatch.setattr(extraction, "column_blocks", lambda x: column_blocks(x, most_bytes=1))
+
+    found = feature_health(features)
+
+    assert found == pytest.approx(whole, rel=1e-12) and found["constant"] == pytest.approx(1 / 61)
 
 
 def test_features_that_are_all_zero_have_no_spread():

@@ -123,10 +123,11 @@ def _similar_neighbours(order: NDArray[np.int64], table: KeypointTable) -> Itera
         count = min(_BLOCK, len(order) - start)
         own, scale, described = table.image[part], table.scales[part], table.descriptions[part].astype(np.float32)
         for step in range(1, _NEIGHBOURS + 1):
-            here = np.arange(min(count, len(part) - step))
-            close = np.einsum("ij,ij->i", described[here + step], described[here]) > _LEAST_COSINE
-            close &= (own[here + step] != own[here]) & (scale[here + step] == scale[here])
-            pair = np.sort(np.stack([part[here[close]], part[here[close] + step]]), axis=0)
+            first = slice(0, max(0, min(count, len(part) - step)))
+            second = slice(step, step + first.stop)
+            close = np.einsum("ij,ij->i", described[second], described[first]) > _LEAST_COSINE
+            close &= (own[second] != own[first]) & (scale[second] == scale[first])
+            pair = np.sort(np.stack([part[first][close], part[second][close]]), axis=0)
             yield pair[0] * len(table) + pair[1]
 
 
