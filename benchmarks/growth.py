@@ -285,22 +285,25 @@ def _slope(lines: list[dict[str, Any]], values: list[float]) -> float:
 
 
 def show(lines: list[dict[str, Any]], slopes: dict[str, float]) -> None:
-    """Print a row for each phase and each process, a column for each size."""
-    print(f"{'images':36}" + "".join(f"{line['images']:12,}" for line in lines) + "    exponent")
-    rows = [("seconds", [line["seconds"] for line in lines], "seconds")]
-    for part, unit in (
-        ("phases", "s"),
-        ("processor", "s of processor"),
-        ("worker", "s of the worker"),
-        ("peak_gib", "GiB, peak"),
+    """Print the table of docs/scale.md: a row for each phase and each process, a column for each size."""
+    print("| | " + " | ".join(f"{line['images']:,} images" for line in lines) + " | exponent |")
+    print("|---" * (len(lines) + 2) + "|")
+    _row("whole run, s", [line["seconds"] for line in lines], slopes.get("seconds"))
+    for part, title in (
+        ("phases", "{}, s"),
+        ("processor", "{}, processor s"),
+        ("worker", "worker: {}, s"),
+        ("peak_gib", "peak of {}, GiB"),
     ):
         for name in lines[-1][part]:
-            rows.append((f"{name}, {unit}", [line[part].get(name, 0.0) for line in lines], f"{part}: {name}"))
-    for name, values, key in rows:
-        slope = f"{slopes[key]:12.2f}" if key in slopes else ""
-        print(f"{name:36}" + "".join(f"{value:12.2f}" for value in values) + slope)
+            _row(title.format(name), [line[part].get(name, 0.0) for line in lines], slopes.get(f"{part}: {name}"))
     for name in ("report.html", "results, all", "cache, all"):
-        print(f"{name + ', MB':36}" + "".join(f"{line['bytes'].get(name, 0) / 1e6:12.1f}" for line in lines))
+        _row(f"{name}, MB", [line["bytes"].get(name, 0) / 1e6 for line in lines], None)
+
+
+def _row(title: str, values: list[float], slope: float | None) -> None:
+    cells = [f"{value:.0f}" if value >= 100 else f"{value:.2f}" for value in values]
+    print(f"| {title} | {' | '.join(cells)} | {'' if slope is None else f'{slope:.2f}'} |")
 
 
 def main() -> None:
