@@ -17,6 +17,9 @@ SCORES: tuple[ScoreName, ...] = ("max_probability", "energy", "mahalanobis", "kn
 NEIGHBOURS = 10
 # Rows of a matrix of distances that are in memory at a time.
 CHUNK = 512
+# Training images that distances are measured to; of more a part is drawn, so that all images of a set take a time that
+# grows with their number, not with its square.
+MOST_REFERENCE = 20_000
 
 
 def max_probability(probabilities: AnyArray) -> Floats:
@@ -50,7 +53,7 @@ class Neighbours:
     """The distance to the k-th nearest training image, both embeddings on the unit sphere.
 
     Attributes:
-        reference: float32 [M, E], of training images, unit norm.
+        reference: float32 [M, E], of at most `MOST_REFERENCE` training images, unit norm.
         k: counted from 1; at most M.
 
     References:
@@ -63,7 +66,9 @@ class Neighbours:
 
     @classmethod
     def fit(cls, embeddings: Features, k: int = NEIGHBOURS) -> Self:
-        """Take training embeddings, float32 [M, E], any norm; fewer than `k` lower it."""
+        """Take training embeddings, float32 [M, E], any norm; fewer than `k` lower it, of too many a part is drawn."""
+        if len(embeddings) > MOST_REFERENCE:
+            embeddings = embeddings[np.sort(np.random.default_rng(0).permutation(len(embeddings))[:MOST_REFERENCE])]
         return cls(unit_rows(embeddings).astype(np.float32), min(k, len(embeddings)))
 
     def __call__(self, embeddings: Features) -> Floats:

@@ -55,6 +55,18 @@ def test_opposite_directions_are_two_apart_and_few_images_lower_k():
     np.testing.assert_allclose(found(np.array([[-1.0, 0.0], [5.0, 0.0]], np.float32)), [2, np.sqrt(2)], atol=1e-6)
 
 
+def test_of_very_many_images_a_drawn_part_is_compared_with_and_of_few_all(monkeypatch):
+    (train, _), (new, _) = embeddings(300), embeddings(20, seed=1)
+    whole = Neighbours.fit(train)
+    monkeypatch.setattr("steelbench.evaluation.unknown.MOST_REFERENCE", 100)
+
+    part = Neighbours.fit(train)
+
+    assert len(whole.reference) == 300 and len(part.reference) == 100
+    assert {row.tobytes() for row in part.reference} < {row.tobytes() for row in whole.reference}
+    assert np.all(part(new) >= whole(new) - 1e-6)
+
+
 @pytest.mark.parametrize(("count", "size"), [(200, 12), (40, 60)])
 def test_the_covariance_is_shrunk_as_scikit_learn_does(count, size):
     vectors = embeddings(count, size)[0].astype(float)
