@@ -124,7 +124,7 @@ def write_json(path: Path, value: BaseModel | dict[str, Any]) -> None:
 
 
 @contextmanager
-def open_file(path: Path, most: int = MAX_BYTES) -> Iterator[IO[bytes]]:
+def open_file(path: Path, most: int = MAX_BYTES) -> Iterator[io.BufferedReader]:
     """Yield a regular file, open for reading.
 
     Args:
@@ -164,7 +164,7 @@ def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
 class _Bounded(io.RawIOBase):
     """A file that raises an OSError when more than `most` bytes are read."""
 
-    def __init__(self, file: IO[bytes], most: int) -> None:
+    def __init__(self, file: io.BufferedReader, most: int) -> None:
         self.file, self.most, self.left = file, most, most
 
     def readable(self) -> bool:

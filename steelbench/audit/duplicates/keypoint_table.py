@@ -42,7 +42,7 @@ class KeypointTable:
         """Return the keypoints of images, each of which may be forgotten once it was taken."""
         table, rows = cls(), 0
         for number, own in enumerate(keypoints):
-            values = {
+            values: dict[str, NDArray[Any]] = {
                 "image": np.full(len(own.places), number, np.int32),
                 "places": own.places,
                 "turns": own.turns,
