@@ -1,12 +1,13 @@
-"""Describe the machine: memory, cores, processor, and the versions of what a run depends on."""
+"""Describe the machine: memory, cores, processor, GPUs, and the versions of what a run depends on."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,41 @@ def fast_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str] | None
     return None if flags is None else [name for name in FAST_INSTRUCTIONS if name in flags]
 
 
-def has_nvidia_gpu(devices: Path = Path("/dev")) -> bool:
-    """Return whether the system has an NVIDIA GPU, whether or not TensorFlow can use it."""
-    return any(devices.glob("nvidia[0-9]*"))
+def gpu_count(driver: Path = Path("/proc/driver/nvidia/gpus"), devices: Path = Path("/dev")) -> int:
+    """Return the number of NVIDIA's GPUs, whether or not TensorFlow can use them.
+
+    Files tell it: TensorFlow would take seconds, and a call of the driver may hang where a GPU is ill. In a container
+    one of the two folders may show every GPU of the host and the other those that were given to it; before a GPU's
+    first use the second may show none.
+
+    Args:
+        driver: where the driver has an entry for each.
+        devices: where each has a node.
+    """
+    listed = sum(1 for _ in driver.iterdir()) if driver.is_dir() else 0
+    nodes = sum(1 for _ in devices.glob("nvidia[0-9]*"))
+    return min(filter(None, (listed, nodes)), default=0)
+
+
+def usable_gpus(count: int | None = None, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return NVIDIA's GPUs that this process may use, by their names in `CUDA_VISIBLE_DEVICES`.
+
+    Args:
+        count: of the machine's GPUs; None to count them.
+        environment: where the user may have set that variable. As in CUDA, names behind the first one that does not
+            exist are not used; empty and -1 mean none.
+    """
+    count = gpu_count() if count is None else count
+    given = environment.get("CUDA_VISIBLE_DEVICES")
+    if count == 0 or given is None:
+        return [str(number) for number in range(count)]
+    names = [name.strip() for name in given.split(",")]
+    known = list(takewhile(lambda name: name.startswith(("GPU-", "MIG-")) or _is_below(name, count), names))
+    return list(dict.fromkeys(known))
+
+
+def _is_below(text: str, count: int) -> bool:
+    return text.isdecimal() and int(text) < count
 
 
 def missing_cuda_libraries(load: Callable[[str], object] = ctypes.CDLL) -> list[str]:

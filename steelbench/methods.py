@@ -204,6 +204,8 @@ class Method:
         train_images: `module:function` that trains on images if the settings say `on_images`, with the arguments
             (`ImageTrainingSet`, settings, `FitContext`); "" for a method that never does.
         learns_embedding: whether it trains an embedding to compare images by; the report then draws maps of it.
+        divides_batches: whether `train_images` divides each batch between several GPUs. Not where the loss compares the
+            images of a batch with each other: each GPU would compare its share alone.
     """
 
     settings: type[Settings]
@@ -211,6 +213,7 @@ class Method:
     summary: str
     train_images: str = ""
     learns_embedding: bool = False
+    divides_batches: bool = False
 
 
 METHODS = {
@@ -247,7 +250,11 @@ METHODS = {
         learns_embedding=True,
     ),
     "finetune": Method(
-        Finetune, "", "the backbone learns on, its head faster", "steelbench.training.methods.finetune:train_finetune"
+        Finetune,
+        "",
+        "the backbone learns on, its head faster",
+        "steelbench.training.methods.finetune:train_finetune",
+        divides_batches=True,
     ),
 }
 

@@ -48,10 +48,11 @@ def warm_workers(tmp_path_factory):
     program, place = Path(__file__).with_name("warm_workers.py"), tmp_path_factory.mktemp("warm") / "socket"
     usual, servers = worker_process.start_process, []
 
-    def start_process(module, request, errors):
+    def start_process(module, request, errors, gpus=()):
         if sys.executable != PYTHON or module == "timing_worker":
-            return usual(module, request, errors)
-        pipes, environment = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}, worker_process.worker_environment()
+            return usual(module, request, errors, gpus)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        environment = worker_process.worker_environment(gpus)
         if not servers:
             # Where pyarrow is installed, pandas imports it, and its allocator would start a thread.
             alone = {**environment, "JE_ARROW_MALLOC_CONF": "background_thread:false"}

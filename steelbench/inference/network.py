@@ -13,6 +13,7 @@ from steelbench.arrays import Features, ImageBatch
 from steelbench.errors import SteelbenchError
 from steelbench.features.engines import ENGINES, ComputeFeatures, choose_engine
 from steelbench.inference.model import Model, Opening, load_model, read_card
+from steelbench.machine import usable_gpus
 from steelbench.models.model_card import Card
 from steelbench.models.probe import Lengths
 
@@ -85,7 +86,7 @@ def open_network(
     """
     # The cheap checks come first, TensorFlow takes seconds to import.
     card = read_card(path, opening)
-    chosen = choose_engine(engine, "float32", _gpus())
+    chosen = choose_engine(engine, "float32", len(usable_gpus()))
     if chosen == "keras":
         return keras_network(load_model(path, opening), images)
     from steelbench.inference.kept_network import openvino_network
@@ -96,12 +97,6 @@ def open_network(
 def fitting(engine: str, images: int | None) -> int:
     """Return the images of a batch: no more than there are."""
     return max(1, min(BATCH[engine], images or BATCH[engine]))
-
-
-def _gpus() -> int:
-    """Return the number of NVIDIA's GPUs that the system shows, without TensorFlow."""
-    shown = Path("/proc/driver/nvidia/gpus")
-    return sum(1 for _ in shown.iterdir()) if shown.is_dir() else 0
 
 
 def keras_network(model: Model, images: int | None = None) -> Network:

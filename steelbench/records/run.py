@@ -111,6 +111,7 @@ class RunNotes(SparseRecord):
     scored_by: str | None = Field(None, description="why Keras scored the test images in the engine's place")
     embedding: EmbeddingScores | None = None
     pseudo_labels: PseudoLabelRecord | None = None
+    replicas: int | None = Field(None, ge=2, description="GPUs between which each batch was divided in training")
 
 
 class RunKey(Record):

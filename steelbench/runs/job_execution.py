@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from steelbench.arrays import Features
@@ -108,7 +109,8 @@ class Worker:
         self.labels = job.data.labels
         paths = [image.path for image in job.data.everything]
         self.files = ImageFiles(Path(job.data.root), paths, job.data.bit_depth)
-        self.has_turn = False
+        # The turn is one for the processor. A worker that computes on a GPU of its own disturbs no other.
+        self.has_turn = bool(own_gpus(job)) and job.engine != "openvino"
 
     def run(self) -> None:
         """Run all tasks. One that fails becomes an event and does not stop the others."""
@@ -275,7 +277,9 @@ class Worker:
 
     def _fit_context(self, task: Task, folder: Path) -> FitContext:
         tensorboard = Path(self.job.results) / "tensorboard" / task.key.run_name if self.job.track else None
-        return FitContext(seed=task.key.seed * 1000 + task.key.fold, state=folder, tensorboard=tensorboard)
+        return FitContext(
+            seed=task.key.seed * 1000 + task.key.fold, state=folder, tensorboard=tensorboard, devices=own_gpus(self.job)
+        )
 
     def _step(self, name: str, done: int = 0, total: int = 0) -> None:
         self.emit(Event(kind="progress", step=name, done=done, total=total))
@@ -319,6 +323,13 @@ class _OnImages:
         from steelbench.training.methods.image_training import read_pixels
 
         return read_pixels(self.files, range(len(self.job.data.images)), self.job.image_size)
+
+
+def own_gpus(job: Job) -> tuple[str, ...]:
+    """Return the GPUs that a job has to itself, as TensorFlow names them; none where TensorFlow cannot use them."""
+    if not job.gpus:
+        return ()
+    return tuple(device.name for device in tf.config.list_logical_devices("GPU"))
 
 
 def _settings(task: Task) -> Settings:

@@ -144,6 +144,8 @@ class Job(Record):
         unknown: runs of seed 0, fold 0, done or among the tasks, whose rows are tested with unknown defects.
         homogenize: none, global or image; if not none, all tasks have one split, which decides the brightness.
         limit: extract features of only so many images, to measure the rate; None for all.
+        gpus: that its worker has to itself, by their names in `CUDA_VISIBLE_DEVICES`; none where workers share what
+            the machine has.
         data: images and splits; in a file of their own, see `read_job`.
     """
 
@@ -158,6 +160,7 @@ class Job(Record):
     unknown: list[Task] = Field(default_factory=list)
     homogenize: str = "none"
     limit: int | None = None
+    gpus: list[str] = Field(default_factory=list)
     data: RunData = Field(exclude=True, repr=False)
 
     @property

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -30,15 +30,22 @@ ENVIRONMENT = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     # Files are written under another name and renamed; a lock adds nothing and does not work on some network disks.
     "HDF5_USE_FILE_LOCKING": "FALSE",
+    # Otherwise TensorFlow takes all of a GPU's memory at once, and a second worker on it finds none.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
 # Last lines of a log that may say that the disk is full; others follow while a process ends.
 FULL_LINES = 20
 
 
-def worker_environment() -> dict[str, str]:
-    """Return a worker's environment: `ENVIRONMENT`, overruled by the user's, and the path of this package."""
+def worker_environment(gpus: Sequence[str] = ()) -> dict[str, str]:
+    """Return a worker's environment: `ENVIRONMENT`, overruled by the user's, the path of this package, its GPUs.
+
+    Args:
+        gpus: that it has to itself, by their names in `CUDA_VISIBLE_DEVICES`; none leaves that variable as it is.
+    """
     places = [str(Path(steelbench.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
-    return {**ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+    own = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
+    return {**ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places)), **own}
 
 
 class Workers:
@@ -91,7 +98,7 @@ def run_job(
     write_json(path, job)
     running = {task.key.run_name: task.key for task in job.tasks}
     failures: dict[RunKey, str] = {}
-    with log.open("wb") as errors, start_process("worker", path, errors) as process:
+    with log.open("wb") as errors, start_process("worker", path, errors, job.gpus) as process:
         workers.add(process)
         for line in cast(IO[bytes], process.stdout):
             try:
@@ -124,18 +131,19 @@ def _file_name(job: Job) -> str:
     return name.replace(":", "_")
 
 
-def start_process(module: str, request: Path, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+def start_process(module: str, request: Path, errors: IO[bytes], gpus: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """Start a module of `steelbench.runs` in a process of its own, with pipes to its standard input and output.
 
     Args:
         module: its name below `steelbench.runs`.
         request: the file that it is told by.
         errors: gets what it writes to standard error.
+        gpus: as for `worker_environment`.
     """
     # -P: Python must not import a file such as random.py from the current folder.
     command = [sys.executable, "-P", "-m", f"steelbench.runs.{module}", str(request)]
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment()
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=worker_environment(gpus)
     )
 
 

@@ -6,7 +6,7 @@ from steelbench.cli.commands.doctor import gpu_words, instructions_words
 from steelbench.cli.exit import main
 from steelbench.features.engines import ENGINES
 from steelbench.inference.exports.formats import FORMATS
-from steelbench.machine import CUDA_LIBRARIES, fast_instructions, has_nvidia_gpu, missing_cuda_libraries
+from steelbench.machine import CUDA_LIBRARIES, fast_instructions, missing_cuda_libraries
 
 
 def cpuinfo(tmp_path, flags):
@@ -30,13 +30,6 @@ def test_without_cpuinfo_nothing_is_claimed(tmp_path):
 )
 def test_the_precision_follows_from_the_instructions(found, words):
     assert words in instructions_words(found)
-
-
-def test_a_gpu_is_a_numbered_device(tmp_path):
-    (tmp_path / "nvidiactl").touch()
-    assert not has_nvidia_gpu(tmp_path)
-    (tmp_path / "nvidia0").touch()
-    assert has_nvidia_gpu(tmp_path)
 
 
 def test_libraries_that_do_not_open_are_missing():

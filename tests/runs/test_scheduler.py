@@ -1,7 +1,7 @@
 """The scheduler: who is alive, who may extract, and in which order. Workers are played; events, no sleeps."""
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -9,6 +9,7 @@ from steelbench.features.spec import ImageRef, Part
 from steelbench.records import RunKey
 from steelbench.runs import scheduler
 from steelbench.runs.jobs import Event, Job, RunData, Task
+from steelbench.runs.worker_process import worker_environment
 
 # A test that waits so long has failed; a good one never waits.
 SECONDS = 20
@@ -19,7 +20,11 @@ def key(name):
     return RunKey(backbone=name, method="softmax")
 
 
-def make_job(name):
+def make_job(name, *methods):
+    tasks = [
+        Task(key=RunKey(backbone=name, method=method), settings=settings, fingerprint="f", offered=True)
+        for method, settings in methods or [("softmax", {})]
+    ]
     return Job(
         results="r",
         cache="c",
@@ -28,7 +33,7 @@ def make_job(name):
         precision="float32",
         verify="sample",
         track=False,
-        tasks=[Task(key=key(name), settings={}, fingerprint="f", offered=True)],
+        tasks=tasks,
         data=DATA,
     )
 
@@ -43,7 +48,7 @@ class Stage:
         self.fail, self.cached = fail, cached
         self.reached, self.held = {}, {}
         self.changed = threading.Condition()
-        self.log = []
+        self.log, self.gpus = [], {}
 
     def hold(self, name, moment):
         """Let a worker stop before a moment until the returned event is set."""
@@ -62,13 +67,15 @@ class Stage:
 
     def run_job(self, job, results, on_event, wait_for_turn, workers):
         name = job.backbone
+        self.gpus[name] = job.gpus
         self.reach(name, "started")
         try:
             if name in self.fail:
                 return {key(name): "it broke"}
             if name not in self.cached:
                 self.reach(name, "asks")
-                wait_for_turn()
+                if not job.gpus:
+                    wait_for_turn()
                 self.reach(name, "extracting")
                 self.reach(name, "extracted")
             on_event(Event(kind="extracted"))
@@ -87,6 +94,14 @@ class Stage:
     @property
     def extracted(self):
         return [name for name, moment in self.log if moment == "extracting"]
+
+
+@pytest.fixture(autouse=True)
+def gpus(monkeypatch):
+    """The GPUs that the machine has, none until a test says so."""
+    names = []
+    monkeypatch.setattr(scheduler, "usable_gpus", lambda: names)
+    return names
 
 
 @pytest.fixture
@@ -187,6 +202,82 @@ def test_a_small_machine_has_two_workers_at_a_time(monkeypatch, gib, most):
     monkeypatch.setattr(scheduler, "total_memory_gib", lambda: gib)
 
     assert scheduler.most_alive() == most
+
+
+def test_each_worker_has_a_gpu_to_itself_and_the_next_one_gets_the_one_that_is_free(play, gpus):
+    gpus += ["1", "3"]
+    stage = Stage(fail=("c",))
+    first, second = stage.hold("a", "ended"), stage.hold("b", "ended")
+
+    with play(stage, "abcde", 3):
+        # Both at once: neither waits for the other, and no third one is alive.
+        stage.wait_for("a", "extracted")
+        stage.wait_for("b", "extracted")
+        assert stage.gpus.keys() == {"a", "b"}
+        second.set()
+        # They take over from `b`, also after `c`, which fails.
+        for name in "cde":
+            stage.wait_for(name, "ended")
+        first.set()
+
+    assert sorted([stage.gpus["a"], stage.gpus["b"]]) == [["1"], ["3"]]
+    assert stage.gpus["c"] == stage.gpus["d"] == stage.gpus["e"] == stage.gpus["b"]
+    assert [name for name, moment in stage.log if moment == "started" and name not in "ab"] == list("cde")
+
+
+@pytest.mark.parametrize("names", [[], ["0"]])
+def test_with_one_gpu_or_none_workers_share_what_there_is(play, gpus, names):
+    gpus += names
+    stage = Stage()
+
+    with play(stage, "abc", 3):
+        pass
+
+    assert stage.gpus == {"a": [], "b": [], "c": []}
+    assert stage.most("extracting", "extracted", "ended") == 1
+
+
+FINETUNE, SOFTMAX = ("finetune", {"trainable": "all"}), ("softmax", {})
+SUPCON, ON_FEATURES = ("supcon", {"trainable": "all"}), ("supcon", {"trainable": "adapter"})
+
+
+@pytest.mark.parametrize(
+    ("jobs", "lent"),
+    [
+        ([(SOFTMAX, FINETUNE)], [["0", "1", "2"]]),
+        ([(SOFTMAX,)], [["0"]]),
+        # Its loss compares the images of a batch.
+        ([(SUPCON,)], [["0"]]),
+        ([(ON_FEATURES,)], [["0"]]),
+        ([(FINETUNE,), (FINETUNE,)], [["0"], ["1"]]),
+    ],
+)
+def test_a_single_fine_tuning_has_all_gpus(gpus, jobs, lent):
+    gpus += ["0", "1", "2"]
+    jobs = [make_job(name, *methods) for name, methods in zip("ab", jobs, strict=False)]
+    pool, found = scheduler.Gpus(jobs), []
+    with ExitStack() as stack:
+        for job in jobs:
+            found.append(stack.enter_context(pool.lend(job)).gpus)
+
+    assert found == lent
+    assert not any(job.gpus for job in jobs)
+
+
+@pytest.mark.parametrize(("gib", "count", "most"), [(8, 8, 2), (16, 8, 4), (512, 8, 8), (512, 2, 2)])
+def test_as_many_workers_as_gpus_if_there_is_memory(monkeypatch, gpus, gib, count, most):
+    gpus += map(str, range(count))
+    monkeypatch.setattr(scheduler, "total_memory_gib", lambda: gib)
+
+    assert scheduler.Gpus([make_job("a"), make_job("b")]).most_alive == most
+
+
+def test_a_worker_sees_the_gpus_that_it_has_and_the_users_choice_else(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
+
+    assert worker_environment()["CUDA_VISIBLE_DEVICES"] == "1,3"
+    assert worker_environment(["3"])["CUDA_VISIBLE_DEVICES"] == "3"
+    assert worker_environment(["1", "3"])["CUDA_VISIBLE_DEVICES"] == "1,3"
 
 
 def test_events_come_with_their_job(monkeypatch, tmp_path):

@@ -24,7 +24,7 @@ from steelbench.inference.exports.formats import FORMATS
 from steelbench.machine import (
     environment,
     fast_instructions,
-    has_nvidia_gpu,
+    gpu_count,
     missing_cuda_libraries,
     total_memory_gib,
     usable_cores,
@@ -53,7 +53,7 @@ def examine(data: str | None, weights_dir: Path | None) -> int:
     for word, text in (*_installation(), *_storage(), *_weights(weights_dir)):
         _line(word, text)
     good = _self_test()
-    _line("GPU", gpu_words(_gpus(), has_nvidia_gpu(), missing_cuda_libraries))
+    _line("GPU", gpu_words(_gpus(), gpu_count() > 0, missing_cuda_libraries))
     if data is not None:
         print()
         _look_at_data(data, weights_dir)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from steelbench.methods import EpochSettings
 from steelbench.training.loop.input_pipeline import LazySamples
+from steelbench.training.loop.replicas import replicas_of
 
 
 def numbered_arrays(arrays: Any, prefix: str) -> list[NDArray[Any]]:
@@ -24,13 +25,15 @@ def fit_digest(model: keras.Model, settings: EpochSettings, seed: int, *arrays: 
     """Return the sha256 of all that a fit depends on; a checkpoint with another one is of another fit.
 
     Args:
-        model: its weights count by shape and type alone.
+        model: its weights count by shape and type alone, and on how many devices it learns.
         settings: of the stage.
         seed: of the run.
         arrays: samples and labels, of training and validation.
     """
     shapes = [(list(variable.shape), str(variable.dtype)) for variable in model.weights]
-    digest = hashlib.sha256(json.dumps([settings.model_dump(), seed, shapes]).encode())
+    # The number of replicas changes the last digits of every step.
+    replicas = [replicas_of(model)] if replicas_of(model) > 1 else []
+    digest = hashlib.sha256(json.dumps([settings.model_dump(), seed, shapes, *replicas]).encode())
     for array in arrays:
         if isinstance(array, np.ndarray):
             digest.update(f"{array.dtype} {array.shape}".encode())

@@ -27,6 +27,7 @@ from steelbench.methods import EpochSettings
 from steelbench.training.loop.checkpoint import fit_digest, numbered_arrays, restore, snapshot
 from steelbench.training.loop.input_pipeline import LazySamples, stream
 from steelbench.training.loop.optimizer import schedule
+from steelbench.training.loop.replicas import divided_stream, replicas_of, validation_of
 from steelbench.training.loop.reusable_model import Validate
 from steelbench.training.loop.samplers import Batches, plain_batches
 
@@ -77,6 +78,7 @@ class FitContext:
         stage: name, of a method that has several; each has its own checkpoint, which stays when the stage is done.
         save_seconds: a checkpoint is written at the end of an epoch, at most this often.
         tensorboard: folder of TensorBoard's event files; None writes none.
+        devices: on which a method that can do so trains one model at once, of `strategy_for`; none for the usual one.
         progress: called after each epoch with the number of epochs done.
     """
 
@@ -85,6 +87,7 @@ class FitContext:
     stage: str = ""
     save_seconds: float = 5.0
     tensorboard: Path | None = None
+    devices: tuple[str, ...] = ()
     progress: Callable[[int], None] = field(default=lambda done: None)
 
     def for_stage(self, stage: str) -> Self:
@@ -149,8 +152,8 @@ class _EpochRecorder(keras.callbacks.Callback):
 
     def _last_rate(self) -> float:
         """Return the rate of the epoch's last step; the optimizer itself tells that of the next step."""
-        rate, last = schedule(self.settings, self.steps), int(self.model.optimizer.iterations) - 1
-        return float(rate(last)) if callable(rate) else rate
+        rate, done = schedule(self.settings, self.steps), keras.ops.convert_to_numpy(self.model.optimizer.iterations)
+        return float(rate(int(done) - 1)) if callable(rate) else rate
 
     def _is_due(self, epoch: int) -> bool:
         """Return whether to save now: at times, and where later stages follow, when the last epoch is done."""
@@ -201,7 +204,8 @@ def fit(
     """Train a compiled model and leave it with the weights of its best epoch.
 
     Args:
-        model: compiled, with a built optimizer; has the metric "accuracy" unless `score` is given.
+        model: compiled, with a built optimizer; has the metric "accuracy" unless `score` is given. If it was built in
+            the scope of several devices, each batch is divided between them.
         x: float32 [N, ...], or an object that makes them.
         y: int64 [N], class numbers.
         validation: samples and labels of the validation images.
@@ -217,7 +221,11 @@ def fit(
     """
     batches = batches or plain_batches(len(y), len(validation[1]), batch_size=settings.batch_size, seed=context.seed)
     in_memory = isinstance(validation[0], np.ndarray)
-    in_one_call = bool(validate) and in_memory and score is None and len(batches.validation) == 1
+    in_one_call: Callable[[], tuple[Any, Any]] | None = None
+    if replicas_of(model) > 1:
+        in_one_call = validation_of(model, *validation, batches.validation)
+    elif validate and in_memory and score is None and len(batches.validation) == 1:
+        in_one_call = partial(validate, *map(tf.constant, validation))
     steps = len(batches.train(0))
     recorder = _EpochRecorder(
         settings,
@@ -225,15 +233,16 @@ def fit(
         steps=steps,
         digest=fit_digest(model, settings, context.seed, x, y, *validation) if context.state else "",
         score=score,
-        validate=partial(validate, *map(tf.constant, validation)) if validate and in_one_call else None,
+        validate=in_one_call,
     )
     recorder.set_model(model)
     done = recorder.resume()
     if done < settings.epochs:
         rows = [batch for epoch in range(done, settings.epochs) for batch in batches.train(epoch)]
         held_out = None if in_one_call else stream(*validation, batches.validation)
+        feed = stream if replicas_of(model) == 1 else partial(divided_stream, model)
         model.fit(
-            stream(x, y, rows, first=done * steps),
+            feed(x, y, rows, first=done * steps),
             steps_per_epoch=steps,
             validation_data=held_out.cache() if held_out is not None and in_memory else held_out,
             epochs=settings.epochs,

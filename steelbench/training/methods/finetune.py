@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import keras
@@ -11,9 +12,10 @@ from steelbench.methods import EpochSettings, Finetune
 from steelbench.models.head import Dense, Head
 from steelbench.training.loop.fit import FitContext, FitResult, fit
 from steelbench.training.loop.optimizer import adam
+from steelbench.training.loop.replicas import share_statistics, strategy_for
 from steelbench.training.loop.reusable_model import compile_model, whole_validation
 from steelbench.training.loop.training_set import TrainingSet
-from steelbench.training.methods.image_training import ImageTrainingSet, Inference
+from steelbench.training.methods.image_training import ImageTrainingSet, Inference, plain_copy
 from steelbench.training.methods.trained_head import TrainedHead, refuse_nan
 
 LOSS = "sparse_categorical_crossentropy"
@@ -25,16 +27,27 @@ def train_finetune(data: ImageTrainingSet, settings: Finetune, context: FitConte
     Args:
         data: the images, their labels and split, and the encoder to copy.
         settings: of the method.
-        context: seed, checkpoint, logs.
+        context: seed, checkpoint, logs, and devices: with several, each batch is divided between them.
 
     Returns:
-        The head, with the encoder that was trained and its features.
+        The head, with the encoder that was trained and its features; with several devices `notes` has their number.
 
     Raises:
         SteelbenchError: if features are no numbers, or the loss becomes none.
     """
+    strategy = strategy_for(context.devices)
+    with strategy.scope():
+        trained = _train(data, settings, context)
+    if strategy.num_replicas_in_sync == 1:
+        return trained
+    notes = {"replicas": strategy.num_replicas_in_sync}
+    return dataclasses.replace(trained, encoder=plain_copy(trained.encoder), notes=notes)
+
+
+def _train(data: ImageTrainingSet, settings: Finetune, context: FitContext) -> TrainedHead:
     keras.utils.set_random_seed(context.seed)
     encoder = data.copy_encoder(settings.trainable)
+    share_statistics(encoder)
     source, learning = data.precompute(encoder)
     output = layers.Dense(data.num_classes, activation="softmax", name="probabilities")
     model = keras.Model(learning.input, output(layers.Dropout(settings.dropout)(learning.output)))

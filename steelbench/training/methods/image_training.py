@@ -23,6 +23,7 @@ from steelbench.models.encoder import rebuild
 from steelbench.models.surgery import choose_learning, split_at_trainable
 from steelbench.training.loop.embedding_stage import knn_accuracy, refuse_collapse
 from steelbench.training.loop.fit import Score
+from steelbench.training.loop.replicas import end_sharing
 from steelbench.training.loop.training_set import TrainingSet
 
 BATCH = 32
@@ -165,6 +166,15 @@ class Inference:
             out[done : done + count] = self.run(tf.constant(batch)).numpy()[:count]
             done += count
         return out
+
+
+def plain_copy(encoder: keras.Model) -> keras.Model:
+    """Return a copy on one device of an encoder that was trained on several; the same layers are marked to learn."""
+    end_sharing(encoder)
+    copy = rebuild(encoder)
+    for own, layer in zip(copy.layers, encoder.layers, strict=True):
+        own.trainable = layer.trainable
+    return copy
 
 
 def knn_score(

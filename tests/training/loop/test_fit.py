@@ -73,6 +73,7 @@ class Scripted:
         self.script, self.state = epochs, [np.zeros(2)]
         self.optimizer = SimpleNamespace(iterations=1, variables=[])
         self.variables, self.metrics_variables, self.weights = [], [], []
+        self.distribute_strategy = SimpleNamespace(num_replicas_in_sync=1)
 
     def fit(self, rows, *, epochs, initial_epoch, callbacks, **_):
         for epoch in range(initial_epoch, epochs):
