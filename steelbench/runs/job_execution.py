@@ -14,7 +14,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from steelbench.arrays import Features
@@ -34,6 +33,7 @@ from steelbench.runs.parent import reason_of
 from steelbench.runs.unknown_classes import measure_rows
 from steelbench.runs.unlabelled import usable
 from steelbench.training.loop.fit import FitContext
+from steelbench.training.loop.replicas import seen_gpus
 from steelbench.training.loop.training_set import TrainingSet
 from steelbench.training.methods.pseudo_labels import Pool, train_twice
 from steelbench.training.methods.trained_head import TrainedHead
@@ -109,8 +109,9 @@ class Worker:
         self.labels = job.data.labels
         paths = [image.path for image in job.data.everything]
         self.files = ImageFiles(Path(job.data.root), paths, job.data.bit_depth)
+        self.gpus = seen_gpus() if job.gpus else ()
         # The turn is one for the processor. A worker that computes on a GPU of its own disturbs no other.
-        self.has_turn = bool(own_gpus(job)) and job.engine != "openvino"
+        self.has_turn = bool(self.gpus) and job.engine != "openvino"
 
     def run(self) -> None:
         """Run all tasks. One that fails becomes an event and does not stop the others."""
@@ -278,7 +279,7 @@ class Worker:
     def _fit_context(self, task: Task, folder: Path) -> FitContext:
         tensorboard = Path(self.job.results) / "tensorboard" / task.key.run_name if self.job.track else None
         return FitContext(
-            seed=task.key.seed * 1000 + task.key.fold, state=folder, tensorboard=tensorboard, devices=own_gpus(self.job)
+            seed=task.key.seed * 1000 + task.key.fold, state=folder, tensorboard=tensorboard, devices=self.gpus
         )
 
     def _step(self, name: str, done: int = 0, total: int = 0) -> None:
@@ -323,13 +324,6 @@ class _OnImages:
         from steelbench.training.methods.image_training import read_pixels
 
         return read_pixels(self.files, range(len(self.job.data.images)), self.job.image_size)
-
-
-def own_gpus(job: Job) -> tuple[str, ...]:
-    """Return the GPUs that a job has to itself, as TensorFlow names them; none where TensorFlow cannot use them."""
-    if not job.gpus:
-        return ()
-    return tuple(device.name for device in tf.config.list_logical_devices("GPU"))
 
 
 def _settings(task: Task) -> Settings:

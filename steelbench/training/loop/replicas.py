@@ -13,6 +13,11 @@ from steelbench.arrays import Labels, RowIndices
 from steelbench.training.loop.input_pipeline import LazySamples
 
 
+def seen_gpus() -> tuple[str, ...]:
+    """Return the GPUs that TensorFlow can use in this process, by its names for them."""
+    return tuple(device.name for device in tf.config.list_logical_devices("GPU"))
+
+
 def strategy_for(devices: Sequence[str]) -> tf.distribute.Strategy:
     """Return the strategy in whose scope a model is built and compiled that learns on these devices at once.
 
