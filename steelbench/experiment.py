@@ -157,6 +157,8 @@ class RunOptions(DataOptions):
     none_class: str | None = None
     unlabelled: Path | None = None
     confidence: float = Field(CONFIDENCE, ge=0.5, le=1, description="least probability of a pseudo-label")
+    runner: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
     force: bool = False
 
     @field_validator("with_", mode="before")
@@ -180,6 +182,12 @@ class RunOptions(DataOptions):
             raise ValueError(
                 f"--confidence {self.confidence:g} is for pseudo-labels; name a folder of images with --unlabelled, "
                 "or leave it out."
+            )
+        if self.ray_address is not None and self.runner != "ray":
+            raise ValueError(f"--ray-address {self.ray_address} is for --runner ray; add it, or leave the address out.")
+        if self.unlabelled is not None and self.runner == "ray":
+            raise ValueError(
+                f"--unlabelled {self.unlabelled} works with --runner local only; leave --runner ray or the images out."
             )
         return self
 

@@ -13,6 +13,8 @@ from steelbench.errors import SteelbenchError
 
 # That a cluster has to answer within.
 SECONDS = 5
+# Times that a task is tried again which Ray ended for want of memory.
+OOM_RETRIES = 2
 
 
 def refuse_missing() -> None:
@@ -26,6 +28,17 @@ def refuse_missing() -> None:
             "--runner ray needs the package ray, which is not installed; "
             "pip install 'steelbench[cluster]', or use --runner local."
         )
+
+
+def refuse_unusable(address: str | None) -> None:
+    """Raise for what can be found without a connection: Ray is not installed, or nothing listens at an address.
+
+    Raises:
+        SteelbenchError: with what to install or to start.
+    """
+    refuse_missing()
+    if address:
+        _refuse_silent(address)
 
 
 @contextmanager
@@ -42,13 +55,13 @@ def connected(
     Raises:
         SteelbenchError: if Ray is not installed, or no cluster answers at the address.
     """
-    refuse_missing()
+    refuse_unusable(address)
+    # Without a bound, a task that wants more memory than there is would be started again without end.
+    os.environ.setdefault("RAY_task_oom_retries", str(OOM_RETRIES))
     # Ray would report its use over the network, and says so on the terminal.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    if address:
-        _refuse_silent(address)
     try:
         context = ray.init(
             address=address or "local",

@@ -150,6 +150,10 @@ def run(
     track: Annotated[str | None, run_option("track", "Send the numbers to a tracker, too", "NAME")] = None,
     unlabelled: Annotated[Path | None, run_option("unlabelled", "Images without labels to learn from", "DIR")] = None,
     confidence: Annotated[float | None, run_option("confidence", "Least probability of their labels", "P")] = None,
+    runner: Annotated[str | None, run_option("runner", "Where the work is done", "NAME")] = None,
+    ray_address: Annotated[
+        str | None, run_option("ray_address", "Of a running Ray cluster; without it a local Ray starts", "HOST:PORT")
+    ] = None,
     silence: Annotated[list[str] | None, SILENCE] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run and how long it takes.")] = False,
     force: Annotated[bool, run_option("force", "Replace the runs in the results folder")] = False,

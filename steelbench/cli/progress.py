@@ -17,6 +17,7 @@ TITLES = {
     "fetch": "fetching",
     "load": "building",
     "features": "images through",
+    "tasks": "tasks on the Ray cluster",
     "heads": "training heads on",
     "unknown": "leaving out classes of",
     "saving": "saving",
@@ -28,7 +29,7 @@ TITLES = {
     "audit": "looking for shared pixels in",
 }
 # Steps that are a line, also on a terminal, because they are no work to wait for.
-SAID = {"damage": "damaged or missing, and made anew:"}
+SAID = {"damage": "damaged or missing, and made anew:", "cluster": ""}
 
 
 class ProgressDisplay:
@@ -60,7 +61,7 @@ class ProgressDisplay:
     def __call__(self, step: str, name: str, done: int, total: int) -> None:
         """Show that `done` of `total` units are finished; `total` 0 means that it is not known."""
         if step in SAID:
-            say(f"{SAID[step]} {name}")
+            say(f"{SAID[step]} {name}".strip())
             return
         title = f"{TITLES.get(step, step)} {name}".strip()
         if self.titles.get(name) != title:

@@ -89,7 +89,7 @@ class FrozenEncoder:
         self.store.read()
         if all(image.digest in self.store for image in self.request.images):
             return
-        compute = self._open_engine()
+        compute = self.open_engine()
         self.context.take_turn()
         start = time.perf_counter()
         count = self._extract(self.request.images[: self.request.limit], self.store, compute)
@@ -114,7 +114,7 @@ class FrozenEncoder:
         digests = [image.digest for image in images]
         stores = self._view_stores(preset, count)
         if not all(digest in store for store in stores for digest in digests):
-            compute = self._open_engine()
+            compute = self.open_engine()
             # Opening may have replaced the engine, on which the stores depend.
             stores = self._view_stores(preset, count)
             self.context.take_turn()
@@ -175,7 +175,7 @@ class FrozenEncoder:
             }
         )
 
-    def _open_engine(self) -> ComputeFeatures:
+    def open_engine(self) -> ComputeFeatures:
         """Open and check the engine; if Keras has to replace it, the store changes, too."""
         precision, backbone = self.request.precision, self.part.backbone
         rows = np.arange(ENGINES[self.engine].batch) % self.request.labelled

@@ -250,7 +250,7 @@ def _write_embeddings(folder: Path, vectors: Features, job: Job, split: Split) -
     labels, groups = job.data.labels, np.array([image.group for image in job.data.images], np.int64)
     test, train = (Embedded(vectors[rows], labels[rows], groups[rows]) for rows in (split.test, split.train))
     # The report maps the rows of a backbone of which one learns an embedding.
-    mapped = any(METHODS[task.key.method].learns_embedding for task in job.tasks)
+    mapped = any(METHODS[task.key.method].learns_embedding for task in (*job.tasks, *job.beside))
     write_embeddings(folder, test, with_projection=mapped)
     return evaluate_embeddings(test, train)
 

@@ -141,6 +141,7 @@ class Job(Record):
         verify: how many test images a saved model is verified with.
         track: write curves for TensorBoard.
         tasks: the runs; none for a job that only measures.
+        beside: runs of the same backbone that another process does.
         unknown: runs of seed 0, fold 0, done or among the tasks, whose rows are tested with unknown defects.
         homogenize: none, global or image; if not none, all tasks have one split, which decides the brightness.
         limit: extract features of only so many images, to measure the rate; None for all.
@@ -157,6 +158,7 @@ class Job(Record):
     verify: Literal["sample", "full"]
     track: bool
     tasks: list[Task]
+    beside: list[Task] = Field(default_factory=list)
     unknown: list[Task] = Field(default_factory=list)
     homogenize: str = "none"
     limit: int | None = None

@@ -35,6 +35,7 @@ from steelbench.features.engines import choose_engine
 from steelbench.methods import METHODS, views_of
 from steelbench.models.backbones import check_image_size
 from steelbench.models.weight_files import KINDS, Origin, resolve
+from steelbench.ray_session import refuse_unusable as refuse_unusable_ray
 from steelbench.runs.fingerprint import sizes_of, weights_of
 from steelbench.runs.jobs import Unlabelled
 from steelbench.runs.results_folder import refuse_unusable_cache
@@ -46,6 +47,8 @@ IMAGES_BELOW = (
     *("class_folders", "split_folders", "mvtec", "neu_det", "gc10_det", "name_prefixes"),
     *("coco", "voc", "yolo"),
 )
+# Options that change nothing in a results folder but where, and by whom, it is written.
+NO_RECORD = {"results", "weights_dir", "force", "runner", "ray_address"}
 # (step, what it works on, done, total)
 Progress = Callable[[str, str, int, int], None]
 
@@ -110,6 +113,8 @@ def refuse_options(options: RunOptions, experiments: Sequence[Experiment]) -> No
         _refuse_experiment(experiment, options)
     choose_engine(options.engine, options.precision, gpus=0)
     refuse_missing(options.track)
+    if options.runner == "ray":
+        refuse_unusable_ray(options.ray_address)
 
 
 def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str, progress: Progress) -> RunInputs:
@@ -147,7 +152,7 @@ def prepare(options: RunOptions, experiments: Sequence[Experiment], command: str
         inspection=inspection,
         origins=_origins(experiments, options, progress),
         config={
-            **options.model_dump(mode="json", exclude={"results", "weights_dir", "force"}),
+            **options.model_dump(mode="json", exclude=NO_RECORD),
             "command": command,
             "reader": reader,
             "data_digest": inspection.digest,

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from steelbench.audit.findings import write_audit
@@ -15,7 +16,7 @@ from steelbench.evaluation.outcome import RunOutcome
 from steelbench.experiment import Experiment, RunOptions
 from steelbench.files import cache_folder, write_json
 from steelbench.machine import environment
-from steelbench.records import Notice, Summary, read_record
+from steelbench.records import Notice, RunKey, Summary, read_record
 from steelbench.runs.activation_maps import maps_wait
 from steelbench.runs.baselines import run_hog, run_majority
 from steelbench.runs.fingerprint import fingerprint, unfinished
@@ -175,7 +176,7 @@ def _run(
         fingerprint({"parts": [inputs.config[key] for key in FIXED] + [options.bit_depth]}),
         lambda done, total: progress("features", "hog", done, total),
     )
-    failures |= run_jobs(jobs, results, _listener(progress, notices))
+    failures |= _runner(options, progress)(jobs, results, _listener(progress, notices))
     # By now the features that labels are judged by are cached.
     _write_audit(results / "audit", inputs, dataclasses.replace(audited, audit=check_labels(audited.audit)))
     time_models(results, data, options.timing, progress)
@@ -193,6 +194,15 @@ def _run(
         labels={image.sample.path: image.sample.label for image in inspection.images},
         none_class=inputs.none_class,
     )
+
+
+def _runner(options: RunOptions, progress: Progress) -> Callable[..., dict[RunKey, str]]:
+    """Return the function that runs jobs: here, or on Ray, which is imported only then."""
+    if options.runner == "local":
+        return run_jobs
+    from steelbench.runs.ray_runner.driver import run_jobs_on_ray
+
+    return partial(run_jobs_on_ray, address=options.ray_address, tell=lambda text: progress("cluster", text, 0, 0))
 
 
 def _summed_up_alike(inputs: RunInputs) -> bool:
@@ -231,7 +241,8 @@ def _listener(progress: Progress, notices: list[Notice]) -> Callable[[Job, Event
 
     def listen(job: Job, event: Event) -> None:
         if event.kind == "progress":
-            progress(event.step, job.backbone, event.done, event.total)
+            # A cluster's progress is that of all tasks.
+            progress(event.step, "" if event.step == "tasks" else job.backbone, event.done, event.total)
         if event.notice is not None:
             notices.append(event.notice)
 

@@ -1,0 +1,1 @@
+"""The jobs of a run as tasks on a Ray cluster."""

@@ -1,0 +1,272 @@
+"""The jobs of a run on a Ray cluster: `run_jobs` of the local scheduler, with the same results. No TensorFlow.
+
+This process alone reads images and writes the cache and the results folder; what tasks need and make travels through
+Ray's object store. Ray starts tasks, and starts them again where a process or a node died.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from steelbench.data.images import UnreadableImageError
+from steelbench.errors import SteelbenchError
+from steelbench.features.spec import Part
+from steelbench.methods import METHODS, views_of
+from steelbench.ray_session import connected
+from steelbench.records import Notice, RunKey
+from steelbench.runs.jobs import Event, Job, Task
+from steelbench.runs.ray_runner.cluster import Needs, Tasks, task_environment
+from steelbench.runs.ray_runner.extraction import Extraction
+from steelbench.runs.ray_runner.functions import Functions
+from steelbench.runs.ray_runner.orders import Failure, JobOrder, Outcome
+from steelbench.runs.ray_runner.parcels import RESULTS, Parcel, bring_home, pack_files, stored_features
+from steelbench.runs.ray_runner.site import Site
+
+USUAL = Functions()
+
+
+def run_jobs_on_ray(
+    jobs: Sequence[Job],
+    results: Path,
+    on_event: Callable[[Job, Event], None],
+    address: str | None = None,
+    tell: Callable[[str], None] = print,
+) -> dict[RunKey, str]:
+    """Run all jobs as tasks of Ray.
+
+    Args:
+        jobs: of one run: they share their data.
+        results: the results folder.
+        on_event: called with every event; progress is that of all tasks together.
+        address: of a running cluster; None starts a local Ray, which ends with the jobs.
+        tell: called with the address of Ray's dashboard.
+
+    Returns:
+        The reason of every run that failed.
+
+    Raises:
+        SteelbenchError: if no cluster answers, or none of its nodes has a CPU.
+    """
+    if not jobs:
+        return {}
+    with connected(address, task_environment(local=address is None), tell):
+        import ray
+
+        return Driver(jobs, results, on_event, Tasks(Needs.of(ray.nodes()))).run()
+
+
+class Driver:
+    """Starts the tasks of some jobs and hears their answers.
+
+    Args:
+        jobs: as `run_jobs_on_ray`.
+        results: the results folder.
+        on_event: called with every event.
+        tasks: of the cluster.
+        functions: that nodes run.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        results: Path,
+        on_event: Callable[[Job, Event], None],
+        tasks: Tasks,
+        functions: Functions = USUAL,
+    ) -> None:
+        self.jobs, self.results, self.on_event, self.tasks, self.functions = jobs, results, on_event, tasks, functions
+        self.site = Site(jobs[0].data, tasks)
+        self.failures: dict[RunKey, str] = {}
+        self.told: list[Notice] = []
+        self.extractions: dict[str, Extraction] = {}
+        self.needed: list[tuple[Job, list[Extraction]]] = []
+        # Tasks that train heads or end to end; done and all.
+        self.trained, self.to_train = 0, 0
+        self.waiting = [own for job in jobs for own in _pieces(job)]
+        for job in self.waiting:
+            self.to_train += max(1, len(job.tasks))
+            self.needed.append((job, [self._extraction(job, part) for part in job.parts if not _whole(job)]))
+
+    def _extraction(self, job: Job, part: Part) -> Extraction:
+        """Return the extraction of a network, the same for every job that has it."""
+        key = part.model_dump_json()
+        if key not in self.extractions:
+            self.extractions[key] = Extraction(
+                job, part, self.site, self.functions, lambda notice: self._tell(job, notice)
+            )
+        return self.extractions[key]
+
+    def run(self) -> dict[RunKey, str]:
+        """Run all tasks to their end, and return the reason of every run that failed."""
+        try:
+            self._fill()
+            while self.tasks.waiting:
+                self._show()
+                self.tasks.hear_next()
+                self._fill()
+            self._show()
+        except BaseException:
+            # Ctrl-C, or a fault of this program.
+            self.tasks.cancel()
+            raise
+        finally:
+            for extraction in self.extractions.values():
+                extraction.close()
+        return self.failures
+
+    def _fill(self) -> None:
+        """Start what there is room for: shards in order, so that a process rarely changes its encoder; then training.
+
+        Training waits until every shard has been sent: it needs one core where a shard needs all of a node, and would
+        take the process that has the encoder.
+        """
+        room = 2 * self.tasks.needs.slots
+        found = list(self.extractions.values())
+        while len(self.tasks.waiting) < room:
+            ready = next((own for own in found if own.todo), None)
+            if ready is not None:
+                ready.next_shard()
+                continue
+            described = sum(own.begun and own.described is None and not own.finished for own in found)
+            waiting = next((own for own in found if not own.begun), None)
+            if waiting is None or described >= self.tasks.needs.slots:
+                break
+            waiting.begin()
+        if any(not own.finished and (own.todo or own.described is None) for own in found):
+            return
+        for job, extractions in [item for item in self.needed if all(own.finished for own in item[1])]:
+            self.needed = [item for item in self.needed if item[0] is not job]
+            self._start(job, extractions)
+
+    def _start(self, job: Job, extractions: Sequence[Extraction]) -> None:
+        """Start the task of a job whose features are there."""
+        reason = next((own.failure for own in extractions if own.failure), "")
+        supplies: list[Any] = []
+        if not reason:
+            try:
+                supplies = self._supplies(job, extractions)
+            except (UnreadableImageError, OSError) as error:
+                reason = str(error)
+        running = {task.key.run_name: task.key for task in job.tasks}
+        if reason:
+            self._fail(job, running, reason)
+            return
+        engines = {own.described.engine for own in extractions if own.described}
+        if len(engines) == 1:
+            # The engine that computed them; a node with a GPU would otherwise look for other features.
+            job = job.model_copy(update={"engine": engines.pop()})
+        self.tasks.start(
+            self.functions.run,
+            lambda outcome: self._hear(job, running, outcome),
+            JobOrder.of(job, brings_features=_whole(job)),
+            self.site.data,
+            *supplies,
+            whole=_whole(job),
+        )
+
+    def _supplies(self, job: Job, extractions: Sequence[Extraction]) -> list[Any]:
+        """Return references to the files and features that a job needs."""
+        found = [*self.site.weights(job.parts), *(own.stored() for own in extractions)]
+        if not _whole(job):
+            # To make the encoder, and to verify the saved model.
+            tested = {row for task in job.tasks if task.offered for row in job.data.split_of(task.key).test.tolist()}
+            found += [self.site.starter_images, *self.site.images(sorted(tested))]
+        else:
+            found += self.site.images(range(len(job.data.images)))
+            found += [self.tasks.put(own) for own in self._cached(job)]
+        found.append(self.tasks.put(self._measured_rows(job)))
+        return found
+
+    def _cached(self, job: Job) -> Iterable[Any]:
+        """Return the features of a job that extracts by itself, as far as the cache has them."""
+        if all(_on_images(task) for task in job.tasks) and not job.unknown:
+            return
+        digests = [image.digest for image in job.data.images]
+        for part in job.parts:
+            wanted = {"image_size": part.image_size, "precision": job.precision}
+            yield from stored_features(Path(job.cache), part.backbone, wanted, digests)
+
+    def _measured_rows(self, job: Job) -> Parcel:
+        """Return the files of finished runs whose rows the job tests with unknown defects."""
+        own = {task.key.run_name for task in job.tasks}
+        names = [
+            f"runs/{task.key.run_name}/{file}"
+            for task in job.unknown
+            if task.key.run_name not in own
+            for file in ("result.json", "head.npz")
+        ]
+        paths = {f"{RESULTS}/{name}": self.results / name for name in names}
+        return pack_files({name: path for name, path in paths.items() if path.is_file()})
+
+    def _hear(self, job: Job, running: dict[str, RunKey], outcome: Outcome | Failure) -> None:
+        if isinstance(outcome, Failure):
+            self._fail(job, running, outcome.reason)
+            return
+        try:
+            bring_home(outcome.files, self.results)
+        except SteelbenchError as error:
+            self._fail(job, running, str(error))
+            return
+        for found in outcome.features:
+            found.keep(Path(job.cache))
+        for event in outcome.events:
+            self._pass_on(job, running, event)
+
+    def _pass_on(self, job: Job, running: dict[str, RunKey], event: Event) -> None:
+        if event.notice is not None:
+            self._tell(job, event.notice)
+        if event.kind not in ("done", "failed"):
+            return
+        key = running.pop(event.run, None)
+        if key is None:
+            return
+        self.trained += 1
+        if event.kind == "failed":
+            self.failures[key] = event.text
+        self.on_event(job, event)
+
+    def _tell(self, job: Job, notice: Notice) -> None:
+        """Pass a notice on, once."""
+        if notice not in self.told:
+            self.told.append(notice)
+            self.on_event(job, Event(kind="notice", notice=notice))
+
+    def _fail(self, job: Job, running: dict[str, RunKey], reason: str) -> None:
+        for name in list(running):
+            self._pass_on(job, running, Event(kind="failed", run=name, text=reason))
+
+    def _show(self) -> None:
+        """Tell how many of all tasks are done."""
+        found = self.extractions.values()
+        done = self.trained + sum(own.shards if own.finished else own.done for own in found)
+        total = self.to_train + sum(own.shards for own in found)
+        self.on_event(self.jobs[0], Event(kind="progress", step="tasks", done=min(done, total), total=total))
+
+
+def _pieces(job: Job) -> list[Job]:
+    """Return a job as pieces that nodes run: heads on frozen features together, each training on images by itself."""
+    on_images = [task for task in job.tasks if _on_images(task)]
+    on_features = [task for task in job.tasks if not _on_images(task)]
+    pieces = []
+    if on_features or job.unknown:
+        pieces.append(job.model_copy(update={"tasks": on_features, "beside": on_images}))
+    for task in on_images:
+        others = [own for own in job.tasks if own is not task]
+        pieces.append(job.model_copy(update={"tasks": [task], "unknown": [], "beside": others}))
+    return pieces
+
+
+def _on_images(task: Task) -> bool:
+    return METHODS[task.key.method].settings(**task.settings).on_images
+
+
+def _whole(job: Job) -> bool:
+    """Return whether a node needs all images: to train on them, or for features that belong to a split or to views."""
+    tasks = [*job.tasks, *job.unknown]
+    return (
+        job.homogenize != "none"
+        or any(_on_images(task) for task in job.tasks)
+        or any(views_of(METHODS[task.key.method].settings(**task.settings)) > 1 for task in tasks)
+    )
