@@ -33,6 +33,7 @@ def run_jobs_on_ray(
     on_event: Callable[[Job, Event], None],
     address: str | None = None,
     tell: Callable[[str], None] = print,
+    functions: Functions = USUAL,
 ) -> dict[RunKey, str]:
     """Run all jobs as tasks of Ray.
 
@@ -42,6 +43,7 @@ def run_jobs_on_ray(
         on_event: called with every event; progress is that of all tasks together.
         address: of a running cluster; None starts a local Ray, which ends with the jobs.
         tell: called with the address of Ray's dashboard.
+        functions: that nodes run.
 
     Returns:
         The reason of every run that failed.
@@ -54,7 +56,7 @@ def run_jobs_on_ray(
     with connected(address, task_environment(local=address is None), tell):
         import ray
 
-        return Driver(jobs, results, on_event, Tasks(Needs.of(ray.nodes()))).run()
+        return Driver(jobs, results, on_event, Tasks(Needs.of(ray.nodes())), functions).run()
 
 
 class Driver:

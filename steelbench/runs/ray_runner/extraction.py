@@ -57,8 +57,8 @@ class Extraction:
         self.begun = True
         try:
             self._supplies = (self.site.starter_images, *self.site.weights([self.part]))
-        except OSError as error:
-            self.fail(f"the weights of {self.part.backbone} cannot be read ({error}).")
+        except (UnreadableImageError, OSError) as error:
+            self.fail(f"what {self.part.backbone} is made with cannot be read any more ({error}).")
             return
         whole = frozenset(_whole_spaces(self.cache, self.part.backbone, {image.digest for image in self.images}))
         self.site.tasks.start(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,17 @@ class Site:
         self.run_data, self.tasks, self.root = data, tasks, Path(data.root)
         self.versions, self.starters = own_versions(), Starters.of(data)
         self.data = tasks.put(data)
-        self.starter_images = tasks.put(pack_images(self.root, [image.path for image in self.starters.images]))
         self._images: dict[tuple[int, ...], tuple[Any, ...]] = {}
         self._weights: dict[str, Any] = {}
+
+    @cached_property
+    def starter_images(self) -> Any:
+        """Return a parcel with the files that encoders are made and checked with.
+
+        Raises:
+            UnreadableImageError: for a file that is gone.
+        """
+        return self.tasks.put(pack_images(self.root, [image.path for image in self.starters.images]))
 
     def images(self, rows: Sequence[int]) -> tuple[Any, ...]:
         """Return parcels with the files of some rows.
