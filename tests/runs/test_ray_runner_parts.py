@@ -1,7 +1,6 @@
 """The parts of the Ray runner, without Ray: parcels, what is asked of nodes, and the driver with played tasks."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -334,23 +333,35 @@ def test_images_without_labels_need_the_local_runner(capsys, tmp_path):
     assert "--unlabelled" in capsys.readouterr().err
 
 
+def test_a_silent_address_is_found_before_anything_is_read(capsys, tmp_path):
+    pytest.importorskip("ray")
+    options = ["--weights", "random", "--backbones", "mobilenet_v2_035", "--results", str(tmp_path / "r")]
+
+    assert main(["run", "--data", "demo", *options, "--runner", "ray", "--ray-address", "127.0.0.1:1"]) == 2
+    assert "no cluster answers" in capsys.readouterr().err and not (tmp_path / "r").exists()
+
+
 HIDDEN = """
-import importlib.util, sys
+import importlib.util, json, sys
 usual = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *more: None if name.split(".")[0] == "ray" else usual(name, *more)
 sys.modules["ray"] = None
 from steelbench.cli.exit import main
-sys.exit(main(sys.argv[1:]))
+print([main(words) for words in json.loads(sys.argv[1])])
 """
 
 
-def test_without_ray_the_runner_says_what_to_install(tmp_path):
-    command = [sys.executable, "-c", HIDDEN, "run", "--data", "demo", "--runner", "ray", "--weights", "random"]
-    command += ["--backbones", "mobilenet_v2_035", "--results", str(tmp_path / "r")]
+def test_only_the_runner_needs_ray_and_says_what_to_install(tiny_images, tmp_path):
+    run = ["run", "--data", str(tiny_images(images=12)), "--results", str(tmp_path / "r"), "--weights", "random"]
+    run += ["--backbones", "mobilenet_v2_035", "--dry-run"]
+    commands = [["list"], ["run", "--help"], run, [*run, "--runner", "ray"], [*run[:-1], "--runner", "ray"]]
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
+    done = subprocess.run(
+        [sys.executable, "-c", HIDDEN, json.dumps(commands)], capture_output=True, text=True, timeout=120
+    )
 
-    assert done.returncode == 2 and "pip install 'steelbench[cluster]'" in done.stderr
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 2, 2]", done.stderr
+    assert done.stderr.count("pip install 'steelbench[cluster]'") == 2
     assert not (tmp_path / "r").exists()
 
 

@@ -86,8 +86,7 @@ class Driver:
         self.needed: list[tuple[Job, list[Extraction]]] = []
         # Tasks that train heads or end to end; done and all.
         self.trained, self.to_train = 0, 0
-        self.waiting = [own for job in jobs for own in _pieces(job)]
-        for job in self.waiting:
+        for job in [piece for own in jobs for piece in _pieces(own)]:
             self.to_train += max(1, len(job.tasks))
             self.needed.append((job, [self._extraction(job, part) for part in job.parts if not _whole(job)]))
 
@@ -167,6 +166,9 @@ class Driver:
             *supplies,
             whole=_whole(job),
         )
+        for own in extractions:
+            if not any(own in others for _, others in self.needed):
+                own.release()
 
     def _supplies(self, job: Job, extractions: Sequence[Extraction]) -> list[Any]:
         """Return references to the files and features that a job needs."""

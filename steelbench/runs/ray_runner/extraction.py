@@ -49,7 +49,9 @@ class Extraction:
         self.todo: deque[list[ImageRef]] = deque()
         self.shards = -(-len(self.images) // MOST)
         self.described: Described | None = None
-        self._open, self._supplies, self._stored = ExitStack(), (), None
+        self._open = ExitStack()
+        self._supplies: tuple[Any, ...] = ()
+        self._stored: Any = None
         self._seconds, self._memory, self._computed = 0.0, 0.0, 0
 
     def begin(self) -> None:
@@ -161,6 +163,10 @@ class Extraction:
             )
             self._stored = self.site.tasks.put(found)
         return self._stored
+
+    def release(self) -> None:
+        """Let go of the features, which tasks that were started hold by themselves."""
+        self._stored = None
 
 
 def _whole_spaces(cache: Path, backbone: str, wanted: set[str]) -> list[str]:
