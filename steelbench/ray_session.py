@@ -58,6 +58,8 @@ def connected(
     refuse_unusable(address)
     # Without a bound, a task that wants more memory than there is would be started again without end.
     os.environ.setdefault("RAY_task_oom_retries", str(OOM_RETRIES))
+    # Ray would give the processes of tasks the lowest priority but a few, so that any other program would hold them up.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     # Ray would report its use over the network, and says so on the terminal.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray

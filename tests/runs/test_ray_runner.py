@@ -29,7 +29,9 @@ def cluster():
     """A head without processors, which the tests are connected to, and three nodes of one processor."""
     from ray.cluster_utils import Cluster
 
+    # As `connected` does for a local Ray.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")
     store = {"object_store_memory": 100 * 2**20}
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **store})
     found.start = partial(found.add_node, num_cpus=1, **store)
@@ -152,7 +154,8 @@ def busy_node(cluster):
         for found in cluster.worker_nodes:
             below = psutil.Process(found.all_processes["raylet"][0].process.pid).children(recursive=True)
             with contextlib.suppress(psutil.Error):
-                if any("ray::" in " ".join(own.cmdline()) and "IDLE" not in " ".join(own.cmdline()) for own in below):
+                titles = [" ".join(own.cmdline()) for own in below]
+                if any("ray::" in title and not ("IDLE" in title or "Agent" in title) for title in titles):
                     return found
         time.sleep(0.05)
     raise AssertionError("no node is busy")
