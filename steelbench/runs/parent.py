@@ -37,9 +37,14 @@ def open_events() -> Callable[[Event], None]:
     return emit
 
 
-def reason_of(error: Exception) -> str:
-    """Return why one of several things failed, as its event, notice or record tells it: one line."""
+def reason_of(error: Exception, place: str = "while writing") -> str:
+    """Return why one of several things failed, as its event, notice or record tells it: one line.
+
+    Args:
+        error: that was raised.
+        place: where a disk may have been full, for the sentence about it.
+    """
     if is_disk_full(error):
-        return disk_full_sentence()
+        return disk_full_sentence(place)
     text = (str(error).strip().splitlines() or [""])[0].rstrip()[:400]
     return text if isinstance(error, SteelbenchError) else f"{type(error).__name__}: {text}"

@@ -24,11 +24,11 @@ from steelbench.errors import SteelbenchError
 from steelbench.features.cache import FeatureStore
 from steelbench.features.engines import ENGINES, ComputeFeatures
 from steelbench.features.spec import ExtractionRequest, Part
-from steelbench.files import disk_full_sentence, is_disk_full
 from steelbench.machine import peak_memory_gib
 from steelbench.models.weight_files import Origin
 from steelbench.records import Notice
 from steelbench.runs.jobs import Event, Job, RunData
+from steelbench.runs.parent import reason_of
 from steelbench.runs.ray_runner.orders import (
     Described,
     EncoderOrder,
@@ -82,17 +82,9 @@ def failing(task: Callable[P, T]) -> Callable[P, T | Failure]:
         try:
             return task(*args, **kwargs)
         except Exception as error:
-            return Failure(reason_of(error))
+            return Failure(reason_of(error, "on a node of the cluster"))
 
     return run
-
-
-def reason_of(error: Exception) -> str:
-    """Return why a task failed, for the reader of the results."""
-    if is_disk_full(error):
-        return disk_full_sentence("on a node of the cluster")
-    text = (str(error).strip().splitlines() or [""])[0][:400]
-    return text if isinstance(error, SteelbenchError) else f"{type(error).__name__}: {text}"
 
 
 @failing
@@ -181,7 +173,7 @@ def run_job(order: JobOrder, data: RunData, *supplies: Parcel | StoredFeatures) 
             features = [_without(own, given) for own in _extracted(job)] if order.brings_features else []
             yield Outcome(events, outbox.take(), [own for own in features if own.digests])
     except Exception as error:
-        yield Failure(reason_of(error))
+        yield Failure(reason_of(error, "on a node of the cluster"))
 
 
 def _made_by(job: Job, run: str) -> tuple[str, ...]:
