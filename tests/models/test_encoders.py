@@ -184,8 +184,8 @@ def test_encoder_sees_what_keras_own_network_sees(name, tmp_path, published):
     assert apart(expected) > 0.01
     assert far(expected, reversed_channels) > 0.01
     assert far(expected, other_range) > 0.01
-    # Fresh weights amplify rounding: of other draws inception_v3 and efficientnet_b3 differed by 1.3e-4 and 2.3e-4.
-    assert far(expected, got) < 1e-3
+    # Fresh weights amplify rounding: of some draws inception_v3 and efficientnet_b3 differed by 1.3e-4 and 2.3e-4.
+    assert far(expected, got) < (1e-3 if name in ("inception_v3", "efficientnet_b3") else 1e-4)
     assert not encoder.trainable_weights
     # OpenVINO adds in another order than Keras does.
     assert far(got, without_keras(encoder, tmp_path / "saved.h5", pixels)) < 1e-3
