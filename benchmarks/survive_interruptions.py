@@ -100,12 +100,15 @@ class Bench:
         """Start the command undisturbed, and compare what it leaves."""
         process = self.start(results, cache)
         _, told = process.communicate(timeout=SECONDS)
+        self.compare(results, process.returncode, told, found)
+
+    def compare(self, results: Path, code: int, told: str, found: Result) -> None:
+        """Note what is not as in the undisturbed run after a start that came to its end."""
         found.runs += 1
-        note_unclear(found, process.returncode, told)
-        if process.returncode:
-            found.different.append(f"exit code {process.returncode}: {last_line(told)}")
-        else:
-            found.different += differences(digests(results), self.expected)
+        note_unclear(found, code, told)
+        different = [f"exit code {code}: {last_line(told)}"] if code else differences(digests(results), self.expected)
+        found.different += different
+        print(f"run {found.runs} ended: {', '.join(different) or 'the same files'}", flush=True)
 
 
 def digests(results: Path) -> dict[str, str]:
@@ -132,6 +135,7 @@ def note_unclear(found: Result, code: int, told: str) -> None:
     """Note a start that showed a traceback, spoke of a fault of the program, or failed without a word."""
     if "Traceback" in told or "fault in steelbench" in told or (code > 0 and not told.strip()):
         found.unclear.append(last_line(told))
+        print(f"unclear: {told}", flush=True)
 
 
 def prepare(folder: Path) -> Bench:
@@ -148,27 +152,38 @@ def prepare(folder: Path) -> Bench:
 
 def kill(bench: Bench, count: int, rng: random.Random) -> Result:
     """Kill runs at random moments, `count` times in all."""
-    found, number = Result("kills"), 0
+    found, number, usual = Result("kills"), 0, bench.seconds
     while found.tried < count:
         number += 1
         results, cache = bench.folder / f"killed-{number}", bench.folder / f"killed-{number}-cache"
-        while found.tried < count:
-            process = bench.start(results, cache)
-            try:
-                _, told = process.communicate(timeout=rng.uniform(0, bench.seconds))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                _, told = process.communicate()
-                found.tried += 1
-                note_unclear(found, 0, told)
-                print(f"kill {found.tried} of {count}", flush=True)
-                continue
-            note_unclear(found, process.returncode, told)
-            break
-        bench.finish(results, cache, found)
+        begun: float | None = time.perf_counter()
+        while not ended_before(bench, rng.uniform(0, usual), results, cache, found):
+            begun = None
+            print(f"kill {found.tried} of {count}", flush=True)
+            if found.tried == count:
+                bench.finish(results, cache, found)
+                break
+        if begun is not None:
+            # The machine may be faster than when the undisturbed run was timed; later moments would kill nothing.
+            usual = min(usual, time.perf_counter() - begun)
         shutil.rmtree(results)
         shutil.rmtree(cache)
     return found
+
+
+def ended_before(bench: Bench, seconds: float, results: Path, cache: Path, found: Result) -> bool:
+    """Start the command, kill it after some seconds, and return whether it came to its end before."""
+    process = bench.start(results, cache)
+    try:
+        _, told = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        _, told = process.communicate()
+        found.tried += 1
+        note_unclear(found, 0, told)
+        return False
+    bench.compare(results, process.returncode, told, found)
+    return True
 
 
 def fill(bench: Bench, count: int) -> Result:

@@ -61,6 +61,22 @@ def far(one, other):
     return float((np.linalg.norm(one - other, axis=1) / np.linalg.norm(one, axis=1)).max())
 
 
+def shaken(inputs):
+    """Inputs of a network, each 1e-6 of its value more or less."""
+    return inputs * (1 + 1e-6 * np.random.default_rng(0).choice([-1, 1], inputs.shape)).astype(np.float32)
+
+
+def allowed(expected, of_shaken):
+    """How far features may be from a network's: four times what `shaken` inputs make of them.
+
+    Fresh weights amplify rounding, as much as the draw will have it: of 1e-6 they make 1e-6 to 3e-4, and an encoder
+    of the same weights was 0.1 to 1.0 times as far from its network in 18 draws of 6 networks.
+    """
+    limit = 4 * far(expected, of_shaken)
+    assert limit < 0.01
+    return limit
+
+
 def apart(features):
     """How far the images of a table are from each other: 0 for a network that is dead."""
     return far(features[:1], features[1:2])
@@ -105,6 +121,14 @@ FORMATS = {"notop.h5": write_legacy, "notop.weights.h5": write_new, "whole.h5": 
 
 def md5(path):
     return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Weights and images of a test are those of every other run of it."""
+    global RNG
+    RNG = np.random.default_rng(0)
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +196,9 @@ def test_encoder_sees_what_keras_own_network_sees(name, tmp_path, published):
         ending, write = list(FORMATS.items())[list(BACKBONES).index(name) % 3]
         path = tmp_path / ending
         write(network, path)
-    otherwise = [module.preprocess_input(small[..., ::-1].copy()), inputs / 2]
-    expected, reversed_channels, other_range = np.split(pooled(network, np.concatenate([inputs, *otherwise])), 3)
+    otherwise = [shaken(inputs), module.preprocess_input(small[..., ::-1].copy()), inputs / 2]
+    expected, near, reversed_channels, other_range = np.split(pooled(network, np.concatenate([inputs, *otherwise])), 4)
+    limit = allowed(expected, near)
 
     encoder = encoder_with_weights(name, Origin("file", path=str(path)), image_size=size)
     got = np.asarray(encoder(pixels.astype(np.float32), training=False))
@@ -182,10 +207,9 @@ def test_encoder_sees_what_keras_own_network_sees(name, tmp_path, published):
     assert got.shape == (2, row.feature_dim)
     # The comparison can fail: the network is alive, and looks at the order of the channels and at the range.
     assert apart(expected) > 0.01
-    assert far(expected, reversed_channels) > 0.01
-    assert far(expected, other_range) > 0.01
-    # Fresh weights amplify rounding: of some draws inception_v3 and efficientnet_b3 differed by 1.3e-4 and 2.3e-4.
-    assert far(expected, got) < (1e-3 if name in ("inception_v3", "efficientnet_b3") else 1e-4)
+    assert far(expected, reversed_channels) > max(0.01, 2 * limit)
+    assert far(expected, other_range) > max(0.01, 2 * limit)
+    assert far(expected, got) < limit
     assert not encoder.trainable_weights
     # OpenVINO adds in another order than Keras does.
     assert far(got, without_keras(encoder, tmp_path / "saved.h5", pixels)) < 1e-3
@@ -203,22 +227,24 @@ def without_keras(encoder, path, pixels):
 
 @pytest.fixture(scope="module")
 def lively():
-    """A network, images, and what it makes of them."""
+    """Images, a network, what it makes of them, and how far from it an encoder may be."""
     network, pixels = plain_network("mobilenet_v2_035", 48), images()
     liven(network, RNG.uniform(-1, 1, (8, 48, 48, 3)))
-    return network, pixels, pooled(network, resized(pixels, 48) / 127.5 - 1)
+    inputs = resized(pixels, 48) / 127.5 - 1
+    expected, near = np.split(pooled(network, np.concatenate([inputs, shaken(inputs)])), 2)
+    return pixels, network, expected, allowed(expected, near)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", FORMATS)
 def test_every_format_of_a_file_is_taken(ending, lively, tmp_path):
-    network, pixels, expected = lively
+    pixels, network, expected, limit = lively
     FORMATS[ending](network, tmp_path / ending)
 
     origin = resolve("mobilenet_v2_035", str(tmp_path / ending))
     encoder = encoder_with_weights("mobilenet_v2_035", origin, image_size=48)
 
-    assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < 1e-4
+    assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < limit
 
 
 @pytest.mark.slow
@@ -229,7 +255,8 @@ def test_efficientnet_found_by_word_or_by_path_is_keras_imagenet_network(publish
     monkeypatch.setitem(
         BACKBONES, name, dataclasses.replace(row, imagenet=dataclasses.replace(row.imagenet, md5=md5(path)))
     )
-    expected = pooled(network, resized(pixels, size))
+    inputs = resized(pixels, size)
+    expected, near = np.split(pooled(network, np.concatenate([inputs, shaken(inputs)])), 2)
     other = plain_network(name, size, weights=str(path))
 
     origins = [
@@ -242,7 +269,7 @@ def test_efficientnet_found_by_word_or_by_path_is_keras_imagenet_network(publish
     # The trap: Keras makes another network of the same file when it is named by its path.
     assert far(expected, pooled(other, resized(pixels, size))) > 0.01
     encoder = encoder_with_weights(name, origins[0], image_size=size)
-    assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < 1e-4
+    assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < allowed(expected, near)
     # By its path, it is what `test_encoder_sees_what_keras_own_network_sees` builds.
     assert origins[2].path == origins[0].path == str(path)
 
@@ -270,13 +297,14 @@ def test_noisy_student_sees_what_the_efficientnet_package_sees(tmp_path, monkeyp
     )
     monkeypatch.setitem(BACKBONES, name, row)
     inputs = package.preprocess_input(resized(pixels, size))
-    expected, wrong = np.split(pooled(source, np.concatenate([inputs, inputs / 2])), 2)
+    expected, near, wrong = np.split(pooled(source, np.concatenate([inputs, shaken(inputs), inputs / 2])), 3)
+    limit = allowed(expected, near)
 
     encoder = encoder_with_weights(name, resolve(name, "noisy-student", tmp_path), image_size=size)
 
     assert apart(expected) > 0.01
     assert far(expected, wrong) > 0.01
-    assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < 1e-4
+    assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < limit
 
     head = Head((Dense(RNG.standard_normal((1280, 3)).astype("f4"), np.zeros(3, "f4"), "softmax"),))
     saved_model.save(saved_model.stitch(encoder, head, "noisy"), tmp_path / "noisy.h5")
@@ -285,7 +313,7 @@ def test_noisy_student_sees_what_the_efficientnet_package_sees(tmp_path, monkeyp
         [sys.executable, "-c", ALONE, tmp_path / "noisy.h5", tmp_path / "images.npy", tmp_path / "out.npy"],
         check=True, cwd=tmp_path, timeout=120,
     )  # fmt: skip
-    assert far(expected, np.load(tmp_path / "out.npy")) < 1e-4
+    assert far(expected, np.load(tmp_path / "out.npy")) < limit
 
 
 @pytest.mark.slow
