@@ -33,7 +33,7 @@ MODULES = {
 # Lowest first. A module imports from its own row and from rows above it here, never from a row below.
 # What stands in one row does not import each other.
 LAYERS = (
-    ("errors",),
+    ("errors", "printable"),
     ("files", "array_files", "machine", "progress", "arrays", "ray_session"),
     ("csv_files",),
     ("records",),

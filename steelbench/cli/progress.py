@@ -8,7 +8,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from steelbench.cli.terminal import say, shown
+from steelbench.cli.terminal import say
+from steelbench.printable import shown
 
 # Step of a computation -> how it is shown, before the name of what is computed.
 TITLES = {

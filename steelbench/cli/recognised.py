@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from steelbench.cli.terminal import say, shown
+from steelbench.cli.terminal import say
 from steelbench.data.readers import DATASETS, fitting, read_dataset
 from steelbench.data.samples import Dataset
 from steelbench.experiment import DataOptions
+from steelbench.printable import shown
 
 # Classes that are listed: all up to the first number, else as many as the second.
 ALL_CLASSES, FIRST_CLASSES = 40, 20

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from steelbench.cli.terminal import say, shown
+from steelbench.cli.terminal import say
 from steelbench.data.readers import DATASETS
 from steelbench.errors import choose
 from steelbench.experiment import METHODS
 from steelbench.models.backbones import BACKBONES
+from steelbench.printable import shown
 from steelbench.records import Row, Summary
 from steelbench.report.conclusion import conclusion, standings
 from steelbench.report.formatting import count, interval, is_untrained, p_value, percent, row_label, split_label

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from steelbench.printable import shown
+
 
 def say(text: str) -> None:
     """Print `steelbench: TEXT` as one line on standard error.
@@ -13,11 +15,6 @@ def say(text: str) -> None:
     """
     line = "".join(" " if char.isspace() else char for char in text)
     print(f"steelbench: {shown(line)}", file=sys.stderr, flush=True)
-
-
-def shown(text: str) -> str:
-    """Return text as a terminal may print it: what does not print is escaped (`\\x1b`, `\\u202e`), spaces stay."""
-    return "".join(char if char.isprintable() else _escaped(ord(char)) for char in text)
 
 
 def mute_libraries() -> None:
@@ -45,7 +42,3 @@ def result(text: str) -> str:
     Sentences and tables for people are `shown` everywhere: a log is read on a terminal later.
     """
     return shown(text) if sys.stdout.isatty() else text
-
-
-def _escaped(code: int) -> str:
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"

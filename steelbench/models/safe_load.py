@@ -96,6 +96,7 @@ def checked_file(
     """
     with _told(path), opened(path) as file:
         graph = read_graph(file.config)
+        _check_meaning(graph, file.keras)
         shape = check_sizes(graph, file.weights, side or USUAL_SIDE, output_bytes)
         _check_answers(graph, file, shape[0], classes)
         size = _fixed_size(graph)
@@ -133,6 +134,7 @@ def inspect(path: Path) -> tuple[Graph, int]:
     """
     with _told(path), opened(path) as file:
         graph = read_graph(file.config)
+        _check_meaning(graph, file.keras)
         shape = check_sizes(graph, file.weights, USUAL_SIDE)
         _check_answers(graph, file, shape[0], None)
         return graph, shape[0]
@@ -146,6 +148,23 @@ def _fixed_size(graph: Graph) -> tuple[int, int] | None:
     if height is None or width is None:
         raise NetworkError("takes images of which one side alone may have any length; expected both or none")
     return height, width
+
+
+def _check_meaning(graph: Graph, version: str) -> None:
+    """Refuse what Keras 3 computes otherwise than the Keras 2 that wrote the file.
+
+    `hard_sigmoid` was clip(x / 5 + 1/2, 0, 1) until Keras 2.15 and is clip(x / 6 + 1/2, 0, 1) since Keras 3.
+    """
+    if version.startswith("3"):
+        return
+    for node in graph.nodes.values():
+        if node.network is not None:
+            _check_meaning(node.network, version)
+        elif "hard_sigmoid" in node.options.values():
+            raise NetworkError(
+                f"has a layer {quoted(node.name)} with hard_sigmoid, which Keras 2 ({version or 'no version'} wrote "
+                "the file) and Keras 3 compute differently: its answers would be others"
+            )
 
 
 def _check_answers(graph: Graph, file: ModelFile, found: int, classes: int | None) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 
 from steelbench.errors import SteelbenchError
 from steelbench.files import disk_full_sentence, is_disk_full
+from steelbench.printable import PrintableText
 from steelbench.runs.jobs import Event
 
 
@@ -27,9 +29,13 @@ def listen_to_parent() -> threading.Event:
 
 
 def open_events() -> Callable[[Event], None]:
-    """Return a function that writes events to standard output; what libraries print goes to the log from now on."""
+    """Return a function that writes events to standard output; what libraries print goes to the log from now on.
+
+    The log is standard error, as the parent has opened it; what Python writes there is escaped.
+    """
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
+    sys.stderr = PrintableText(os.fdopen(os.dup(2), "wb"), "utf-8", "backslashreplace", line_buffering=True)
 
     def emit(event: Event) -> None:
         events.write(event.model_dump_json() + "\n")

@@ -18,7 +18,8 @@ import steelbench
 from steelbench.cli import tables
 from steelbench.cli.exit import main
 from steelbench.cli.tables import print_leaderboard
-from steelbench.cli.terminal import say, shown
+from steelbench.cli.terminal import say
+from steelbench.printable import shown
 
 
 def printed(record, capsys):

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -127,3 +128,25 @@ def test_models_of_keras_3_of_other_people_too(tmp_path, nested):
     ours = load(tmp_path / "m.h5", classes=3, pixels="0..255")
 
     np.testing.assert_allclose(ours(pixels, training=False), model(pixels, training=False), atol=1e-6)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("version", ["2.15.0", None, keras.__version__])
+def test_an_activation_that_changed_its_meaning_is_refused_in_old_files(tmp_path, capsys, nested, version):
+    part = keras.Sequential([keras.Input((20, 20, 3)), layers.Conv2D(2, 3, activation="hard_sigmoid")], name="part")
+    images = keras.Input((20, 20, 3))
+    x = layers.Flatten()(part(images) if nested else part.layers[0](images))
+    path = tmp_path / "m.h5"
+    keras.Model(images, layers.Dense(3, activation="softmax")(x)).save(path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["keras_version"]
+        if version:
+            file.attrs["keras_version"] = version
+    command = ["card", str(path), "--classes", "a,b,c", "--pixels", "0..1"]
+
+    if version == keras.__version__:
+        assert main(command) == 0
+        return
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert "hard_sigmoid" in told and "its answers would be others" in told and "Traceback" not in told

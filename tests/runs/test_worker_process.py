@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import stat
+import subprocess
 import sys
 
 import pytest
@@ -151,3 +152,15 @@ def test_the_users_environment_wins_over_ours(steel, tmp_path, worker, monkeypat
     run(steel, tmp_path / "results")
 
     assert f"7 {os.environ.get('TF_CPP_MIN_LOG_LEVEL', '3')}" in reasons(tmp_path / "results")["vgg19-softmax"]
+
+
+def test_a_traceback_in_a_workers_log_is_plain_text_whatever_names_it_tells():
+    code = """
+from steelbench.runs.parent import open_events
+emit = open_events()
+raise ValueError("class \x1b[31mred\u202e of a\tfolder, Größe")
+"""
+    log = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).stderr.decode()
+
+    assert log.splitlines()[0] == "Traceback (most recent call last):"
+    assert log.splitlines()[-1] == "ValueError: class \\x1b[31mred\\u202e of a\tfolder, Größe"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from steelbench.cli.progress import ProgressDisplay
 from steelbench.cli.recognised import say_recognised
-from steelbench.cli.terminal import result, say, shown
+from steelbench.cli.terminal import result, say
 from steelbench.experiment import DataOptions
+from steelbench.printable import shown
 
 # Text on the terminal for each stage of the audit.
 STAGES = {

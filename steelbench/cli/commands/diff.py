@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from steelbench.cli.tables import show
-from steelbench.cli.terminal import shown
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.results_diff import (
     Flip,
@@ -21,6 +20,7 @@ from steelbench.evaluation.results_diff import (
     settings_of,
 )
 from steelbench.experiment import DataOptions
+from steelbench.printable import shown
 from steelbench.records import Row, Summary, read_record
 from steelbench.report.formatting import p_value, percent
 

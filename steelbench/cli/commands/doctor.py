@@ -15,7 +15,6 @@ from steelbench.cli.commands.run import foresee
 from steelbench.cli.commands.weights import files
 from steelbench.cli.requested import Request, make_experiments
 from steelbench.cli.suites import Suite
-from steelbench.cli.terminal import shown
 from steelbench.experiment import RunOptions
 from steelbench.features.cache import spaces
 from steelbench.features.engines import ENGINES
@@ -31,6 +30,7 @@ from steelbench.machine import (
 )
 from steelbench.models.tensorflow_startup import start_tensorflow
 from steelbench.models.weight_files import find_file, search_folders
+from steelbench.printable import shown
 
 # Of the leaderboard, features and models of a first comparison need less.
 LEAST_FREE_GB = 5.0

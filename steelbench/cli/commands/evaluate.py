@@ -7,13 +7,14 @@ from pathlib import Path
 
 from steelbench.cli.progress import ProgressDisplay
 from steelbench.cli.tables import show
-from steelbench.cli.terminal import say, shown
+from steelbench.cli.terminal import say
 from steelbench.data.label_names import spellings
 from steelbench.evaluation.predictions import write_predictions
 from steelbench.experiment import DataOptions
 from steelbench.files import write_json
 from steelbench.inference.evaluation import Answers, LabelledImages, answer_images, evaluate, labelled_images, scored
 from steelbench.inference.model import Opening
+from steelbench.printable import shown
 from steelbench.records.evaluation import Evaluation
 from steelbench.report.evaluation_page import SHOWN, WrongImage, sentences, write_evaluation_page
 from steelbench.report.formatting import limits, percent

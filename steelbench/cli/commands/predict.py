@@ -11,10 +11,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from steelbench.cli.terminal import say, shown
+from steelbench.cli.terminal import say
 from steelbench.csv_files import csv_line, escaped
 from steelbench.errors import SteelbenchError, choose
 from steelbench.inference.image_paths import named_images
+from steelbench.printable import shown
 
 if TYPE_CHECKING:
     from steelbench.inference.model import Opening
