@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -23,7 +22,7 @@ from steelbench.data.inspection import Inspected, Inspection, inspect_dataset, l
 from steelbench.data.leakage import expected_random_leakage
 from steelbench.data.readers import read_dataset
 from steelbench.experiment import DataOptions
-from steelbench.files import cache_folder, write_json
+from steelbench.files import cache_folder, read_json, write_json
 
 VERSION = 1  # of the search for pairs; another one makes kept pairs void
 SPLITS = {"80/20": 0.2, "70/30": 0.3}
@@ -135,7 +134,7 @@ def _digest(images: Sequence[Inspected]) -> str:
 def _read_kept(path: Path, files: set[str]) -> tuple[list[Pair], float] | None:
     """Return kept pairs and seconds; None for a damaged file, whose content can be computed again."""
     try:
-        found = json.loads(path.read_bytes())
+        found = read_json(path)
         pairs = [Pair(**pair) for pair in found["pairs"]]
         whole = found["version"] == VERSION and all(_plausible(pair, files) for pair in pairs)
         return (pairs, float(found["seconds"])) if whole else None

@@ -16,6 +16,7 @@ from steelbench.data.layouts.voc_xml import MAX_XML, parse_voc
 from steelbench.data.samples import Dataset, Sample
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
+from steelbench.files import read_file
 from steelbench.notices import notice
 
 NO_BOX = "without a box (--include-none uses them as class none)"
@@ -93,9 +94,9 @@ def _bounded_bytes(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_XML:
             raise AnnotationError(f"it has more than {MAX_XML} bytes")
-        return path.read_bytes()
+        return read_file(path, MAX_XML)
     except OSError as error:
-        raise AnnotationError(f"cannot be opened ({error.strerror})") from None
+        raise AnnotationError(f"cannot be opened ({error.strerror or error})") from None
 
 
 def join_annotations(

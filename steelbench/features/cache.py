@@ -25,7 +25,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from steelbench.arrays import Features
-from steelbench.files import whole_file, write_json
+from steelbench.files import read_json, whole_file, write_json
 
 # A shard is written when it is so large, or so long after the last one.
 SHARD_BYTES = 32 * 1024 * 1024
@@ -168,7 +168,7 @@ def read_measurements(folder: Path) -> dict[str, float]:
     """Return what the last extraction into a space measured; empty if nothing is there, or nothing readable."""
     for name in (MEASUREMENTS, OLD_MEASUREMENTS):
         try:
-            found = json.loads((folder / name).read_text(encoding="utf-8"))
+            found = read_json(folder / name)
         except (OSError, ValueError):
             continue
         if isinstance(found, dict):
@@ -221,7 +221,7 @@ def spaces(root: Path) -> list[StoreSize]:
     for folder in sorted((root / "features").glob("*/*")):
         shards = [path for path in folder.glob("*.npy") if not path.name.startswith(".")]
         try:
-            description = json.loads((folder / "space.json").read_text(encoding="utf-8"))
+            description = read_json(folder / "space.json")
         except (OSError, ValueError):
             continue
         sizes = [path.stat().st_size for path in shards]

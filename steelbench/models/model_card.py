@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import json
 import re
-import stat
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from steelbench.errors import SteelbenchError
+from steelbench.files import read_file
 from steelbench.models.probe import Probe
 from steelbench.records import Record, RunRecord, Share, SparseRecord, Unfamiliar
 from steelbench.records.base import LONGEST_NAME, unprintable
@@ -142,12 +142,7 @@ def read_card_file(path: Path) -> Card:
         SteelbenchError: if it cannot be read, or says what cannot be: a class twice, a bit depth outside 8 to 16.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("it is no regular file")
-        if found.st_size > MAX_BYTES:
-            raise ValueError(f"it has more than {MAX_BYTES} bytes")
-        card = Card.model_validate(_parsed(_text(path.read_bytes())))
+        card = Card.model_validate(read_card_fields(path))
     except (OSError, ValueError, RecursionError) as error:
         raise SteelbenchError(
             f"{path} is not a readable model card ({_reason(error)}). Mend that place, or copy the card again from "
@@ -155,6 +150,17 @@ def read_card_file(path: Path) -> Card:
         ) from None
     _check(card, path)
     return card
+
+
+def read_card_fields(path: Path) -> Any:
+    """Return what the JSON file of a card holds, unchecked.
+
+    Raises:
+        OSError: if it cannot be read, is no regular file, or too large.
+        ValueError: if it is no JSON.
+        RecursionError: if it nests too deep for the parser.
+    """
+    return _parsed(_text(read_file(path, MAX_BYTES)))
 
 
 def card_of(fields: Mapping[str, Any], path: Path) -> Card:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.error_tables import ERRORS_FILE, WrongAnswer, read_errors
+from steelbench.files import read_file
 from steelbench.records import ThumbnailIndex, read_record
 
 
@@ -48,7 +49,7 @@ class Thumbnails:
         if name is None or Path(name).name != name:
             return None
         try:
-            data = (self.folder / name).read_bytes()
+            data = read_file(self.folder / name)
         except OSError:
             return None
         return data if data.startswith(b"\xff\xd8") else None

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.label_first import LABEL_FIRST_FILE, PICTURES, LabelFirst, read_label_first
+from steelbench.files import read_file
 from steelbench.records import (
     ClassGain,
     Comparison,
@@ -155,9 +156,7 @@ def read_pictures(results: Path, count: int) -> list[bytes | None]:
 
 def _picture(path: Path) -> bytes | None:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            return None
-        data = path.read_bytes()
+        data = read_file(path, MOST_BYTES)
     except OSError:
         return None
     return data if data.startswith(b"\xff\xd8") else None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.decision import CONFIDENCE
 from steelbench.files import write_json
-from steelbench.models.model_card import Decision, read_card_file
+from steelbench.models.model_card import Decision, read_card_fields, read_card_file
 from steelbench.records import Row, Summary
 
 # The share of escapes that a card promises: the first that the test images allow.
@@ -46,5 +45,5 @@ def write_decisions(results: Path, summary: Summary) -> None:
             # Loading the model says what is wrong with it.
             continue
         if {name: getattr(card, name) for name in wanted} != wanted:
-            fields = json.loads(path.read_text(encoding="utf-8-sig"))
+            fields = read_card_fields(path)
             write_json(path, fields | {name: own and own.model_dump() for name, own in wanted.items()})

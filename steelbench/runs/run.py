@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from steelbench.audit.findings import write_audit
@@ -168,15 +168,16 @@ def _run(
         *unlabelled_notices(inputs),
         *sound_notices(inputs),
     ]
-    run_majority(results, data)
-    failures = run_hog(
-        results,
-        data,
-        cache_folder(),
-        fingerprint({"parts": [inputs.config[key] for key in FIXED] + [options.bit_depth]}),
-        lambda done, total: progress("features", "hog", done, total),
-    )
-    failures |= _runner(options, progress)(jobs, results, _listener(progress, notices))
+    with _runner(options, jobs, progress) as run_all:
+        run_majority(results, data)
+        failures = run_hog(
+            results,
+            data,
+            cache_folder(),
+            fingerprint({"parts": [inputs.config[key] for key in FIXED] + [options.bit_depth]}),
+            lambda done, total: progress("features", "hog", done, total),
+        )
+        failures |= run_all(jobs, results, _listener(progress, notices))
     # By now the features that labels are judged by are cached.
     _write_audit(results / "audit", inputs, dataclasses.replace(audited, audit=check_labels(audited.audit)))
     time_models(results, data, options.timing, progress)
@@ -196,13 +197,15 @@ def _run(
     )
 
 
-def _runner(options: RunOptions, progress: Progress) -> Callable[..., dict[RunKey, str]]:
-    """Return the function that runs jobs: here, or on Ray, which is imported only then."""
+def _runner(
+    options: RunOptions, jobs: Sequence[Job], progress: Progress
+) -> AbstractContextManager[Callable[..., dict[RunKey, str]]]:
+    """Return a context with the function that runs jobs: here, or on Ray, which is imported only then."""
     if options.runner == "local":
-        return run_jobs
-    from steelbench.runs.ray_runner.driver import run_jobs_on_ray
+        return nullcontext(run_jobs)
+    from steelbench.runs.ray_runner.driver import ray_runner
 
-    return partial(run_jobs_on_ray, address=options.ray_address, tell=lambda text: progress("cluster", text, 0, 0))
+    return ray_runner(jobs, options.ray_address, lambda text: progress("cluster", text, 0, 0))
 
 
 def _summed_up_alike(inputs: RunInputs) -> bool:

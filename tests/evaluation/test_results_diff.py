@@ -1,6 +1,8 @@
 """`steelbench diff` of two results folders: what moved by hand, the paired test, what else differs, what is missing."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -150,3 +152,21 @@ def test_a_damaged_record_is_told(diff, tmp_path):
     code, _, err = diff(before, before)
 
     assert code == 2 and "result.json is not a readable" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/zero and a bound of memory")
+def test_files_without_end_are_not_read(tmp_path):
+    folders = [write(tmp_path / side, {"vgg19": wrong_at(1)}) for side in "ab"]
+    for name in ("config.json", "environment.json"):
+        (folders[1] / name).unlink(missing_ok=True)
+        (folders[1] / name).symlink_to("/dev/zero")
+    bounded = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)); "
+        "from steelbench.cli.exit import main; sys.exit(main(['diff', *sys.argv[1:]]))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", bounded, *folders], capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0 and not done.stderr
+    assert "settings: not compared, config.json of B is missing or damaged" in done.stdout
+    assert "machine and versions: not compared, environment.json of" in done.stdout and "vgg19" in done.stdout

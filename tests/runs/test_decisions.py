@@ -2,6 +2,7 @@
 
 import json
 
+from each import each
 from results_folder import CLASSES, model_row, summary, trust
 
 from steelbench.models.model_card import read_card_file
@@ -48,6 +49,16 @@ def test_the_card_gets_the_threshold_and_keeps_everything_else(tmp_path):
 
     assert read_card_file(path).decision.threshold == 0.9
     assert json.loads(path.read_text())["kept"] == [1]
+
+
+@each("written", [lambda text: text.encode("utf-16"), lambda text: text.replace("]}", "],}").encode("utf-8-sig")])
+def test_a_card_as_editors_leave_it_gets_the_threshold_too(tmp_path, written):
+    path = card(tmp_path)
+    path.write_bytes(written(path.read_text()))
+
+    write_decisions(tmp_path, summary([row(one=0.9)]))
+
+    assert read_card_file(path).decision.threshold == 0.9
 
 
 def test_a_promise_that_no_longer_holds_leaves_the_card(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from steelbench.evaluation.results_diff import (
     settings_of,
 )
 from steelbench.experiment import DataOptions
+from steelbench.files import read_json
 from steelbench.printable import shown
 from steelbench.records import Row, Summary, read_record
 from steelbench.report.formatting import p_value, percent
@@ -43,8 +43,8 @@ def diff_results(first: Path, second: Path, most: int) -> None:
     _tell("data", changed(data_of(summaries[0]), data_of(summaries[1])))
     if summaries[0].dataset.digest != summaries[1].dataset.digest:
         print("The data differ; images are compared by their paths.")
-    _tell("settings", _changed_file("config.json", first, second))
-    _tell("machine and versions", _changed_file("environment.json", first, second))
+    _tell_file("settings", "config.json", folders)
+    _tell_file("machine and versions", "environment.json", folders)
     rows = [{row.name: row for row in summary.rows} for summary in summaries]
     both = [name for name, row in rows[0].items() if name in rows[1] and row.method != "majority"]
     _tell_missing("A", [name for name in rows[0] if name not in rows[1]])
@@ -126,17 +126,23 @@ def _failed(rows: Sequence[Row]) -> str:
     return ", ".join(sides)
 
 
-def _changed_file(name: str, first: Path, second: Path) -> list[tuple[str, str, str]]:
-    return changed(_plain(first / name), _plain(second / name))
+def _tell_file(what: str, name: str, folders: Sequence[Path]) -> None:
+    found = [_plain(folder / name) for folder in folders]
+    unread = [side for side, own in zip("AB", found, strict=True) if own is None]
+    if unread:
+        print(f"{what}: not compared, {name} of {' and '.join(unread)} is missing or damaged")
+        return
+    before, after = (own or {} for own in found)
+    _tell(what, changed(before, after))
 
 
-def _plain(path: Path) -> dict[str, Any]:
-    """Return a JSON object of a results folder that no record describes; {} where it is missing or damaged."""
+def _plain(path: Path) -> dict[str, Any] | None:
+    """Return a JSON object of a results folder that no record describes; None where it is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        found = read_json(path)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def is_model(path: Path) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from steelbench.errors import SteelbenchError
+from steelbench.files import read_json
 from steelbench.methods import METHODS
 from steelbench.records import RunRecord, read_record
 
@@ -67,12 +67,10 @@ def _data_folders(results: Path) -> list[Path]:
 
     path = results / "config.json"
     try:
-        if path.stat().st_size > 1 << 20:
-            raise ValueError("it is too large")
-        config = json.loads(path.read_bytes())
+        config = read_json(path, 1 << 20)
         told = {name: config[name] for name in ("layout", "object") if config.get(name) is not None}
         named = str(config["data"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SteelbenchError(
             f"{path} does not say where the run's images are ({error}); a model is stitched only if it says what was "
             "recorded of them. Name their folder with --data."

@@ -26,6 +26,7 @@ from steelbench.data.layouts.split_names import SPLIT_NAMES
 from steelbench.data.samples import Dataset, make_sample, visible_folders
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
+from steelbench.files import read_file
 
 MAX_JSON = 256 * 1024 * 1024  # bytes
 LISTS = ("images", "annotations", "categories")
@@ -164,7 +165,7 @@ def _read(path: Path, name: str) -> object:
     try:
         if path.stat().st_size > MAX_JSON:
             raise SteelbenchError(f"{name} has more than the {MAX_JSON} bytes that are read; split it.")
-        return json.loads(path.read_bytes())
+        return json.loads(read_file(path, MAX_JSON))
     except (OSError, ValueError, RecursionError) as error:
         raise SteelbenchError(f"{name} cannot be read as JSON ({str(error)[:120]}); export it again.") from None
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from steelbench.errors import SteelbenchError
+from steelbench.files import read_file
 
 MAX_BYTES = 256 * 1024 * 1024
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -93,7 +94,10 @@ def _text(path: Path) -> str:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise _refused(path, f"it has {size} bytes, more than the {MAX_BYTES} that are read")
-    data = path.read_bytes()
+    try:
+        data = read_file(path, MAX_BYTES)
+    except OSError as error:
+        raise _refused(path, error.strerror or str(error)) from None
     mark = next((mark for mark in BOMS if data.startswith(mark)), b"")
     try:
         return data[len(mark) :].decode(BOMS.get(mark, "utf-8"))

@@ -22,6 +22,7 @@ from steelbench.data.layouts.yolo_names import NAME_FILES, names_file, read_name
 from steelbench.data.samples import Dataset, make_sample, visible_folders
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
+from steelbench.files import read_text
 
 MAX_TEXT = 4 * 1024 * 1024  # bytes of a label file; one of polygons is long
 # Tools round; a box that reaches out of its image by more is in pixels, which this layout has not.
@@ -93,7 +94,7 @@ def _boxes(path: Path, names: Sequence[str]) -> tuple[Box, ...]:
     try:
         if path.stat().st_size > MAX_TEXT:
             raise AnnotationError(f"it has more than {MAX_TEXT} bytes")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, MAX_TEXT).removeprefix("\ufeff").splitlines()
     except (OSError, UnicodeDecodeError):
         raise AnnotationError("it cannot be read as text") from None
     filled = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from steelbench.data.annotations import AnnotationError, check_label
 from steelbench.errors import SteelbenchError
+from steelbench.files import open_file
 
 NAME_FILES = ("classes.txt", "obj.names", "classes.names")
 MAX_BYTES = 1024 * 1024
@@ -57,7 +58,7 @@ def read_names(path: Path) -> list[str]:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(MAX_BYTES).decode("utf-8-sig", "replace").replace("\r\n", "\n")
     except OSError:
         return ""

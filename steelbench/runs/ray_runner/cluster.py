@@ -79,6 +79,7 @@ class Tasks:
         self.needs = needs
         self.remotes: dict[tuple[Callable[..., Any], int], Any] = {}
         self.waiting: dict[Any, Callable[[Any], None]] = {}
+        self.getting_ready: list[Any] = []
 
     def put(self, value: object) -> Any:
         """Return a reference to a value in Ray's object store, to be an argument of tasks."""
@@ -97,6 +98,19 @@ class Tasks:
         """
         task = self._remote(function, self.needs.cpus if whole else 1).remote(*args)
         self.waiting[task] = hear
+
+    def get_ready(self, function: Callable[[], None], count: int) -> None:
+        """Let processes of the nodes start and import what tasks need, before there are tasks.
+
+        A process that may use no GPU now would not find it later: on a cluster with GPUs they start with the tasks.
+
+        Args:
+            function: of the module `tasks`.
+            count: of processes that will be wanted at once, if there are cores for them.
+        """
+        if not self.needs.gpus:
+            cores = self.needs.slots * self.needs.cpus
+            self.getting_ready = [self._remote(function, 1).remote() for _ in range(min(count, cores))]
 
     def _remote(self, function: Callable[..., Any], cpus: int) -> Any:
         import ray

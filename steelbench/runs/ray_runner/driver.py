@@ -6,7 +6,9 @@ Ray's object store. Ray starts tasks, and starts them again where a process or a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +25,41 @@ from steelbench.runs.ray_runner.functions import Functions
 from steelbench.runs.ray_runner.orders import Failure, JobOrder, Outcome
 from steelbench.runs.ray_runner.parcels import RESULTS, Parcel, bring_home, pack_files, stored_features
 from steelbench.runs.ray_runner.site import Site
+from steelbench.runs.ray_runner.tasks import get_ready
 
 USUAL = Functions()
+RunJobs = Callable[[Sequence[Job], Path, Callable[[Job, Event], None]], dict[RunKey, str]]
+
+
+@contextmanager
+def ray_runner(jobs: Sequence[Job], address: str | None, tell: Callable[[str], None]) -> Iterator[RunJobs]:
+    """Connect to Ray, and yield what runs the jobs there; processes of the nodes get ready in the meantime.
+
+    Args:
+        jobs: that will be run; without any nothing is started.
+        address: of a running cluster; None starts a local Ray, which ends with the context.
+        tell: called with the address of Ray's dashboard.
+
+    Raises:
+        SteelbenchError: if no cluster answers, or none of its nodes has a CPU.
+    """
+    if not jobs:
+        yield lambda _jobs, _results, _hear: {}
+        return
+    with connected(address, task_environment(local=address is None), tell):
+        import ray
+
+        cluster = Tasks(Needs.of(ray.nodes()))
+        cluster.get_ready(get_ready, len(jobs))
+        yield partial(run_jobs_on_ray, cluster=cluster)
 
 
 def run_jobs_on_ray(
     jobs: Sequence[Job],
     results: Path,
     on_event: Callable[[Job, Event], None],
-    address: str | None = None,
-    tell: Callable[[str], None] = print,
+    *,
+    cluster: Tasks,
     functions: Functions = USUAL,
 ) -> dict[RunKey, str]:
     """Run all jobs as tasks of Ray.
@@ -41,22 +68,13 @@ def run_jobs_on_ray(
         jobs: of one run: they share their data.
         results: the results folder.
         on_event: called with every event; progress is that of all tasks together.
-        address: of a running cluster; None starts a local Ray, which ends with the jobs.
-        tell: called with the address of Ray's dashboard.
+        cluster: that is connected.
         functions: that nodes run.
 
     Returns:
         The reason of every run that failed.
-
-    Raises:
-        SteelbenchError: if no cluster answers, or none of its nodes has a CPU.
     """
-    if not jobs:
-        return {}
-    with connected(address, task_environment(local=address is None), tell):
-        import ray
-
-        return Driver(jobs, results, on_event, Tasks(Needs.of(ray.nodes())), functions).run()
+    return Driver(jobs, results, on_event, cluster, functions).run()
 
 
 class Driver:
@@ -120,8 +138,8 @@ class Driver:
     def _fill(self) -> None:
         """Start what there is room for: shards in order, so that a process rarely changes its encoder; then training.
 
-        Training waits until every shard has been sent: it needs one core where a shard needs all of a node, and would
-        take the process that has the encoder.
+        Training waits until every shard is done: it needs one core where a shard needs all of a node, which would then
+        wait for it, and it would take the process that has the encoder (on one node 11 of 43 s).
         """
         room = 2 * self.tasks.needs.slots
         found = list(self.extractions.values())
@@ -135,7 +153,7 @@ class Driver:
             if waiting is None or described >= self.tasks.needs.slots:
                 break
             waiting.begin()
-        if any(not own.finished and (own.todo or own.described is None) for own in found):
+        if any(not own.finished for own in found):
             return
         for job, extractions in [item for item in self.needed if all(own.finished for own in item[1])]:
             self.needed = [item for item in self.needed if item[0] is not job]

@@ -87,6 +87,11 @@ def failing(task: Callable[P, T]) -> Callable[P, T | Failure]:
     return run
 
 
+def get_ready() -> None:
+    """Import what takes the longest, so that the first task of this process need not wait for it."""
+    _deterministic()
+
+
 @failing
 def describe(order: EncoderOrder, whole: Collection[str], *parcels: Parcel) -> Described:
     """Make an encoder and return what its features depend on.
