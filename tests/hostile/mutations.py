@@ -1,5 +1,6 @@
 """Changes of one file or name, each drawn from a random generator: bytes, JSON, CSV, npz, HDF5, images, names."""
 
+import copy
 import csv
 import io
 import json
@@ -90,17 +91,22 @@ def changed_json(root, rng):
     for _ in range(int(one(rng, (1, 1, 3)))):
         *way, last = one(rng, [way for way in places(root) if way] or [(None,)])
         if last is None:
-            return one(rng, ODD)
+            return odd(rng)
         inside = root
         for key in way:
             inside = inside[key]
         if rng.random() < 0.2:
             del inside[last]
         elif isinstance(inside, list) and rng.random() < 0.3:
-            inside.append(inside[last])
+            inside.append(copy.deepcopy(inside[last]))
         else:
-            inside[last] = one(rng, ODD) if rng.random() < 0.7 else nudged(inside[last], rng)
+            inside[last] = odd(rng) if rng.random() < 0.7 else nudged(inside[last], rng)
     return root
+
+
+def odd(rng):
+    """A value that is not expected; a copy, or a list could come to hold itself."""
+    return copy.deepcopy(one(rng, ODD))
 
 
 def nudged(value, rng):
