@@ -1,6 +1,5 @@
 """Changes of one file or name, each drawn from a random generator: bytes, JSON, CSV, npz, HDF5, images, names."""
 
-import copy
 import csv
 import io
 import json
@@ -8,6 +7,7 @@ import os
 import shutil
 import struct
 import zipfile
+from copy import deepcopy
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def changed_json(root, rng):
         if rng.random() < 0.2:
             del inside[last]
         elif isinstance(inside, list) and rng.random() < 0.3:
-            inside.append(copy.deepcopy(inside[last]))
+            inside.append(deepcopy(inside[last]))
         else:
             inside[last] = odd(rng) if rng.random() < 0.7 else nudged(inside[last], rng)
     return root
@@ -106,7 +106,7 @@ def changed_json(root, rng):
 
 def odd(rng):
     """A value that is not expected; a copy, or a list could come to hold itself."""
-    return copy.deepcopy(one(rng, ODD))
+    return deepcopy(one(rng, ODD))
 
 
 def nudged(value, rng):
