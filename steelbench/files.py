@@ -206,10 +206,11 @@ def read_json(path: Path, most: int = MAX_BYTES) -> Any:
 
     Raises:
         OSError: as `read_file`.
-        ValueError: if it is no JSON, holds NaN or infinity, or nests deeper than `MAX_DEPTH`.
+        ValueError: if it is no JSON, holds NaN, infinity or half a letter, or nests deeper than `MAX_DEPTH`.
     """
+    text = read_text(path, most)
     try:
-        value = json.loads(read_text(path, most), parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError(DEEP) from None
     level, depth = [value], 0
@@ -223,7 +224,17 @@ def read_json(path: Path, most: int = MAX_BYTES) -> Any:
             if isinstance(own, dict | list)
             for inner in (own.values() if isinstance(own, dict) else own)
         ]
+    if "\\u" in text:
+        _refuse_halves(value)
     return value
+
+
+def _refuse_halves(value: object) -> None:
+    """Refuse what JSON can escape and no file can hold: one half of a letter beyond the first 65,536."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("it holds half a letter (\\ud800 to \\udfff), which is no text") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -112,6 +112,6 @@ def count_faulty(root: Path, faults: Mapping[str, str], total: int) -> dict[str,
     if len(faults) > MAX_FAULTY * total:
         raise SteelbenchError(
             f"{len(faults)} of {total} annotations below {root} cannot be used, at most {MAX_FAULTY:.0%} may; the "
-            f"first is {first}: {faults[first]}. Repair or remove them and run again."
+            f"first is {first}: {faults[first].rstrip('.')}. Repair or remove them and run again."
         )
     return {f"with an annotation that cannot be used (the first is {first}: {faults[first]})": len(faults)}

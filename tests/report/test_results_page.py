@@ -1,12 +1,14 @@
 """The results page is whole, needs nothing else, takes no name for markup and says what is missing."""
 
 import hashlib
+import json
 import re
 from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
+from each import each
 from results_folder import (
     CLASSES,
     failed_row,
@@ -20,6 +22,7 @@ from results_folder import (
     write_folder,
 )
 
+from steelbench.cli.exit import main
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.error_tables import WrongAnswer, write_errors
 from steelbench.evaluation.published import Published, published_for
@@ -385,6 +388,17 @@ def test_only_results_json(tmp_path):
 
     for name in ("config.json", "environment.json", "skipped_images.csv"):
         assert f"<code>{name}</code> is missing or not readable." in text
+
+
+@each("name", ["config.json", "environment.json"])
+def test_half_a_letter_is_no_text_of_a_page(tmp_path, name, capsys):
+    folder = write_folder(tmp_path / name, summary([model_row("vgg19", "softmax", 0.9)]))
+    whole = json.loads((folder / name).read_text(encoding="utf-8"))
+    (folder / name).write_text(json.dumps({**whole, "python": "\ud800", "data": ["\udfff"]}), encoding="utf-8")
+
+    assert main(["report", str(folder)]) == 0, capsys.readouterr().err
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert f"<code>{name}</code> is missing or not readable." in text
 
 
 def test_data_and_split_that_say_nothing(tmp_path):
