@@ -155,6 +155,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/exports.json"))
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    for folder in (options.data, *map(Path, filter(None, options.int8.split(",")))):
+        if not folder.is_dir():
+            parser.error(f"{folder} is no folder; expected one of class folders.")
     if options.one:
         kind, name = options.one
         found = one(name, options) if kind == "backbone" else one_int8(Path(name), options)
