@@ -17,6 +17,9 @@ INTERRUPTED = 130
 # Options whose value is a list of names, separated by commas.
 LISTS = ("--backbones", "--methods", "--with")
 # The user named a path that cannot be used; steelbench is not at fault.
+# What the system says of a disk or a network drive that fails.
+BROKEN = {getattr(errno, name) for name in ("EIO", "ENXIO", "ESTALE", "EREMOTEIO") if hasattr(errno, name)}
+MEND = "Look at the disk or the network drive; the same command goes on where it stopped."
 UNUSABLE = {
     errno.EACCES,
     errno.EPERM,
@@ -123,6 +126,9 @@ def _report(error: Exception) -> int:
     if is_disk_full(error):
         _discard_output()
         say(disk_full_sentence(str(getattr(error, "filename", None) or "while writing")))
+        return 1
+    if isinstance(error, OSError) and error.errno in BROKEN:
+        say(f"{error.filename2 or error.filename or 'a file'} could not be read or written ({error.strerror}). {MEND}")
         return 1
     if isinstance(error, OSError) and error.errno in UNUSABLE:
         say(_unusable(error))

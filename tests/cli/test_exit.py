@@ -37,6 +37,16 @@ def sharing_violation():
         (OSError(errno.ENOSPC, "No space left"), 1, "the disk is full (while writing). Make room;"),
         (OSError("[Errno 28] Can't close file (file write failed: time = x"), 1, "the disk is full (while writing)"),
         (caused_by(OSError(errno.ENOSPC, "No space left")), 1, "the disk is full (while writing)"),
+        (
+            OSError(errno.EIO, "Input/output error"),
+            1,
+            "a file could not be read or written (Input/output error)",
+        ),
+        (
+            OSError(errno.EIO, "Input/output error", "a.tmp", None, "a.csv"),
+            1,
+            "a.csv could not be read or written (",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "x"), 2, "x cannot be used (Permission denied); choose "),
         (sharing_violation(), 2, "leaderboard.csv cannot be used (Access is denied); choose another place or change "),
         (ZeroDivisionError("division by zero"), 1, "this is a fault in steelbench: ZeroDivisionError: division by "),
