@@ -16,10 +16,10 @@ from steelbench.files import disk_full_sentence, is_disk_full
 INTERRUPTED = 130
 # Options whose value is a list of names, separated by commas.
 LISTS = ("--backbones", "--methods", "--with")
-# The user named a path that cannot be used; steelbench is not at fault.
 # What the system says of a disk or a network drive that fails.
 BROKEN = {getattr(errno, name) for name in ("EIO", "ENXIO", "ESTALE", "EREMOTEIO") if hasattr(errno, name)}
 MEND = "Look at the disk or the network drive; the same command goes on where it stopped."
+# The user named a path that cannot be used; steelbench is not at fault.
 UNUSABLE = {
     errno.EACCES,
     errno.EPERM,
