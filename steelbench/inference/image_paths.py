@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from steelbench.data.images import image_exists
+from steelbench.data.images import EXTENSIONS, image_exists
 from steelbench.data.samples import image_files, is_passed_over
 from steelbench.errors import SteelbenchError
 from steelbench.inference.archives.archive import StoredImage, is_url, stored_images
@@ -20,14 +20,14 @@ def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
     """Yield the files and crops as given, and the images below the folders and of the patterns, sorted.
 
     Hidden and system files and folders are passed over, also those that a shell names for `*`, unless no other path is
-    given.
+    given. A hidden file that is named as an image is one.
 
     Raises:
         SteelbenchError: if a path does not exist, a pattern fits nothing, or a folder holds no image.
         OSError: if a folder may not be read.
     """
     given = list(chain.from_iterable(map(_matches, paths)))
-    for path in [path for path in given if not is_passed_over(path.name)] or given:
+    for path in [path for path in given if _is_meant(path)] or given:
         if not path.exists() and not image_exists(path):
             raise SteelbenchError(f"{path} does not exist; name image files or folders of images.")
         if not path.is_dir():
@@ -37,6 +37,13 @@ def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
         if not found:
             raise SteelbenchError(f"{path} holds no image; expected .bmp .jpg .png .tif or .webp files.")
         yield from found
+
+
+def _is_meant(path: Path) -> bool:
+    """Return whether a path of several stands for images; the system's `._NAME.jpg` are none."""
+    if not is_passed_over(path.name):
+        return True
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith("._") and not path.is_dir()
 
 
 def _matches(path: Path) -> list[Path]:

@@ -416,7 +416,11 @@ def test_system_files_that_a_shell_names_are_no_images_to_predict(saved, tmp_pat
 
     assert code == 0 and [line["path"] for line in lines] == [str(tmp_path / "a.png"), str(tmp_path / "b" / "c.png")]
     assert predicted(capsys, saved, tmp_path)[1] == lines
-    # Named alone, it is meant.
+    # Named as an image, it is meant, and so is what is named alone.
+    for name in ("..x.png", ".b.png"):
+        cv2.imwrite(str(tmp_path / name), pixels())
+    named = [tmp_path / name for name in ("a.png", "..x.png", ".b.png")]
+    assert [line["path"] for line in predicted(capsys, saved, *named)[1]] == list(map(str, named))
     hidden = tmp_path / ".ipynb_checkpoints" / "a-checkpoint.png"
     assert [line["path"] for line in predicted(capsys, saved, hidden.parent)[1]] == [str(hidden)]
 
