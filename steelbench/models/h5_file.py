@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from steelbench.models.hdf5_heap import refuse_endless
 from steelbench.models.model_card import nesting
 
 # The largest configuration of the backbones, EfficientNetB3, has .5 MB; it nests 9 levels deep.
@@ -70,6 +71,7 @@ def opened(path: Path) -> Iterator[ModelFile]:
     if not stat.S_ISREG(path.stat().st_mode):
         raise ModelFileError("is no regular file")
     with _readable():
+        refuse_endless(path)
         file = h5py.File(path, "r")
     with file:
         with _readable():

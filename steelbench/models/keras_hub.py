@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from steelbench.errors import SteelbenchError
 from steelbench.files import cache_folder, whole_file
+from steelbench.models.hdf5_heap import refuse_endless
 from steelbench.records import Record
 
 PREFIX = "hub:"
@@ -98,6 +99,7 @@ def read_description(path: Path) -> Preset:
             f"{path} does not exist; run it once with a network, or bring hub_PRESET.h5 by --weights-dir."
         )
     try:
+        refuse_endless(path)
         with h5py.File(path, "r") as file:
             return Preset.model_validate_json(file.attrs[ATTRIBUTE])
     except (OSError, KeyError, ValidationError):

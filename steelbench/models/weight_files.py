@@ -20,6 +20,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file
 from steelbench.models import keras_hub
 from steelbench.models.backbones import BACKBONES, Backbone, WeightsFile, find_backbone
+from steelbench.models.hdf5_heap import refuse_endless
 
 KINDS = ("imagenet", "noisy-student", "random", "auto")
 CONNECT_SECONDS = 10
@@ -113,6 +114,7 @@ def stored_values(path: Path) -> int:
         if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
             sizes.append(int(item.size or 0))
 
+    refuse_endless(path)
     with h5py.File(path, "r") as file:
         file.visititems(visit)
     return sum(sizes)

@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import cv2
 import h5py
@@ -468,6 +470,25 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(place, capsys):
         file.unlink()
         os.mkfifo(file)
         predict(capsys, place)
+
+
+@each("size", [0, 2**64 - 40])
+def test_texts_without_end_are_refused_before_they_are_read(tmp_path, good, size):
+    """The HDF5 library would step on the spot, and no program could end it but from outside."""
+    path = tmp_path / f"{size}.h5"
+    data = bytearray(good.read_bytes())
+    first = data.index(b"GCOL") + 16
+    # The object's index, its references, its size.
+    data[first : first + 2], data[first + 8 : first + 16] = bytes(2), size.to_bytes(8, "little")
+    path.write_bytes(data)
+    shutil.copy(good.with_suffix(".json"), path.with_suffix(".json"))
+
+    weights = ["run", "--data", "demo", "--backbones", "vgg19", "--weights", path, "--results", tmp_path / "r"]
+    for command in (["card", path], weights):
+        done = subprocess.run(
+            [sys.executable, "-m", "steelbench", *map(str, command)], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 2 and "damaged" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_what_is_unsafe_must_be_typed_and_is_said(place, capsys):
