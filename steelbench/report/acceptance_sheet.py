@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from steelbench.errors import SteelbenchError, choose
-from steelbench.files import read_json, write_text
+from steelbench.files import write_text
+from steelbench.models.model_card import read_card_fields
 from steelbench.records import Row, ShareScore, SoundScores, Summary
 from steelbench.report.confusion_table import class_names
 from steelbench.report.formatting import flatten, row_label, shorten
@@ -174,8 +175,8 @@ def _digest_of_model(results: Path, row: Row) -> str:
     """Return the SHA-256 that the card of a row's model states; "" without a model or a card."""
     card = (results / "models" / f"{Path(row.model).stem}.json") if row.model else None
     try:
-        value = read_json(card)["sha256"] if card else ""
-    except (OSError, ValueError, KeyError, TypeError):
+        value = read_card_fields(card)["sha256"] if card else ""
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
     return value if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) else ""
 

@@ -53,6 +53,16 @@ def test_the_sheet_says_what_was_tested_how_and_with_which_result(tmp_path, caps
     assert "<script" not in text and "<img" not in text
 
 
+def test_the_digest_is_that_of_a_card_as_editors_leave_it(tmp_path):
+    (tmp_path / "models").mkdir()
+    card = '{"sha256": "' + "cd" * 32 + '",}'
+    (tmp_path / "models" / "vgg19-softmax.json").write_bytes(card.encode("utf-8-sig"))
+
+    _, facts, _ = sheet(tmp_path, summary([model_row("vgg19", "softmax", 0.95)]))
+
+    assert facts["SHA-256"] == "cd" * 32
+
+
 def test_recall_and_pseudo_errors_are_those_of_the_confusion_matrix(tmp_path):
     row = model_row("vgg19", "softmax", 0.8)
     _, _, tables = sheet(tmp_path, summary([row]))
