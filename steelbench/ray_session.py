@@ -15,6 +15,8 @@ from steelbench.errors import SteelbenchError
 SECONDS = 5
 # Times that a task is tried again which Ray ended for want of memory.
 OOM_RETRIES = 2
+# That a process of a local Ray keeps its network for further tasks.
+IDLE_SECONDS = 20
 
 
 def refuse_missing() -> None:
@@ -60,6 +62,10 @@ def connected(
     os.environ.setdefault("RAY_task_oom_retries", str(OOM_RETRIES))
     # Ray would give the processes of tasks the lowest priority but a few, so that any other program would hold them up.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # Ray would end a process that waits for a second where more wait than there are processors, and with it a network.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(IDLE_SECONDS * 1000))
+    # Ray would start processes that no task here can use, as each network has its own.
+    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     # Ray would report its use over the network, and says so on the terminal.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -83,6 +84,13 @@ class FrozenEncoder:
         self.engine = choose_engine(self.request.engine, self.request.precision, gpus)
         self.store = self._store()
         self.load_seconds = time.perf_counter() - start
+
+    def moved(self, context: ExtractionContext) -> Self:
+        """Return the same encoder for other images or another cache; it must have been made with equal settings."""
+        found = copy.copy(self)
+        found.context, found.request = context, context.request
+        found.store = found._store()
+        return found
 
     def extract_missing(self) -> None:
         """Compute the features that the store lacks; only of the first images if the request has a limit."""

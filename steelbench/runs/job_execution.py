@@ -102,11 +102,18 @@ class Worker:
         job: the job.
         emit: called with every event.
         wait_for_turn: returns when this process may compute features or train on images.
+        made: the encoder of the job, if this process has it already.
     """
 
-    def __init__(self, job: Job, emit: Callable[[Event], None], wait_for_turn: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        emit: Callable[[Event], None],
+        wait_for_turn: Callable[[], object],
+        made: FrozenEncoder | None = None,
+    ) -> None:
         self.job, self.data, self.emit, self.wait_for_turn = job, job.data, emit, wait_for_turn
-        self.labels = job.data.labels
+        self.labels, self.made = job.data.labels, made
         paths = [image.path for image in job.data.everything]
         self.files = ImageFiles(Path(job.data.root), paths, job.data.bit_depth)
         self.gpus = seen_gpus() if job.gpus else ()
@@ -155,7 +162,12 @@ class Worker:
             tell=lambda told: self.emit(Event(kind="notice", notice=told)),
             take_turn=self._take_turn,
         )
-        return JobEncoder([FrozenEncoder(part, context) for part in self.job.parts], request.homogenization)
+        made = (
+            [FrozenEncoder(part, context) for part in self.job.parts]
+            if self.made is None
+            else [self.made.moved(context)]
+        )
+        return JobEncoder(made, request.homogenization)
 
     def _extract(self, encoder: JobEncoder) -> Extracted | None:
         """Extract and return all features; None for a job with a limit, which does not extract all."""

@@ -232,7 +232,7 @@ def test_a_task_that_fails_is_heard_once_and_one_whose_process_dies_after_its_re
 
     heard = {"fails": [], "dies": [], "steps": []}
     for name, function in (("fails", fails), ("dies", dies), ("steps", steps)):
-        found.start(function, heard[name].append, whole=False)
+        found.start(function, heard[name].append, share="core", network="a")
     while found.waiting:
         found.hear_next()
 

@@ -185,7 +185,7 @@ class Here(Tasks):
     def put(self, value):
         return value
 
-    def start(self, function, hear, *args, whole):
+    def start(self, function, hear, *args, share, network):
         self.waiting[object()] = (function, hear, args)
         self.most = max(self.most, len(self.waiting))
 

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from steelbench.errors import SteelbenchError
 from steelbench.runs.ray_runner.orders import Failure
@@ -20,6 +20,11 @@ GIB = 2**30
 MEMORY = 2 * GIB
 # Variables of the user that decide how libraries compute.
 COMPUTING = ("TF_", "XLA_", "KERAS_", "OMP_", "OPENBLAS_", "MKL_")
+# What a task keeps busy: all cores of a node, as training on images does; most of them, as an extraction does, beside
+# which networks load and heads train; or one.
+Share = Literal["whole", "most", "core"]
+# Ray gives no process to tasks of another value of this variable.
+NETWORK = "STEELBENCH_NETWORK"
 
 
 def task_environment(local: bool) -> dict[str, str]:
@@ -42,10 +47,10 @@ class Needs:
     """What tasks ask of a node, so that each fits on every one that has processors.
 
     Attributes:
-        cpus: of a task that keeps all cores busy: extraction, training on images.
+        cpus: of a task that has a node for itself.
         gpus: of every task.
         memory: of every task, bytes.
-        slots: how many tasks of `cpus` run at once.
+        slots: how many tasks that ask for most of a node run at once.
     """
 
     cpus: int
@@ -71,13 +76,20 @@ class Needs:
         memory = min(MEMORY, *(int(own.get("memory", MEMORY)) for own in usable))
         return cls(cpus, int(bool(with_gpu)), memory, slots)
 
+    def cpus_of(self, share: Share) -> float:
+        """Return the processors that a task asks for.
+
+        Two that want most of a node do not fit on it; one of those and one of a core do, on 2 processors, too.
+        """
+        return {"whole": self.cpus, "most": self.cpus / 2 + 0.01, "core": 0.99}[share]
+
 
 class Tasks:
     """The tasks under way, each with what hears its answers."""
 
     def __init__(self, needs: Needs) -> None:
         self.needs = needs
-        self.remotes: dict[tuple[Callable[..., Any], int], Any] = {}
+        self.remotes: dict[tuple[Callable[..., Any], Share, str], Any] = {}
         self.waiting: dict[Any, Callable[[Any], None]] = {}
         self.getting_ready: list[Any] = []
 
@@ -87,46 +99,51 @@ class Tasks:
 
         return ray.put(value)
 
-    def start(self, function: Callable[..., Any], hear: Callable[[Any], None], *args: object, whole: bool) -> None:
+    def start(
+        self, function: Callable[..., Any], hear: Callable[[Any], None], *args: object, share: Share, network: str
+    ) -> None:
         """Start a task.
 
         Args:
             function: of the module `tasks`; a generator answers several times.
             hear: called with each answer, or with a `Failure` where Ray gave the task up.
             args: of the function; references are replaced by their values.
-            whole: whether it keeps all cores of a node busy.
+            share: of a node that it keeps busy.
+            network: that it works with; processes serve tasks of one network only, so that they load it once.
         """
-        task = self._remote(function, self.needs.cpus if whole else 1).remote(*args)
+        task = self._remote(function, share, network).remote(*args)
         self.waiting[task] = hear
 
-    def get_ready(self, function: Callable[[], None], count: int) -> None:
+    def get_ready(self, function: Callable[[], None], networks: Sequence[str]) -> None:
         """Let processes of the nodes start and import what tasks need, before there are tasks.
 
         A process that may use no GPU now would not find it later: on a cluster with GPUs they start with the tasks.
 
         Args:
             function: of the module `tasks`.
-            count: of processes that will be wanted at once, if there are cores for them.
+            networks: that the processes will serve; the first ones get one, as many as there are cores.
         """
         if not self.needs.gpus:
-            cores = self.needs.slots * self.needs.cpus
-            self.getting_ready = [self._remote(function, 1).remote() for _ in range(min(count, cores))]
+            first = networks[: self.needs.slots * self.needs.cpus]
+            self.getting_ready = [self._remote(function, "core", network).remote() for network in first]
 
-    def _remote(self, function: Callable[..., Any], cpus: int) -> Any:
+    def _remote(self, function: Callable[..., Any], share: Share, network: str) -> Any:
         import ray
 
-        if (function, cpus) not in self.remotes:
+        key = (function, share, network)
+        if key not in self.remotes:
             # Ray ends a process that used a GPU after each task; one that keeps an encoder serves all shards.
             kept = {"max_calls": 0} if self.needs.gpus and not inspect.isgeneratorfunction(function) else {}
-            self.remotes[function, cpus] = ray.remote(
+            self.remotes[key] = ray.remote(
                 **kept,
-                num_cpus=cpus,
+                num_cpus=self.needs.cpus_of(share),
                 num_gpus=self.needs.gpus,
                 memory=self.needs.memory,
                 max_retries=RETRIES,
                 retry_exceptions=False,
+                runtime_env={"env_vars": {NETWORK: network}},
             )(function)
-        return self.remotes[function, cpus]
+        return self.remotes[key]
 
     def hear_next(self) -> None:
         """Wait until a task answers, and pass its answer on."""

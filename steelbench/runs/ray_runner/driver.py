@@ -50,7 +50,7 @@ def ray_runner(jobs: Sequence[Job], address: str | None, tell: Callable[[str], N
         import ray
 
         cluster = Tasks(Needs.of(ray.nodes()))
-        cluster.get_ready(get_ready, len(jobs))
+        cluster.get_ready(get_ready, [job.parts[0].backbone for job in jobs])
         yield partial(run_jobs_on_ray, cluster=cluster)
 
 
@@ -136,28 +136,26 @@ class Driver:
         return self.failures
 
     def _fill(self) -> None:
-        """Start what there is room for: shards in order, so that a process rarely changes its encoder; then training.
+        """Start what there is room for: shards in order, the next network beside them, then training.
 
-        Training waits until every shard is done: it needs one core where a shard needs all of a node, which would then
-        wait for it, and it would take the process that has the encoder (on one node 11 of 43 s).
+        Heads train while other networks are extracted. Training on images needs whole nodes, for which shards would
+        have to wait, so it begins when all of those are done.
         """
-        room = 2 * self.tasks.needs.slots
-        found = list(self.extractions.values())
-        while len(self.tasks.waiting) < room:
+        slots, found = self.tasks.needs.slots, list(self.extractions.values())
+        while sum(own.under_way for own in found) < 2 * slots:
             ready = next((own for own in found if own.todo), None)
-            if ready is not None:
-                ready.next_shard()
-                continue
-            described = sum(own.begun and own.described is None and not own.finished for own in found)
-            waiting = next((own for own in found if not own.begun), None)
-            if waiting is None or described >= self.tasks.needs.slots:
+            if ready is None:
                 break
-            waiting.begin()
-        if any(not own.finished for own in found):
-            return
-        for job, extractions in [item for item in self.needed if all(own.finished for own in item[1])]:
-            self.needed = [item for item in self.needed if item[0] is not job]
-            self._start(job, extractions)
+            ready.next_shard()
+        for own in [own for own in found if not own.begun]:
+            # One network more than there are nodes is loaded before its turn.
+            if sum(other.begun and not other.finished for other in found) <= slots:
+                own.begin()
+        extracted = all(own.finished for own in found)
+        for job, extractions in list(self.needed):
+            if extracted or (extractions and all(own.finished for own in extractions)):
+                self.needed = [item for item in self.needed if item[0] is not job]
+                self._start(job, extractions)
 
     def _start(self, job: Job, extractions: Sequence[Extraction]) -> None:
         """Start the task of a job whose features are there."""
@@ -179,10 +177,11 @@ class Driver:
         self.tasks.start(
             self.functions.run,
             lambda outcome: self._hear(job, running, outcome),
-            JobOrder.of(job, brings_features=_whole(job)),
+            JobOrder.of(job, extractions[0].order.key if len(extractions) == 1 else "", brings_features=_whole(job)),
             self.site.data,
             *supplies,
-            whole=_whole(job),
+            share="whole" if _whole(job) else "core",
+            network=job.parts[0].backbone,
         )
         for own in extractions:
             if not any(own in others for _, others in self.needed):

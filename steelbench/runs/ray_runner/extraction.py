@@ -37,6 +37,7 @@ class Extraction:
         begun: whether a node was asked to describe the encoder.
         finished: whether they are all in the cache, or have failed.
         todo: shards that are not with a node yet.
+        under_way: shards that are with nodes.
         done: shards that came back.
         shards: number of all shards; an estimate until the encoder is described.
     """
@@ -45,7 +46,7 @@ class Extraction:
         self.part, self.site, self.functions, self.tell = part, site, functions, tell
         self.cache, self.images = Path(job.cache), list({image.digest: image for image in job.data.images}.values())
         self.order = EncoderOrder(part, site.starters, job.engine, job.precision, job.data.bit_depth, site.versions)
-        self.failure, self.begun, self.finished, self.done = "", False, False, 0
+        self.failure, self.begun, self.finished, self.done, self.under_way = "", False, False, 0, 0
         self.todo: deque[list[ImageRef]] = deque()
         self.shards = -(-len(self.images) // MOST)
         self.described: Described | None = None
@@ -64,7 +65,13 @@ class Extraction:
             return
         whole = frozenset(_whole_spaces(self.cache, self.part.backbone, {image.digest for image in self.images}))
         self.site.tasks.start(
-            self.functions.describe, self._hear_description, self.order, whole, *self._supplies, whole=True
+            self.functions.describe,
+            self._hear_description,
+            self.order,
+            whole,
+            *self._supplies,
+            share="core",
+            network=self.part.backbone,
         )
 
     def _hear_description(self, found: Described | Failure) -> None:
@@ -104,16 +111,19 @@ class Extraction:
             self.fail(f"an image that was readable before is not any more: {error}")
             return
         order = ShardOrder(self.order, self.store.folder.name, images)
+        self.under_way += 1
         self.site.tasks.start(
             self.functions.extract,
             lambda shard: self._hear_shard(images, shard),
             order,
             self.site.tasks.put(files),
             *self._supplies,
-            whole=True,
+            share="most",
+            network=self.part.backbone,
         )
 
     def _hear_shard(self, images: Sequence[ImageRef], shard: Shard | Failure) -> None:
+        self.under_way -= 1
         if self.finished:
             return
         if isinstance(shard, Failure):

@@ -133,18 +133,20 @@ class JobOrder:
 
     Attributes:
         job: as JSON, without its data.
+        encoder: key of the `EncoderOrder` of its network, by which a process that has it knows it; "" for none.
         versions: of `own_versions` of that machine.
         brings_features: whether the job extracts, and its features are brought home.
     """
 
     job: str
+    encoder: str
     versions: Mapping[str, str]
     brings_features: bool = False
 
     @classmethod
-    def of(cls, job: Job, brings_features: bool = False) -> Self:
+    def of(cls, job: Job, encoder: str, brings_features: bool) -> Self:
         """Return the order of a job of this machine."""
-        return cls(job.model_dump_json(), own_versions(), brings_features)
+        return cls(job.model_dump_json(), encoder, own_versions(), brings_features)
 
 
 @dataclass(frozen=True)

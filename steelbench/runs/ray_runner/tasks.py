@@ -11,9 +11,9 @@ import functools
 import json
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
@@ -62,9 +62,16 @@ THREADS = "STEELBENCH_OMP_NUM_THREADS"
 
 @dataclasses.dataclass
 class _Loaded:
-    """The encoder that this process made last: successive shards of one network load it once."""
+    """The encoder that this process made last: shards of one network, and then its heads, load it once.
+
+    Attributes:
+        key: of its order.
+        thread: that it was made in. A new thread begins with Keras's names of layers anew, as a process does; what is
+            made in the same one goes on as in a worker of the local runner.
+    """
 
     key: str
+    thread: ThreadPoolExecutor
     encoder: FrozenEncoder
     compute: ComputeFeatures | None
     notices: list[Notice]
@@ -138,7 +145,8 @@ def extract_shard(order: ShardOrder, images: Parcel, *parcels: Parcel) -> Shard:
         images.unpack(folder)
         start = time.perf_counter()
         store = FeatureStore(folder / CACHE, encoder.part.backbone, encoder.encoder.output_shape[-1], {})
-        extract(
+        loaded.thread.submit(
+            extract,
             order.images,
             store,
             root=folder / DATA,
@@ -146,7 +154,7 @@ def extract_shard(order: ShardOrder, images: Parcel, *parcels: Parcel) -> Shard:
             compute=compute,
             batch=ENGINES[encoder.engine].batch,
             bit_depth=order.encoder.bit_depth,
-        )
+        ).result()
         features = store.gather([image.digest for image in order.images])
     return Shard(features, time.perf_counter() - start, peak_memory_gib())
 
@@ -170,7 +178,7 @@ def run_job(order: JobOrder, data: RunData, *supplies: Parcel | StoredFeatures) 
             job = _here(order, data, folder)
             outbox = Outbox(folder / RESULTS)
             events: list[Event] = []
-            for event in _events(job):
+            for event in _events(job, order.encoder):
                 events.append(event)
                 if event.kind in ("done", "failed"):
                     yield Outcome(events, outbox.take(_made_by(job, event.run)))
@@ -209,26 +217,28 @@ def _part_here(part: Part, folder: Path) -> Part:
     return part.model_copy(update={"origin": {**part.origin, "path": str(folder / own)}}) if own else part
 
 
-def _events(job: Job) -> Iterator[Event]:
-    """Run a job and yield its events."""
+def _events(job: Job, key: str) -> Iterator[Event]:
+    """Run a job, with the encoder of this process if it has the same key, and yield its events."""
+    _deterministic()
     from steelbench.runs.job_execution import Worker
 
-    _deterministic()
-    # The encoder that was kept for shards is not needed beside the job's own.
-    _last.clear()
+    last = _last.pop() if _last else None
+    made = last.encoder if last is not None and last.key == key else None
+    thread = last.thread if last is not None and made is not None else ThreadPoolExecutor(1)
+    # What computes features, or another encoder, is not needed beside the job.
+    del last
     told: SimpleQueue[Event | Exception | None] = SimpleQueue()
 
     def run() -> None:
         try:
-            Worker(job, told.put, lambda: None).run()
+            Worker(job, told.put, lambda: None, made).run()
             told.put(None)
         except UnreadableImageError as error:
             told.put(SteelbenchError(f"{error}; a node may have computed other features than the one before."))
         except Exception as error:
             told.put(error)
 
-    # A thread of its own begins with Keras's names of layers anew, as a process does.
-    threading.Thread(target=run, daemon=True).start()
+    thread.submit(run)
     while (event := told.get()) is not None:
         if isinstance(event, Exception):
             raise event
@@ -262,11 +272,14 @@ def _load(order: EncoderOrder, whole: Collection[str], parcels: Sequence[Parcel]
             return found
     # Before the next is loaded, or there would be memory for two.
     _last.clear()
-    _last.append(_made(order, whole, parcels))
+    thread = ThreadPoolExecutor(1)
+    _last.append(thread.submit(_made, thread, order, whole, parcels).result())
     return _last[0]
 
 
-def _made(order: EncoderOrder, whole: Collection[str], parcels: Sequence[Parcel]) -> _Loaded:
+def _made(
+    thread: ThreadPoolExecutor, order: EncoderOrder, whole: Collection[str], parcels: Sequence[Parcel]
+) -> _Loaded:
     _deterministic()
     from steelbench.features.frozen_encoder import ExtractionContext, FrozenEncoder
 
@@ -294,7 +307,7 @@ def _made(order: EncoderOrder, whole: Collection[str], parcels: Sequence[Parcel]
         )
         encoder = FrozenEncoder(_part_here(order.part, folder), context)
         compute = None if encoder.store.folder.name in whole else encoder.open_engine()
-        return _Loaded(order.key, encoder, compute, notices, encoder.measurements)
+        return _Loaded(order.key, thread, encoder, compute, notices, encoder.measurements)
 
 
 @contextmanager
