@@ -1,6 +1,7 @@
 """`steelbench run --runner ray` on a cluster of three nodes: the local results, whatever dies, fails or is stopped."""
 
 import contextlib
+import inspect
 import os
 import time
 import uuid
@@ -194,7 +195,7 @@ def test_nodes_that_die_change_nothing(cluster, steel, local, own_cache, tmp_pat
 
     moments = {
         lambda done, total: done >= 2: kill,
-        # Training begins when all shards are there.
+        # 18 runs are trained, supcon's after all shards are there.
         lambda done, total: done >= total - 12: kill,
     }
     watch = Watch(tmp_path / "watch", monkeypatch, moments)
@@ -206,6 +207,60 @@ def test_nodes_that_die_change_nothing(cluster, steel, local, own_cache, tmp_pat
     assert max(watch.begun.values()) <= 2
     for _ in killed:
         cluster.start()
+
+
+class InTurn(Tasks):
+    """Runs tasks in this process, one after the other."""
+
+    def put(self, value):
+        return value
+
+    def start(self, function, hear, *args, share, network):
+        self.waiting[object()] = (function, hear, args)
+
+    def hear_next(self):
+        function, hear, args = self.waiting.pop(next(iter(self.waiting)))
+        found = function(*args)
+        for answer in found if inspect.isgenerator(found) else [found]:
+            hear(answer)
+
+
+def test_heads_are_the_same_on_the_encoder_of_their_process_and_on_one_that_is_made_for_them(
+    steel, tmp_path, monkeypatch
+):
+    from steelbench.features import frozen_encoder
+
+    made = []
+    usual = frozen_encoder.encoder_with_weights
+
+    def counted(name, *more, **options):
+        made.append(name)
+        return usual(name, *more, **options)
+
+    def forgetful(order, *more):
+        tasks._last.clear()
+        yield from tasks.run_job(order, *more)
+
+    monkeypatch.setattr(frozen_encoder, "encoder_with_weights", counted)
+    # Only what is computed in this process is compared, and other tests go on in it.
+    monkeypatch.setattr(tasks, "_deterministic", lambda: None)
+    one = Needs(cpus=1, gpus=0, memory=2**30, slots=1)
+    folders = []
+    for name, run, loads in (("kept", tasks.run_job, 1), ("again", forgetful, 2)):
+        folders.append(tmp_path / name)
+        monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / name / "cache"))
+        monkeypatch.setattr(
+            "steelbench.runs.run._runner",
+            lambda *_, run=run: contextlib.nullcontext(
+                partial(driver.run_jobs_on_ray, cluster=InTurn(one), functions=Functions(run=run))
+            ),
+        )
+        made.clear()
+        options = ["--backbones", "mobilenet_v2_035", "--folds", "2", "--image-size", "32", "--epochs", "2"]
+        results = ["--data", str(steel), "--results", str(tmp_path / name / "results")]
+        assert main(["run", *results, *options, "--weights", "random", "--methods", "softmax,linear"]) == 0
+        assert len(made) == loads
+    assert_same(*folders)
 
 
 @pytest.fixture

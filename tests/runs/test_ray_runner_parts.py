@@ -133,6 +133,14 @@ def test_tasks_fit_the_smallest_node(nodes, cpus, gpus, slots):
     assert (found.cpus, found.gpus, found.slots, found.memory) == (cpus, gpus, slots, 2 * GIB)
 
 
+@each("cpus", (1, 2, 3, 4, 64))
+def test_one_extraction_fits_a_node_and_beside_it_heads(cpus):
+    needs = Needs(cpus=cpus, gpus=0, memory=GIB, slots=1)
+
+    assert needs.cpus_of("most") <= needs.cpus_of("whole") == cpus < 2 * needs.cpus_of("most")
+    assert cpus == 1 or needs.cpus_of("most") + needs.cpus_of("core") <= cpus
+
+
 def test_tasks_ask_for_no_more_memory_than_a_node_has():
     assert Needs.of([alive(CPU=2), alive(CPU=2, memory=GIB)]).memory == GIB
 
@@ -180,13 +188,14 @@ class Here(Tasks):
 
     def __init__(self, needs=ONE):
         super().__init__(needs)
-        self.most = 0
+        self.most, self.started = 0, []
 
     def put(self, value):
         return value
 
     def start(self, function, hear, *args, share, network):
         self.waiting[object()] = (function, hear, args)
+        self.started.append((function.__name__, network))
         self.most = max(self.most, len(self.waiting))
 
     def hear_next(self):
@@ -269,6 +278,16 @@ def test_every_image_is_computed_once_and_every_run_comes_home(played):
     assert progress == sorted(progress) and progress[-1][0] == progress[-1][1]
     # However many shards there are, few are on the way.
     assert tasks.most <= 3
+
+
+def test_the_next_network_is_loaded_before_its_turn_and_heads_train_beside_its_shards(played):
+    _, tasks = played("a", "b", "c")
+
+    order = [*dict.fromkeys(tasks.started)]
+    assert order[:3] == [("describe", "a"), ("describe", "b"), ("extract", "a")]
+    assert tasks.started.index(("run", "a")) < len(tasks.started) - 1 - tasks.started[::-1].index(("extract", "b"))
+    assert tasks.started.index(("describe", "c")) > tasks.started.index(("extract", "a"))
+    assert {network for _, network in order} == {"a", "b", "c"}
 
 
 def test_a_network_that_fails_fails_its_own_runs_only(played):
