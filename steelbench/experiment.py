@@ -185,9 +185,10 @@ class RunOptions(DataOptions):
             )
         if self.ray_address is not None and self.runner != "ray":
             raise ValueError(f"--ray-address {self.ray_address} is for --runner ray; add it, or leave the address out.")
-        if self.unlabelled is not None and self.runner == "ray":
+        if self.unlabelled is not None and self.runner == "ray" and self.homogenize != "none":
             raise ValueError(
-                f"--unlabelled {self.unlabelled} works with --runner local only; leave --runner ray or the images out."
+                f"--unlabelled {self.unlabelled} with --homogenize {self.homogenize} works with --runner local only; "
+                "leave one of the three out."
             )
         return self
 

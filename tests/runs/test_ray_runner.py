@@ -13,6 +13,7 @@ import pytest
 
 from steelbench.cli.exit import main
 from steelbench.csv_files import read_csv
+from steelbench.evaluation.label_first import CANDIDATES_FILE
 from steelbench.features.cache import FeatureStore, spaces
 from steelbench.runs.ray_runner import driver, tasks
 from steelbench.runs.ray_runner.cluster import Needs, Tasks
@@ -225,9 +226,28 @@ class InTurn(Tasks):
             hear(answer)
 
 
-def test_heads_are_the_same_on_the_encoder_of_their_process_and_on_one_that_is_made_for_them(
-    steel, tmp_path, monkeypatch
-):
+@pytest.fixture
+def run_in_turn(steel, tmp_path, monkeypatch):
+    """A function that runs one backbone, in this process if it gets a function that runs jobs, and returns a folder."""
+    # Only what is computed in this process is compared, and other tests go on in it.
+    monkeypatch.setattr(tasks, "_deterministic", lambda: None)
+
+    def run(name, job, *more):
+        monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / name / "cache"))
+        cluster = InTurn(Needs(cpus=1, gpus=0, memory=2**30, slots=1))
+        played = partial(driver.run_jobs_on_ray, cluster=cluster, functions=Functions(run=job or tasks.run_job))
+        with monkeypatch.context() as patch:
+            if job is not None:
+                patch.setattr("steelbench.runs.run._runner", lambda *_: contextlib.nullcontext(played))
+            options = ["--backbones", "mobilenet_v2_035", "--image-size", "32", "--epochs", "2", "--weights", "random"]
+            results = ["--data", str(steel), "--results", str(tmp_path / name / "results")]
+            assert main(["run", *results, *options, *more]) == 0
+        return tmp_path / name
+
+    return run
+
+
+def test_heads_are_the_same_on_the_encoder_of_their_process_and_on_one_that_is_made_for_them(run_in_turn, monkeypatch):
     from steelbench.features import frozen_encoder
 
     made = []
@@ -242,25 +262,24 @@ def test_heads_are_the_same_on_the_encoder_of_their_process_and_on_one_that_is_m
         yield from tasks.run_job(order, *more)
 
     monkeypatch.setattr(frozen_encoder, "encoder_with_weights", counted)
-    # Only what is computed in this process is compared, and other tests go on in it.
-    monkeypatch.setattr(tasks, "_deterministic", lambda: None)
-    one = Needs(cpus=1, gpus=0, memory=2**30, slots=1)
-    folders = []
-    for name, run, loads in (("kept", tasks.run_job, 1), ("again", forgetful, 2)):
-        folders.append(tmp_path / name)
-        monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / name / "cache"))
-        monkeypatch.setattr(
-            "steelbench.runs.run._runner",
-            lambda *_, run=run: contextlib.nullcontext(
-                partial(driver.run_jobs_on_ray, cluster=InTurn(one), functions=Functions(run=run))
-            ),
-        )
-        made.clear()
-        options = ["--backbones", "mobilenet_v2_035", "--folds", "2", "--image-size", "32", "--epochs", "2"]
-        results = ["--data", str(steel), "--results", str(tmp_path / name / "results")]
-        assert main(["run", *results, *options, "--weights", "random", "--methods", "softmax,linear"]) == 0
-        assert len(made) == loads
-    assert_same(*folders)
+    options = ["--folds", "2", "--methods", "softmax,linear"]
+
+    kept = run_in_turn("kept", tasks.run_job, *options)
+    once = len(made)
+    again = run_in_turn("again", forgetful, *options)
+
+    assert (once, len(made)) == (1, 3)
+    assert_same(kept, again)
+
+
+def test_images_without_labels_give_what_they_give_the_local_runner(run_in_turn, tiny_images):
+    options = ["--unlabelled", str(tiny_images(images=18, seed=1)), "--confidence", "0.5", "--methods", "linear"]
+
+    ours, local = (run_in_turn(name, job, *options) for name, job in (("ours", tasks.run_job), ("local", None)))
+
+    assert_same(ours, local)
+    (found,) = (ours / "results" / "runs").glob(f"*/{CANDIDATES_FILE}")
+    assert len(read_csv(found)) == 54
 
 
 @pytest.fixture

@@ -20,7 +20,15 @@ from steelbench.runs.ray_runner.cluster import GIB, Needs, Tasks, given_up, task
 from steelbench.runs.ray_runner.driver import Driver
 from steelbench.runs.ray_runner.functions import Functions
 from steelbench.runs.ray_runner.orders import Described, Failure, Outcome, Shard, Starters, own_versions
-from steelbench.runs.ray_runner.parcels import Outbox, Parcel, StoredFeatures, bring_home, pack_images
+from steelbench.runs.ray_runner.parcels import (
+    Outbox,
+    Parcel,
+    StoredFeatures,
+    bring_home,
+    pack_images,
+    pack_refs,
+    path_there,
+)
 
 ONE = Needs(cpus=1, gpus=0, memory=GIB, slots=1)
 
@@ -347,9 +355,25 @@ def test_an_address_needs_the_runner(capsys):
     assert "--runner ray" in capsys.readouterr().err
 
 
-def test_images_without_labels_need_the_local_runner(capsys, tmp_path):
-    assert main(["run", "--data", "demo", "--runner", "ray", "--unlabelled", str(tmp_path)]) == 2
-    assert "--unlabelled" in capsys.readouterr().err
+def test_homogenised_images_without_labels_need_the_local_runner(capsys, tmp_path):
+    options = ["--runner", "ray", "--unlabelled", str(tmp_path), "--homogenize", "global"]
+
+    assert main(["run", "--data", "demo", *options]) == 2
+    error = capsys.readouterr().err
+    assert "--unlabelled" in error and "--homogenize global" in error
+
+
+def test_images_of_another_folder_travel_by_their_content(tmp_path):
+    for name in ("data/a.png", "other/a.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(name.encode())
+    images = [ImageRef(path="a.png", digest="1"), ImageRef(path=str(tmp_path / "other" / "a.png"), digest="2")]
+
+    pack_refs(tmp_path / "data", images).unpack(tmp_path / "task")
+
+    found = [(tmp_path / "task" / "data" / path_there(image)).read_text() for image in images]
+    assert found == ["data/a.png", "other/a.png"]
+    assert not any(path_there(image).startswith(("/", "..")) for image in images)
 
 
 def test_a_silent_address_is_found_before_anything_is_read(capsys, tmp_path):

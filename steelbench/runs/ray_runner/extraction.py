@@ -15,7 +15,7 @@ from steelbench.records import Notice
 from steelbench.runs.jobs import Job
 from steelbench.runs.ray_runner.functions import Functions
 from steelbench.runs.ray_runner.orders import Described, EncoderOrder, Failure, Shard, ShardOrder
-from steelbench.runs.ray_runner.parcels import StoredFeatures, pack_images
+from steelbench.runs.ray_runner.parcels import StoredFeatures, pack_refs, path_there
 from steelbench.runs.ray_runner.site import Site
 
 # Images of a shard, at most; fewer where each node would get less than `ROUNDS` shards.
@@ -44,7 +44,7 @@ class Extraction:
 
     def __init__(self, job: Job, part: Part, site: Site, functions: Functions, tell: Callable[[Notice], None]) -> None:
         self.part, self.site, self.functions, self.tell = part, site, functions, tell
-        self.cache, self.images = Path(job.cache), list({image.digest: image for image in job.data.images}.values())
+        self.cache, self.images = Path(job.cache), list({image.digest: image for image in job.data.everything}.values())
         self.order = EncoderOrder(part, site.starters, job.engine, job.precision, job.data.bit_depth, site.versions)
         self.failure, self.begun, self.finished, self.done, self.under_way = "", False, False, 0, 0
         self.todo: deque[list[ImageRef]] = deque()
@@ -106,11 +106,12 @@ class Extraction:
         """Send the next shard to a node."""
         images = self.todo.popleft()
         try:
-            files = pack_images(self.site.root, [image.path for image in images])
+            files = pack_refs(self.site.root, images)
         except UnreadableImageError as error:
             self.fail(f"an image that was readable before is not any more: {error}")
             return
-        order = ShardOrder(self.order, self.store.folder.name, images)
+        there = [image.model_copy(update={"path": path_there(image)}) for image in images]
+        order = ShardOrder(self.order, self.store.folder.name, there)
         self.under_way += 1
         self.site.tasks.start(
             self.functions.extract,

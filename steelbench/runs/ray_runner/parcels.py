@@ -16,10 +16,13 @@ from steelbench.data.crops import locate, source_path
 from steelbench.data.images import read_bytes
 from steelbench.errors import SteelbenchError
 from steelbench.features.cache import FeatureStore, spaces
+from steelbench.features.spec import ImageRef
 from steelbench.files import whole_file
 
 # Folders below a task's own folder: the data folder, the cache, files of weights, the results folder.
 DATA, CACHE, WEIGHTS, RESULTS = "data", "cache", "weights", "results"
+# Folder below the data folder of a task for images of another folder; no class folder is hidden.
+ELSEWHERE = ".elsewhere"
 # What a job may bring to a results folder.
 BROUGHT = ("runs", "models", "tensorboard", "label_efficiency", "unknown")
 
@@ -105,6 +108,26 @@ def inner_path(name: str) -> PurePath:
 def pack_files(files: dict[str, Path]) -> Parcel:
     """Return the files of some paths under the names that they shall have."""
     return Parcel({name: np.frombuffer(path.read_bytes(), np.uint8) for name, path in files.items()})
+
+
+def path_there(image: ImageRef) -> str:
+    """Return the path of an image below the data folder of a task; one without a label may lie anywhere here."""
+    path = PurePath(image.path)
+    return f"{ELSEWHERE}/{image.digest}{path.suffix}" if path.is_absolute() else image.path
+
+
+def pack_refs(root: Path, images: Iterable[ImageRef]) -> Parcel:
+    """Return the files of images, under the paths of `path_there`.
+
+    Raises:
+        UnreadableImageError: for a file that is gone or too large.
+        SteelbenchError: for a path that leads out of the folder.
+    """
+    refs = list(images)
+    inside = pack_images(root, [image.path for image in refs if path_there(image) == image.path])
+    outside = [image for image in refs if path_there(image) != image.path]
+    files = {f"{DATA}/{path_there(image)}": np.frombuffer(read_bytes(Path(image.path)), np.uint8) for image in outside}
+    return Parcel({**inside.files, **files})
 
 
 def pack_images(root: Path, paths: Iterable[str]) -> Parcel:
