@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 from steelbench.errors import SteelbenchError
 
@@ -15,8 +16,6 @@ from steelbench.errors import SteelbenchError
 SECONDS = 5
 # Times that a task is tried again which Ray ended for want of memory.
 OOM_RETRIES = 2
-# That a process of a local Ray keeps its network for further tasks.
-IDLE_SECONDS = 20
 
 
 def refuse_missing() -> None:
@@ -45,7 +44,10 @@ def refuse_unusable(address: str | None) -> None:
 
 @contextmanager
 def connected(
-    address: str | None, environment: Mapping[str, str], tell: Callable[[str], None] = print
+    address: str | None,
+    environment: Mapping[str, str],
+    tell: Callable[[str], None] = print,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[None]:
     """Connect to Ray, and end the connection afterwards; with it ends a local Ray and every task of this command.
 
@@ -53,19 +55,18 @@ def connected(
         address: of a cluster, such as `10.0.0.1:6379` or `auto`; None starts a local Ray.
         environment: variables that the processes of tasks start with.
         tell: called with the address of Ray's dashboard, if it has one.
+        settings: of a local Ray, by the names of its configuration.
 
     Raises:
         SteelbenchError: if Ray is not installed, or no cluster answers at the address.
     """
     refuse_unusable(address)
+    for name, value in settings.items():
+        os.environ.setdefault(f"RAY_{name}", value)
     # Without a bound, a task that wants more memory than there is would be started again without end.
     os.environ.setdefault("RAY_task_oom_retries", str(OOM_RETRIES))
     # Ray would give the processes of tasks the lowest priority but a few, so that any other program would hold them up.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    # Ray would end a process that waits for a second where more wait than there are processors, and with it a network.
-    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(IDLE_SECONDS * 1000))
-    # Ray would start processes that no task here can use, as each network has its own.
-    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     # Ray would report its use over the network, and says so on the terminal.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray

@@ -55,10 +55,17 @@ class FeatureStore:
         self._where: dict[str, tuple[NDArray[Any], int]] = {}
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the store's file lock. The operating system releases it if the process dies."""
+    def locked(self, wait: bool = True) -> Iterator[None]:
+        """Hold the store's file lock. The operating system releases it if the process dies.
+
+        Args:
+            wait: for another process that holds it.
+
+        Raises:
+            TimeoutError: if another holds it and `wait` is false.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock"):
+        with FileLock(self.folder / ".lock", timeout=-1 if wait else 0):
             self._remove_leftovers()
             self.read()
             if not (self.folder / "space.json").exists():

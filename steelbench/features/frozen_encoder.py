@@ -85,8 +85,15 @@ class FrozenEncoder:
         self.store = self._store()
         self.load_seconds = time.perf_counter() - start
 
-    def moved(self, context: ExtractionContext) -> Self:
-        """Return the same encoder for other images or another cache; it must have been made with equal settings."""
+    def with_context(self, context: ExtractionContext) -> Self:
+        """Return the same encoder for other images or another cache.
+
+        Raises:
+            ValueError: if it was made with other settings.
+        """
+        for name in ("precision", "bit_depth", "homogenize", "brightness", "calibration_digest"):
+            if getattr(self.request, name) != getattr(context.request, name):
+                raise ValueError(f"the encoder {self.part.backbone} was made with another {name}")
         found = copy.copy(self)
         found.context, found.request = context, context.request
         found.store = found._store()

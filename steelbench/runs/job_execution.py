@@ -127,6 +127,9 @@ class Worker:
         load, features = dict[str, float](), dict[str, float]()
         with _timed(load, "load"):
             encoder = self._load()
+        if self.made is not None:
+            # What a run costs does not depend on the process that it got.
+            load["load"] += self.made.load_seconds
         extracted = None
         # A job with a limit has no tasks: it measures the rate.
         if on_features or self.job.unknown or self.job.limit is not None:
@@ -162,12 +165,11 @@ class Worker:
             tell=lambda told: self.emit(Event(kind="notice", notice=told)),
             take_turn=self._take_turn,
         )
-        made = (
-            [FrozenEncoder(part, context) for part in self.job.parts]
-            if self.made is None
-            else [self.made.moved(context)]
-        )
-        return JobEncoder(made, request.homogenization)
+        if self.made is None:
+            parts = [FrozenEncoder(part, context) for part in self.job.parts]
+        else:
+            parts = [self.made.with_context(context)]
+        return JobEncoder(parts, request.homogenization)
 
     def _extract(self, encoder: JobEncoder) -> Extracted | None:
         """Extract and return all features; None for a job with a limit, which does not extract all."""

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from steelbench.cli.exit import main
@@ -87,14 +88,21 @@ def assert_same(ours, local):
         if name.startswith("runs/") and name.endswith((".csv", ".npz")):
             assert (both[0] / name).read_bytes() == (both[1] / name).read_bytes(), name
         if name.endswith(".h5"):
-            assert weights(both[0] / name) == weights(both[1] / name), name
+            assert contents(both[0] / name) == contents(both[1] / name), name
     assert features(ours / "cache") == features(local / "cache")
 
 
-def weights(path):
+def contents(path):
+    """The arrays and the attributes, the layers' names among them."""
     found = {}
+
+    def add(name, item):
+        data = item[()].tobytes() if isinstance(item, h5py.Dataset) else b""
+        found[name] = data, {key: np.asarray(value).tolist() for key, value in item.attrs.items()}
+
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()].tobytes()} if hasattr(item, "dtype") else {}))
+        add("/", file)
+        file.visititems(add)
     return found
 
 
@@ -196,8 +204,8 @@ def test_nodes_that_die_change_nothing(cluster, steel, local, own_cache, tmp_pat
 
     moments = {
         lambda done, total: done >= 2: kill,
-        # 18 runs are trained, supcon's after all shards are there.
-        lambda done, total: done >= total - 12: kill,
+        # Training on images has begun, after all shards came back.
+        lambda done, total: sum(own for name, own in watch.begun.items() if name.startswith("job.")) > 2: kill,
     }
     watch = Watch(tmp_path / "watch", monkeypatch, moments)
 
@@ -216,10 +224,10 @@ class InTurn(Tasks):
     def put(self, value):
         return value
 
-    def start(self, function, hear, *args, share, network):
+    def start(self, function, hear, *args, share, processes):
         self.waiting[object()] = (function, hear, args)
 
-    def hear_next(self):
+    def hear_next(self, seconds=None):
         function, hear, args = self.waiting.pop(next(iter(self.waiting)))
         found = function(*args)
         for answer in found if inspect.isgenerator(found) else [found]:
@@ -234,7 +242,7 @@ def run_in_turn(steel, tmp_path, monkeypatch):
 
     def run(name, job, *more):
         monkeypatch.setenv("STEELBENCH_CACHE", str(tmp_path / name / "cache"))
-        cluster = InTurn(Needs(cpus=1, gpus=0, memory=2**30, slots=1))
+        cluster = InTurn(Needs(cpus=1, gpus=0, memory=2**30, slots=1, ahead=False))
         played = partial(driver.run_jobs_on_ray, cluster=cluster, functions=Functions(run=job or tasks.run_job))
         with monkeypatch.context() as patch:
             if job is not None:
@@ -289,6 +297,18 @@ def connected(cluster):
     ray.shutdown()
 
 
+def test_processes_are_kept_for_tasks_that_name_them(connected):
+    found, pids = Tasks(Needs.of(ray.nodes())), {"0": [], "1": []}
+    found.get_ready(os.getpid, ["0", "1"])
+    # A node must not go on to another process because the first is busy.
+    for name in ("0", "1", "0", "1"):
+        found.start(os.getpid, pids[name].append, share="node", processes=name)
+        while found.waiting:
+            found.hear_next(60)
+
+    assert all(len(own) == 2 for own in pids.values()) and not set(pids["0"]) & set(pids["1"])
+
+
 def test_a_task_that_fails_is_heard_once_and_one_whose_process_dies_after_its_retries(connected, tmp_path):
     found, here = Tasks(Needs.of(ray.nodes())), str(tmp_path)
 
@@ -306,7 +326,7 @@ def test_a_task_that_fails_is_heard_once_and_one_whose_process_dies_after_its_re
 
     heard = {"fails": [], "dies": [], "steps": []}
     for name, function in (("fails", fails), ("dies", dies), ("steps", steps)):
-        found.start(function, heard[name].append, share="core", network="a")
+        found.start(function, heard[name].append, share="core", processes="a")
     while found.waiting:
         found.hear_next()
 

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 
 import cv2
 import numpy as np
@@ -30,7 +32,7 @@ from steelbench.runs.ray_runner.parcels import (
     path_there,
 )
 
-ONE = Needs(cpus=1, gpus=0, memory=GIB, slots=1)
+ONE = Needs(cpus=2, gpus=0, memory=GIB, slots=1, ahead=True)
 
 
 def parcel(**files):
@@ -127,26 +129,32 @@ def alive(**resources):
 
 
 @each(
-    ("nodes", "cpus", "gpus", "slots"),
+    ("nodes", "cpus", "gpus", "slots", "ahead"),
     [
-        ([alive(CPU=2)], 2, 0, 1),
-        ([alive(CPU=4), alive(CPU=8), alive(CPU=0)], 4, 0, 3),
-        ([alive(CPU=16, GPU=4), alive(CPU=2)], 4, 1, 4),
-        ([alive(CPU=2), {**alive(CPU=1), "Alive": False}], 2, 0, 1),
+        ([alive(CPU=1), alive(CPU=1)], 1, 0, 2, False),
+        ([alive(CPU=2)], 2, 0, 1, True),
+        ([alive(CPU=4), alive(CPU=4), alive(CPU=0)], 4, 0, 2, True),
+        # On the larger node three of 2.01 processors fit.
+        ([alive(CPU=4), alive(CPU=8)], 4, 0, 4, True),
+        ([alive(CPU=16, GPU=4), alive(CPU=2)], 4, 1, 4, False),
+        ([alive(CPU=2), {**alive(CPU=1), "Alive": False}], 2, 0, 1, True),
+        ([alive(CPU=2, memory=3 * GIB)], 2, 0, 1, False),
     ],
 )
-def test_tasks_fit_the_smallest_node(nodes, cpus, gpus, slots):
+def test_tasks_fit_the_smallest_node(nodes, cpus, gpus, slots, ahead):
     found = Needs.of(nodes)
 
-    assert (found.cpus, found.gpus, found.slots, found.memory) == (cpus, gpus, slots, 2 * GIB)
+    assert found == Needs(cpus, gpus, 2 * GIB, slots, ahead)
+    fit = [int(node["Resources"]["CPU"] / found.cpus_of("shard")) for node in nodes if node["Alive"]]
+    assert gpus or sum(fit) == slots
 
 
 @each("cpus", (1, 2, 3, 4, 64))
-def test_one_extraction_fits_a_node_and_beside_it_heads(cpus):
-    needs = Needs(cpus=cpus, gpus=0, memory=GIB, slots=1)
+def test_one_shard_fits_a_node_and_beside_it_heads(cpus):
+    needs = Needs.of([alive(CPU=cpus)])
 
-    assert needs.cpus_of("most") <= needs.cpus_of("whole") == cpus < 2 * needs.cpus_of("most")
-    assert cpus == 1 or needs.cpus_of("most") + needs.cpus_of("core") <= cpus
+    assert needs.cpus_of("shard") <= cpus < 2 * needs.cpus_of("shard")
+    assert (needs.cpus_of("shard") + needs.cpus_of("core") <= cpus) == needs.ahead == (cpus > 1)
 
 
 def test_tasks_ask_for_no_more_memory_than_a_node_has():
@@ -201,12 +209,15 @@ class Here(Tasks):
     def put(self, value):
         return value
 
-    def start(self, function, hear, *args, share, network):
+    def start(self, function, hear, *args, share, processes):
         self.waiting[object()] = (function, hear, args)
-        self.started.append((function.__name__, network))
+        self.started.append((function.__name__, processes))
         self.most = max(self.most, len(self.waiting))
 
-    def hear_next(self):
+    def hear_next(self, seconds=None):
+        if not self.waiting:
+            time.sleep(seconds)
+            return
         function, hear, args = self.waiting.pop(next(iter(self.waiting)))
         found = function(*args)
         for answer in found if function is run else [found]:
@@ -288,14 +299,50 @@ def test_every_image_is_computed_once_and_every_run_comes_home(played):
     assert tasks.most <= 3
 
 
-def test_the_next_network_is_loaded_before_its_turn_and_heads_train_beside_its_shards(played):
-    _, tasks = played("a", "b", "c")
+def first_and_last(started, task):
+    places = [place for place, own in enumerate(started) if own == task]
+    return places[0], places[-1]
 
-    order = [*dict.fromkeys(tasks.started)]
-    assert order[:3] == [("describe", "a"), ("describe", "b"), ("extract", "a")]
-    assert tasks.started.index(("run", "a")) < len(tasks.started) - 1 - tasks.started[::-1].index(("extract", "b"))
-    assert tasks.started.index(("describe", "c")) > tasks.started.index(("extract", "a"))
-    assert {network for _, network in order} == {"a", "b", "c"}
+
+def test_the_next_network_is_loaded_before_its_turn_and_heads_train_beside_its_shards(played):
+    _, tasks = played("a", "b", "c", "d")
+
+    # Each has processes of its own, and the fourth those of the first.
+    shards = {name: first_and_last(tasks.started, ("extract", name)) for name in "012"}
+    begun = [place for place, own in enumerate(tasks.started) if own[0] == "describe"]
+    assert [tasks.started[place][1] for place in begun] == ["0", "1", "2", "0"]
+    assert begun[:2] == [0, 1] and begun[2] > shards["0"][0]
+    heads = [place for place, own in enumerate(tasks.started) if own[0] == "run"]
+    assert [tasks.started[place][1] for place in heads] == ["0", "1", "2", "0"]
+    assert heads[0] < shards["1"][1] and heads[0] < begun[3]
+
+
+def test_where_nothing_fits_beside_shards_no_network_is_loaded_ahead(played):
+    _, tasks = played("a", "b", needs=Needs(cpus=1, gpus=0, memory=GIB, slots=1, ahead=False))
+
+    assert tasks.started.index(("describe", "1")) > first_and_last(tasks.started, ("extract", "0"))[1]
+
+
+def test_two_commands_with_the_same_networks_in_another_order_end(played):
+    """Each waits for a store that the other writes to, and lets go of its own meanwhile."""
+    computed, results = [], []
+
+    def slow(order, *more):
+        time.sleep(0.02)
+        computed.extend((order.encoder.part.backbone, image.digest) for image in order.images)
+        return extract(order, *more)
+
+    def command(*names):
+        results.append(played(*names, functions=Functions(describe, slow, run))[0])
+
+    threads = [threading.Thread(target=command, args=names, daemon=True) for names in (("a", "b"), ("b", "a"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert results == [{}, {}]
+    assert len(computed) == len(set(computed)) == 100
 
 
 def test_a_network_that_fails_fails_its_own_runs_only(played):

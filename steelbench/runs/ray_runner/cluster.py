@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -20,11 +21,11 @@ GIB = 2**30
 MEMORY = 2 * GIB
 # Variables of the user that decide how libraries compute.
 COMPUTING = ("TF_", "XLA_", "KERAS_", "OMP_", "OPENBLAS_", "MKL_")
-# What a task keeps busy: all cores of a node, as training on images does; most of them, as an extraction does, beside
-# which networks load and heads train; or one.
-Share = Literal["whole", "most", "core"]
-# Ray gives no process to tasks of another value of this variable.
-NETWORK = "STEELBENCH_NETWORK"
+# What a task has of a node: all of it, to train on images; one shard at a time, which uses every core, too, but lets
+# networks load and heads train beside it; or one core, for those.
+Share = Literal["node", "shard", "core"]
+# Ray gives a process only to tasks with the same value of this variable.
+PROCESSES = "STEELBENCH_PROCESSES"
 
 
 def task_environment(local: bool) -> dict[str, str]:
@@ -47,16 +48,18 @@ class Needs:
     """What tasks ask of a node, so that each fits on every one that has processors.
 
     Attributes:
-        cpus: of a task that has a node for itself.
+        cpus: of the smallest node.
         gpus: of every task.
         memory: of every task, bytes.
-        slots: how many tasks that ask for most of a node run at once.
+        slots: how many shards run at once.
+        ahead: whether a network may be loaded beside the shards of another.
     """
 
     cpus: int
     gpus: int
     memory: int
     slots: int
+    ahead: bool
 
     @classmethod
     def of(cls, nodes: Sequence[Mapping[str, Any]]) -> Self:
@@ -72,16 +75,22 @@ class Needs:
             raise SteelbenchError("no node of the Ray cluster has a CPU for tasks; start one by `ray start`.")
         # One such task on each GPU, else on each node; on the smallest node as well.
         cpus = min(int(own["CPU"] // max(1, own.get("GPU", 0))) or 1 for own in usable)
-        slots = sum(int(own["GPU"]) if with_gpu else int(own["CPU"]) // cpus for own in usable)
-        memory = min(MEMORY, *(int(own.get("memory", MEMORY)) for own in usable))
-        return cls(cpus, int(bool(with_gpu)), memory, slots)
+        slots = sum(int(own["GPU"] if with_gpu else own["CPU"] / _cpus_of_shard(cpus)) for own in usable)
+        least = min(int(own.get("memory", 2 * MEMORY)) for own in usable)
+        # A task on a GPU has it for itself.
+        ahead = not with_gpu and cpus > 1 and least >= 2 * MEMORY
+        return cls(cpus, int(bool(with_gpu)), min(MEMORY, least), slots, ahead)
 
     def cpus_of(self, share: Share) -> float:
         """Return the processors that a task asks for.
 
-        Two that want most of a node do not fit on it; one of those and one of a core do, on 2 processors, too.
+        Two shards do not fit on the smallest node; one and a task of a core do, if it has 2 processors or more.
         """
-        return {"whole": self.cpus, "most": self.cpus / 2 + 0.01, "core": 0.99}[share]
+        return {"node": self.cpus, "shard": _cpus_of_shard(self.cpus), "core": 0.99}[share]
+
+
+def _cpus_of_shard(cpus: int) -> float:
+    return cpus / 2 + 0.01
 
 
 class Tasks:
@@ -100,7 +109,7 @@ class Tasks:
         return ray.put(value)
 
     def start(
-        self, function: Callable[..., Any], hear: Callable[[Any], None], *args: object, share: Share, network: str
+        self, function: Callable[..., Any], hear: Callable[[Any], None], *args: object, share: Share, processes: str
     ) -> None:
         """Start a task.
 
@@ -108,29 +117,29 @@ class Tasks:
             function: of the module `tasks`; a generator answers several times.
             hear: called with each answer, or with a `Failure` where Ray gave the task up.
             args: of the function; references are replaced by their values.
-            share: of a node that it keeps busy.
-            network: that it works with; processes serve tasks of one network only, so that they load it once.
+            share: of a node.
+            processes: name of those that may run it, started as needed: one that has a network should not be given
+                another while the first is wanted.
         """
-        task = self._remote(function, share, network).remote(*args)
+        task = self._remote(function, share, processes).remote(*args)
         self.waiting[task] = hear
 
-    def get_ready(self, function: Callable[[], None], networks: Sequence[str]) -> None:
+    def get_ready(self, function: Callable[[], None], processes: Sequence[str]) -> None:
         """Let processes of the nodes start and import what tasks need, before there are tasks.
 
         A process that may use no GPU now would not find it later: on a cluster with GPUs they start with the tasks.
 
         Args:
             function: of the module `tasks`.
-            networks: that the processes will serve; the first ones get one, as many as there are cores.
+            processes: names of those that tasks will want first, one process each.
         """
         if not self.needs.gpus:
-            first = networks[: self.needs.slots * self.needs.cpus]
-            self.getting_ready = [self._remote(function, "core", network).remote() for network in first]
+            self.getting_ready = [self._remote(function, "core", name).remote() for name in processes]
 
-    def _remote(self, function: Callable[..., Any], share: Share, network: str) -> Any:
+    def _remote(self, function: Callable[..., Any], share: Share, processes: str) -> Any:
         import ray
 
-        key = (function, share, network)
+        key = (function, share, processes)
         if key not in self.remotes:
             # Ray ends a process that used a GPU after each task; one that keeps an encoder serves all shards.
             kept = {"max_calls": 0} if self.needs.gpus and not inspect.isgeneratorfunction(function) else {}
@@ -141,15 +150,19 @@ class Tasks:
                 memory=self.needs.memory,
                 max_retries=RETRIES,
                 retry_exceptions=False,
-                runtime_env={"env_vars": {NETWORK: network}},
+                # Nothing gives a GPU's memory back but the end of a process; the fewer there are, the better.
+                **({} if self.needs.gpus else {"runtime_env": {"env_vars": {PROCESSES: processes}}}),
             )(function)
         return self.remotes[key]
 
-    def hear_next(self) -> None:
-        """Wait until a task answers, and pass its answer on."""
+    def hear_next(self, seconds: float | None = None) -> None:
+        """Wait until a task answers, for so many seconds at most, and pass its answer on."""
         import ray
 
-        ready, _ = ray.wait(list(self.waiting), num_returns=1)
+        if not self.waiting:
+            time.sleep(seconds or 0)
+            return
+        ready, _ = ray.wait(list(self.waiting), num_returns=1, timeout=seconds)
         for task in ready:
             hear = self.waiting[task]
             if not isinstance(task, ray.ObjectRefGenerator):

@@ -6,7 +6,7 @@ Ray's object store. Ray starts tasks, and starts them again where a process or a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,11 @@ from steelbench.runs.ray_runner.site import Site
 from steelbench.runs.ray_runner.tasks import get_ready
 
 USUAL = Functions()
+# To wait before a store that another command holds is looked at again.
+SECONDS = 1
+# Of a local Ray. It would end processes that wait for their turn, with their networks, and start some that no task here
+# may use, as tasks name theirs.
+SETTINGS = {"idle_worker_killing_time_threshold_ms": "3600000", "prestart_worker_first_driver": "0"}
 RunJobs = Callable[[Sequence[Job], Path, Callable[[Job, Event], None]], dict[RunKey, str]]
 
 
@@ -46,11 +51,14 @@ def ray_runner(jobs: Sequence[Job], address: str | None, tell: Callable[[str], N
     if not jobs:
         yield lambda _jobs, _results, _hear: {}
         return
-    with connected(address, task_environment(local=address is None), tell):
+    with connected(address, task_environment(local=address is None), tell, SETTINGS):
         import ray
 
         cluster = Tasks(Needs.of(ray.nodes()))
-        cluster.get_ready(get_ready, [job.parts[0].backbone for job in jobs])
+        networks = dict.fromkeys(part.backbone for job in jobs for part in job.parts)
+        cluster.get_ready(
+            get_ready, [_processes(number, cluster.needs) for number in range(_at_once(networks, cluster.needs))]
+        )
         yield partial(run_jobs_on_ray, cluster=cluster)
 
 
@@ -113,18 +121,23 @@ class Driver:
         key = part.model_dump_json()
         if key not in self.extractions:
             self.extractions[key] = Extraction(
-                job, part, self.site, self.functions, lambda notice: self._tell(job, notice)
+                job,
+                part,
+                self.site,
+                self.functions,
+                _processes(len(self.extractions), self.tasks.needs),
+                lambda notice: self._tell(job, notice),
             )
         return self.extractions[key]
 
     def run(self) -> dict[RunKey, str]:
         """Run all tasks to their end, and return the reason of every run that failed."""
         try:
-            self._fill()
-            while self.tasks.waiting:
+            taken = self._fill()
+            while self.tasks.waiting or taken:
                 self._show()
-                self.tasks.hear_next()
-                self._fill()
+                self.tasks.hear_next(SECONDS if taken else None)
+                taken = self._fill()
             self._show()
         except BaseException:
             # Ctrl-C, or a fault of this program.
@@ -135,22 +148,30 @@ class Driver:
                 extraction.close()
         return self.failures
 
-    def _fill(self) -> None:
-        """Start what there is room for: shards in order, the next network beside them, then training.
+    def _fill(self) -> bool:
+        """Start what there is room for, and return whether another command holds what is wanted next.
 
-        Heads train while other networks are extracted. Training on images needs whole nodes, for which shards would
-        have to wait, so it begins when all of those are done.
+        Shards go in the order of the networks; beside them heads train and the next network is loaded. Training on
+        images needs whole nodes, for which shards would have to wait, so it begins when all of those are done.
         """
-        slots, found = self.tasks.needs.slots, list(self.extractions.values())
-        while sum(own.under_way for own in found) < 2 * slots:
+        needs, found = self.tasks.needs, list(self.extractions.values())
+        described = [own for own in found if own.described is not None and not (own.opened or own.finished)]
+        taken = [own for own in described if not own.open()]
+        while sum(own.under_way for own in found if not own.finished) < 2 * needs.slots:
             ready = next((own for own in found if own.todo), None)
             if ready is None:
                 break
             ready.next_shard()
+        self._train(found)
         for own in [own for own in found if not own.begun]:
-            # One network more than there are nodes is loaded before its turn.
-            if sum(other.begun and not other.finished for other in found) <= slots:
+            if sum(other.lined_up for other in found) < needs.slots + needs.ahead:
                 own.begin()
+        # What could not begin has failed.
+        self._train(found)
+        return bool(taken)
+
+    def _train(self, found: Sequence[Extraction]) -> None:
+        """Start the jobs whose features are there."""
         extracted = all(own.finished for own in found)
         for job, extractions in list(self.needed):
             if extracted or (extractions and all(own.finished for own in extractions)):
@@ -180,8 +201,8 @@ class Driver:
             JobOrder.of(job, extractions[0].order.key if len(extractions) == 1 else "", brings_features=_whole(job)),
             self.site.data,
             *supplies,
-            share="whole" if _whole(job) else "core",
-            network=job.parts[0].backbone,
+            share="node" if _whole(job) else "core",
+            processes=extractions[0].processes if extractions else _processes(0, self.tasks.needs),
         )
         for own in extractions:
             if not any(own in others for _, others in self.needed):
@@ -264,6 +285,19 @@ class Driver:
         done = self.trained + sum(own.shards if own.finished else own.done for own in found)
         total = self.to_train + sum(own.shards for own in found)
         self.on_event(self.jobs[0], Event(kind="progress", step="tasks", done=min(done, total), total=total))
+
+
+def _at_once(networks: Collection[str], needs: Needs) -> int:
+    """Return how many networks are under way at once, at most."""
+    return min(len(networks), needs.slots + needs.ahead)
+
+
+def _processes(number: int, needs: Needs) -> str:
+    """Return the name of the processes for a network by its place in the order.
+
+    One name more than there are networks under way: the heads of a network are started before another gets its name.
+    """
+    return str(number % (needs.slots + needs.ahead + 1))
 
 
 def _pieces(job: Job) -> list[Job]:

@@ -30,11 +30,14 @@ class Extraction:
         part: the network.
         site: what all tasks share.
         functions: that nodes run.
+        processes: name of the processes for the network.
         tell: called with each notice.
 
     Attributes:
         failure: why they cannot be had; "" as long as they can.
         begun: whether a node was asked to describe the encoder.
+        described: what it said.
+        opened: whether it is known which images are missing; until then another command may be computing them.
         finished: whether they are all in the cache, or have failed.
         todo: shards that are not with a node yet.
         under_way: shards that are with nodes.
@@ -42,11 +45,20 @@ class Extraction:
         shards: number of all shards; an estimate until the encoder is described.
     """
 
-    def __init__(self, job: Job, part: Part, site: Site, functions: Functions, tell: Callable[[Notice], None]) -> None:
-        self.part, self.site, self.functions, self.tell = part, site, functions, tell
+    def __init__(
+        self,
+        job: Job,
+        part: Part,
+        site: Site,
+        functions: Functions,
+        processes: str,
+        tell: Callable[[Notice], None],
+    ) -> None:
+        self.part, self.site, self.functions, self.processes, self.tell = part, site, functions, processes, tell
         self.cache, self.images = Path(job.cache), list({image.digest: image for image in job.data.everything}.values())
         self.order = EncoderOrder(part, site.starters, job.engine, job.precision, job.data.bit_depth, site.versions)
-        self.failure, self.begun, self.finished, self.done, self.under_way = "", False, False, 0, 0
+        self.failure, self.begun, self.opened, self.finished = "", False, False, False
+        self.under_way, self.done = 0, 0
         self.todo: deque[list[ImageRef]] = deque()
         self.shards = -(-len(self.images) // MOST)
         self.described: Described | None = None
@@ -71,7 +83,7 @@ class Extraction:
             whole,
             *self._supplies,
             share="core",
-            network=self.part.backbone,
+            processes=self.processes,
         )
 
     def _hear_description(self, found: Described | Failure) -> None:
@@ -85,14 +97,32 @@ class Extraction:
         self.store = store
         if found.measurements:
             store.write_measurements(found.measurements)
-        # Held until all is there, as the local runner does: another command may extract into the same store.
-        self._open.enter_context(store.locked())
-        self._write = self._open.enter_context(store.writer())
-        missing = [image for image in self.images if image.digest not in store]
-        self.todo.extend(self._cut(missing, found.batch))
+
+    @property
+    def lined_up(self) -> bool:
+        """Return whether it was begun and not every shard is with a node yet."""
+        return self.begun and not self.finished and bool(self.todo or not self.opened)
+
+    def open(self) -> bool:
+        """Find which features are missing; return whether no other command is writing to the store.
+
+        The store is held until all is there, as the local runner does. Nothing waits for it here: this process may
+        hold the store of another network, for which the other command would wait in turn.
+        """
+        if self.described is None:
+            raise ValueError("open an extraction after its encoder is described")
+        try:
+            self._open.enter_context(self.store.locked(wait=False))
+        except TimeoutError:
+            return False
+        self.opened = True
+        self._write = self._open.enter_context(self.store.writer())
+        missing = [image for image in self.images if image.digest not in self.store]
+        self.todo.extend(self._cut(missing, self.described.batch))
         self.shards = len(self.todo)
         if not self.todo:
             self._finish()
+        return True
 
     def _cut(self, images: Sequence[ImageRef], batch: int) -> list[list[ImageRef]]:
         """Return shards of whole batches, the same ones as those of the local runner."""
@@ -119,8 +149,8 @@ class Extraction:
             order,
             self.site.tasks.put(files),
             *self._supplies,
-            share="most",
-            network=self.part.backbone,
+            share="shard",
+            processes=self.processes,
         )
 
     def _hear_shard(self, images: Sequence[ImageRef], shard: Shard | Failure) -> None:

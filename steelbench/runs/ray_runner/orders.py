@@ -72,7 +72,15 @@ class EncoderOrder:
     def key(self) -> str:
         """Return a text that is the same for equal encoders only."""
         digests = [image.digest for image in self.starters.images]
-        own = [self.part.model_dump(), digests, self.precision, self.bit_depth, self.starters.calibration_digest]
+        own = [
+            self.part.model_dump(),
+            digests,
+            self.engine,
+            self.precision,
+            self.bit_depth,
+            self.starters.calibration_rows,
+            self.starters.calibration_digest,
+        ]
         return json.dumps(own, sort_keys=True)
 
 
@@ -133,20 +141,20 @@ class JobOrder:
 
     Attributes:
         job: as JSON, without its data.
-        encoder: key of the `EncoderOrder` of its network, by which a process that has it knows it; "" for none.
+        encoder_key: of the `EncoderOrder` of its network, by which a process that has it knows it; "" for none.
         versions: of `own_versions` of that machine.
         brings_features: whether the job extracts, and its features are brought home.
     """
 
     job: str
-    encoder: str
+    encoder_key: str
     versions: Mapping[str, str]
     brings_features: bool = False
 
     @classmethod
-    def of(cls, job: Job, encoder: str, brings_features: bool) -> Self:
+    def of(cls, job: Job, encoder_key: str, brings_features: bool) -> Self:
         """Return the order of a job of this machine."""
-        return cls(job.model_dump_json(), encoder, own_versions(), brings_features)
+        return cls(job.model_dump_json(), encoder_key, own_versions(), brings_features)
 
 
 @dataclass(frozen=True)

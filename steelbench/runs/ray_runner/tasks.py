@@ -66,8 +66,8 @@ class _Loaded:
 
     Attributes:
         key: of its order.
-        thread: that it was made in. A new thread begins with Keras's names of layers anew, as a process does; what is
-            made in the same one goes on as in a worker of the local runner.
+        thread: that it was made in. Keras counts the names of layers by thread: a new one begins anew, as a process
+            does, and heads that are made in the encoder's thread get the names that they get in a local worker.
     """
 
     key: str
@@ -178,7 +178,7 @@ def run_job(order: JobOrder, data: RunData, *supplies: Parcel | StoredFeatures) 
             job = _here(order, data, folder)
             outbox = Outbox(folder / RESULTS)
             events: list[Event] = []
-            for event in _events(job, order.encoder):
+            for event in _events(job, order.encoder_key):
                 events.append(event)
                 if event.kind in ("done", "failed"):
                     yield Outcome(events, outbox.take(_made_by(job, event.run)))
@@ -225,7 +225,7 @@ def _events(job: Job, key: str) -> Iterator[Event]:
     last = _last.pop() if _last else None
     made = last.encoder if last is not None and last.key == key else None
     thread = last.thread if last is not None and made is not None else ThreadPoolExecutor(1)
-    # What computes features, or another encoder, is not needed beside the job.
+    # Let go of what computes features, and of another encoder: there is memory for one. The job takes its own along.
     del last
     told: SimpleQueue[Event | Exception | None] = SimpleQueue()
 
