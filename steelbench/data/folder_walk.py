@@ -9,7 +9,12 @@ from steelbench.data.samples import is_passed_over, visible_folders
 
 
 def files_below(root: Path, *suffixes: str) -> Iterator[Path]:
-    """Yield the files with one of the suffixes, those of a folder before those of its folders, sorted.
+    """Yield the files of `named_below`; what is no regular file is passed over."""
+    return (path for path in named_below(root, *suffixes) if path.is_file())
+
+
+def named_below(root: Path, *suffixes: str) -> Iterator[Path]:
+    """Yield what has one of the suffixes, be it a file or not, in a folder before that in its folders, sorted.
 
     Args:
         root: the folder.
@@ -22,9 +27,7 @@ def files_below(root: Path, *suffixes: str) -> Iterator[Path]:
     while waiting:
         folder = waiting.pop()
         yield from sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in suffixes and not is_passed_over(path.name) and path.is_file()
+            path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_passed_over(path.name)
         )
         inner = []
         for path in visible_folders(folder):

@@ -1,5 +1,6 @@
 """YOLO as its tools export it: every place of the text files, every way to write the names, files that mean harm."""
 
+import os
 import time
 from collections import Counter
 
@@ -7,6 +8,7 @@ import pytest
 from annotated_sets import CLASSES, make_yolo, usual_boxes, write_picture, write_yolo, yolo_line
 from each import each
 
+from steelbench.cli.exit import main
 from steelbench.data.crops import split_address
 from steelbench.data.layouts.yolo_names import read_names
 from steelbench.data.readers import read_dataset
@@ -86,6 +88,8 @@ def test_a_polygon_is_the_box_around_it(tmp_path):
         ("0 0.5 0.5", "3 numbers, expected 5"),
         ("0 0.5 0.5 0.1 0.1 0.5 0.5 0.1", "8 numbers"),
         ("crack 0.5 0.5 0.1 0.1", "more than numbers"),
+        ("0.0 0.5 0.5 0.1 0.1", "line 1 has the class 0.0, expected a whole number"),
+        ("9" * 4000 + " 0.5 0.5 0.1 0.1", "line 1 has the class " + "9" * 40 + ","),
         ("\x00\x01", "more than numbers"),
         ("0 0.5 0.5 0.1 0.1\n" * 1001, "1001 boxes"),
     ],
@@ -99,6 +103,50 @@ def test_a_file_that_cannot_be_used_is_counted_and_says_why(line, told, tmp_path
     (reason,) = dataset.left_out
     assert told in reason and "train/labels/train0.txt" in reason and dataset.left_out[reason] == 1
     assert len(dataset.samples) == 29
+
+
+@each(
+    "replace, told",
+    [
+        (os.mkfifo, "it is a named pipe"),
+        (os.mkdir, "it is a folder"),
+        (lambda path: path.symlink_to(path.name), "symbolic links"),
+        (lambda path: path.symlink_to("gone.txt"), "No such file"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is a device"),
+    ],
+    ids=["pipe", "folder", "loop", "dangling", "device"],
+)
+def test_what_stands_in_place_of_a_label_file_is_no_image_without_a_box(replace, told, tmp_path, capsys):
+    root = make_yolo(tmp_path / told.replace(" ", "_"), 10)
+    label = root / "train" / "labels" / "train0.txt"
+    label.unlink()
+    replace(label)
+
+    dataset = read(root, include_none=True)[1]
+
+    (reason,) = dataset.left_out
+    assert "train/labels/train0.txt: it cannot be read (" in reason and told in reason
+    assert len(dataset.samples) == 29 and "none" not in {sample.label for sample in dataset.samples}
+    assert main(["data", "check", str(root), "--include-none"]) == 0
+    assert "1 with an annotation that cannot be used" in capsys.readouterr().out
+
+
+def test_an_image_has_the_boxes_of_its_own_name_before_those_of_another_case(tmp_path):
+    make_yolo(tmp_path, 10)
+    place = tmp_path / "train"
+    for name, label in (("k", "hole"), ("K", "spot")):
+        write_yolo(place / "images" / f"{name}.png", place / "labels" / f"{name}.txt", [(label, 2, 2, 20, 20)])
+    # Of two images one has a label file; of the other there is none in any case.
+    write_yolo(place / "images" / "one.png", place / "labels" / "one.txt", [("hole", 2, 2, 20, 20)])
+    write_picture(place / "images" / "ONE.png")
+    (place / "labels" / "train0.txt").rename(place / "labels" / "TRAIN0.TXT")
+
+    dataset = read(tmp_path)[1]
+
+    labels = {sample.path.rpartition("/")[2]: sample.label for sample in dataset.samples}
+    assert (labels["k.png"], labels["K.png"], labels["one.png"]) == ("hole", "spot", "hole")
+    assert "ONE.png" not in labels and labels["train0.png"] == "crack"
+    assert dataset.left_out == {"without a box (--include-none uses them as class none)": 1}
 
 
 @each(
