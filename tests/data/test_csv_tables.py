@@ -1,5 +1,7 @@
 """Tables as programs export them: delimiters, encodings, paths of Windows."""
 
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -71,6 +73,22 @@ def test_a_code_page_that_is_not_certain_is_refused(folder, label, encoding):
     message = refusal(folder, f"path,label\nimg/1.png,{label}\n", encoding)
 
     assert "UTF-8" in message and "save it as one" in message
+
+
+@pytest.mark.parametrize("word", [b"a" * 200_000, b"a\xe4" * 100_000, b"a1" * 100_000])
+def test_long_words_of_8_bit_text_take_no_longer_than_others(folder, word):
+    (folder / "x.csv").write_bytes(b"path,label,note\nimg/1.png,a,\nimg/2.png,R\xe4nder,\n,," + word)
+
+    start = time.process_time()
+    with pytest.raises(SteelbenchError):
+        read_dataset(str(folder / "x.csv"))
+    assert time.process_time() - start < 2
+
+
+def test_a_word_of_another_code_page_is_quoted_in_part(folder):
+    message = refusal(folder, f"path,label\nimg/1.png,{'ä' * 100_000}\n", "cp1252")
+
+    assert "seems to be of another code page" in message and len(message) < 400
 
 
 def test_a_file_that_is_too_large_for_a_table_is_not_read(folder, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -10,14 +9,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from steelbench.data.layouts.decoding import decoded
 from steelbench.errors import SteelbenchError
 from steelbench.files import read_file
 
 MAX_BYTES = 256 * 1024 * 1024
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
-# A byte that means the same letter in all of these is that letter, whichever of them a table was saved in.
-WESTERN = ("cp1252", "cp1250", "cp1254", "iso8859-1", "iso8859-15")
-BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def csv_rows(path: Path, columns: set[str], more: Collection[str] = ()) -> list[tuple[int, dict[str, str]]]:
@@ -98,27 +95,10 @@ def _text(path: Path) -> str:
         data = read_file(path, MAX_BYTES)
     except OSError as error:
         raise _refused(path, error.strerror or str(error)) from None
-    mark = next((mark for mark in BOMS if data.startswith(mark)), b"")
     try:
-        return data[len(mark) :].decode(BOMS.get(mark, "utf-8"))
-    except UnicodeDecodeError as error:
-        if mark or b"\0" in data:
-            raise _refused(path, str(error)) from None
-        return _western(path, data, str(error))
-
-
-def _western(path: Path, data: bytes, why: str) -> str:
-    """Return 8-bit text, if every byte above 127 is a letter that all Western code pages agree on."""
-    for byte in {byte for byte in data if byte > 127}:
-        letters = {bytes([byte]).decode(page, "replace") for page in WESTERN}
-        if len(letters) > 1 or not letters.pop().isalpha():
-            raise _refused(path, f"{why}; byte 0x{byte:02x} is another letter in each code page")
-    text = data.decode("cp1252")
-    # Greek, Cyrillic or Chinese text has words of such bytes alone.
-    for word in re.findall(r"[^\W\d_]*[\x80-\xff][^\W\d_]*", text):
-        if 2 * sum(letter > "\x7f" for letter in word) > len(word):
-            raise _refused(path, f"{why}; '{word}' seems to be of another code page")
-    return text
+        return decoded(data)
+    except ValueError as error:
+        raise _refused(path, str(error)) from None
 
 
 def _refused(path: Path, why: str) -> SteelbenchError:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steelbench.data.annotations import AnnotationError, check_label
+from steelbench.data.layouts.decoding import decoded
 from steelbench.errors import SteelbenchError
-from steelbench.files import open_file
+from steelbench.files import open_file, read_file
 
 NAME_FILES = ("classes.txt", "obj.names", "classes.names")
 MAX_BYTES = 1024 * 1024
@@ -22,13 +23,15 @@ _KEY = re.compile(r"(?m)^names[ \t]*:(.*(?:\n(?:[ \t]+.*|[ \t]*-.*|[ \t]*[\]}].*
 _COUNT = re.compile(r"(?m)^nc[ \t]*:[ \t]*(\d{1,6})[ \t]*(?:#.*)?$")
 _QUOTED = r"'(?:[^'\n]|'')*'|\"[^\"\n]*\""
 _ITEM = re.compile(rf"\s*(?:(\d{{1,6}})\s*:\s*)?({_QUOTED}|[^,\n'\"\[\]{{}}]+?)\s*(?:,|$)")
+# A quote within a word is a letter of it, and so is a number sign.
+_COMMENT = re.compile(rf"(?<![^\s,\[{{:])({_QUOTED})|(?<!\S)#.*")
 _LINE = re.compile(rf"\s*(?:-\s+|(\d{{1,6}})\s*:\s+)({_QUOTED}|[^#\n]*?)\s*(?:\s#.*)?$")
 
 
 def names_file(root: Path) -> Path | None:
     """Return the file with the class names: a YAML file with `names`, `data.yaml` first, else one of `NAME_FILES`."""
     found = sorted(path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml") and path.is_file())
-    yaml = [path for path in found if _KEY.search(_text(path))]
+    yaml = [path for path in found if _KEY.search(_beginning(path))]
     lists = [path for folder in (root, root / "labels") for name in NAME_FILES if (path := folder / name).is_file()]
     first = sorted(yaml, key=lambda path: path.stem != "data")
     return next(iter([*first, *lists]), None)
@@ -40,8 +43,8 @@ def read_names(path: Path) -> list[str]:
     Raises:
         SteelbenchError: if they cannot be read, are numbered with gaps, or are not as many as `nc` says.
     """
-    text = _text(path)
     try:
+        text = decoded(read_file(path, MAX_BYTES)).replace("\r\n", "\n")
         if path.name in NAME_FILES:
             return _checked([line for line in text.splitlines() if line.strip()])
         names = _checked(_yaml_names(text))
@@ -50,18 +53,27 @@ def read_names(path: Path) -> list[str]:
             f"{path}: the class names cannot be read ({error}); expected a line names: ['first', 'second'], or one "
             "line for each name below names:."
         ) from None
-    count = _COUNT.search(text)
-    if count and int(count[1]) != len(names):
-        raise SteelbenchError(f"{path}: nc is {count[1]}, but names holds {len(names)}; make them agree.")
+    except (OSError, ValueError) as error:
+        raise SteelbenchError(f"{path}: the class names cannot be read ({error}); save it as text in UTF-8.") from None
+    for count in _COUNT.findall(text):
+        if int(count) != len(names):
+            raise SteelbenchError(f"{path}: nc is {count}, but names holds {len(names)}; make them agree.")
     return names
 
 
-def _text(path: Path) -> str:
+def _beginning(path: Path) -> str:
+    """The text that tells whether a file names classes; "" for one that cannot be opened."""
     try:
         with open_file(path) as file:
-            return file.read(MAX_BYTES).decode("utf-8-sig", "replace").replace("\r\n", "\n")
+            data = file.read(MAX_BYTES)
     except OSError:
         return ""
+    try:
+        text = decoded(data)
+    except ValueError:
+        # Said by `read_names`: a file of names that cannot be read must not be passed over.
+        text = data.decode("utf-8", "replace")
+    return text.replace("\r\n", "\n")
 
 
 def _checked(names: Sequence[str]) -> list[str]:
@@ -75,12 +87,14 @@ def _checked(names: Sequence[str]) -> list[str]:
 
 
 def _yaml_names(text: str) -> list[str]:
-    found = _KEY.search(text)
-    value = found[1].strip() if found else ""
+    found = _KEY.findall(text)
+    if len(found) > 1:
+        raise AnnotationError(f"names stands there {len(found)} times")
+    value = _COMMENT.sub(r"\1", found[0]).strip() if found else ""
     if value[:1] in ("[", "{"):
         items = _between(value)
     else:
-        items = [_matched(_LINE, line) for line in value.splitlines() if line.strip() and line.strip()[0] != "#"]
+        items = [_matched(_LINE, line) for line in value.splitlines() if line.strip()]
     numbers = [int(number) for number, _ in items if number is not None]
     if numbers and sorted(numbers) != list(range(len(items))):
         raise AnnotationError("the numbers are not 0, 1, 2 ...")

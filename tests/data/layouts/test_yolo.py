@@ -160,6 +160,9 @@ def test_an_image_has_the_boxes_of_its_own_name_before_those_of_another_case(tmp
         ("names: {0: a, 1: 'b'}", ["a", "b"]),
         ("names: [\n  'a',\n  'b',\n]\n", ["a", "b"]),
         ("\ufeffnames: [a]\r\nnc: 1\r\n", ["a"]),
+        ("names: [a, # first\n  b, 'c # d', e#f] # see [1]\nnc: 4", ["a", "b", "c # d", "e#f"]),
+        ("names: # of [all]\n  - a # first\n  - 'b # c'\n", ["a", "b # c"]),
+        ("names: {0: a, # 0\n  # 1: x\n  1: b}", ["a", "b"]),
     ],
 )
 def test_names_in_every_form_that_tools_write(text, names, tmp_path):
@@ -181,6 +184,9 @@ def test_names_in_every_form_that_tools_write(text, names, tmp_path):
         ("names: &a [*a, *a]\n", "is no name"),
         ("names: ['" + "x" * 300 + "']", "300 characters"),
         ("names:\n  0: {a: b}: c: - d\n  x", "is no name"),
+        ("names: [a, b]\nnc: 2\nnames: [c, d]", "names stands there 2 times"),
+        ("names: [a, b]\nnc: 2\nnc: 3", "nc is 3, but names holds 2"),
+        ("names: [a, b]\n#" + "x" * 1024 * 1024, "1048576"),
     ],
 )
 def test_names_that_cannot_be_read_say_why(text, told, tmp_path):
@@ -192,6 +198,32 @@ def test_names_that_cannot_be_read_say_why(text, told, tmp_path):
     assert told in str(caught.value)
 
 
+@each("name, text", {"data.yaml": "names: [größe, Riß]\n", "classes.txt": "größe\nRiß\n"}.items())
+@each("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+def test_names_are_read_in_every_encoding_that_is_certain(name, text, encoding, tmp_path):
+    make_yolo(tmp_path, 3)
+    (tmp_path / "data.yaml").unlink()
+    for part in ("train", "valid", "test"):
+        for path in (tmp_path / part / "labels").iterdir():
+            path.write_text("1 0.5 0.5 0.5 0.5\n")
+    (tmp_path / name).write_bytes(text.encode(encoding))
+
+    assert {sample.label for sample in read(tmp_path)[1].samples} == {"Riß"}
+    (tmp_path / name).unlink()
+
+
+@each("name, text", {"data.yaml": "names: [ржа, трещина]\n", "classes.txt": "ржа\nтрещина\n"}.items())
+def test_names_in_a_code_page_that_is_not_certain_are_refused(name, text, tmp_path, capsys):
+    make_yolo(tmp_path, 3)
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / name).write_bytes(text.encode("cp1251"))
+
+    assert main(["data", "check", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert f"{name}: the class names cannot be read (" in told and "code page" in told and "UTF-8" in told
+    (tmp_path / name).unlink()
+
+
 @each(
     "text",
     [
@@ -201,8 +233,23 @@ def test_names_that_cannot_be_read_say_why(text, told, tmp_path):
         "names:\n" + "  \n" * 300_000 + " - a\n  ]",
         "names: [" + ", ".join(f"n{number}" for number in range(100_000)) + "]",
         "names: [" + ", ".join(f"n{number}" for number in range(9_999)) + ", n0]",
+        "names: [" + "a # 'b\n" * 120_000,
+        "names: [" + "'" * 1_000_000,
+        "names: [" + "\"'a" * 300_000,
+        "names: []\n" * 100_000,
     ],
-    ids=["blanks", "words", "line", "lines", "many names", "twice"],
+    ids=[
+        "blanks",
+        "words",
+        "line",
+        "lines",
+        "many names",
+        "twice",
+        "comments",
+        "quotes",
+        "both quotes",
+        "many lists",
+    ],
 )
 def test_names_that_mean_harm_are_refused_soon(text, tmp_path):
     path = tmp_path / "data.yaml"
