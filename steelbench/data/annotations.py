@@ -9,11 +9,13 @@ from pathlib import Path
 
 from steelbench.data.samples import Sample, clean_text
 from steelbench.errors import SteelbenchError
+from steelbench.printable import shown
 
 MAX_BOXES = 1000  # of one image
 MAX_NAME = 200  # characters
 MAX_PIXEL = 1e6
 MAX_FAULTY = 0.05
+MOST_QUOTED = 40  # characters of a value, in a sentence
 
 
 class AnnotationError(Exception):
@@ -109,9 +111,11 @@ def count_faulty(root: Path, faults: Mapping[str, str], total: int) -> dict[str,
     if not faults:
         return {}
     first = min(faults)
+    # Escaped here, as names and values come from outside and reasons are written to files: a name may be no UTF-8.
+    told = shown(f"{first}: {faults[first]}")
     if len(faults) > MAX_FAULTY * total:
         raise SteelbenchError(
             f"{len(faults)} of {total} annotations below {root} cannot be used, at most {MAX_FAULTY:.0%} may; the "
-            f"first is {first}: {faults[first].rstrip('.')}. Repair or remove them and run again."
+            f"first is {told.rstrip('.')}. Repair or remove them and run again."
         )
-    return {f"with an annotation that cannot be used (the first is {first}: {faults[first]})": len(faults)}
+    return {f"with an annotation that cannot be used (the first is {told})": len(faults)}

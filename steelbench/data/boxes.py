@@ -18,6 +18,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
 from steelbench.files import read_file
 from steelbench.notices import notice
+from steelbench.printable import shown
 
 NO_BOX = "without a box (--include-none uses them as class none)"
 NO_BOX_TO_CROP = "without a box to crop"
@@ -125,7 +126,8 @@ def join_annotations(
         if not names:
             left_out["without an annotation"] += 1
         elif len(names) > 1:
-            left_out[f"with several annotations of one name (the first are {names[0]} and {names[1]})"] += 1
+            two = shown(f"{names[0]} and {names[1]}")
+            left_out[f"with several annotations of one name (the first are {two})"] += 1
         elif names[0] in found.faults:
             faults[names[0]] = found.faults[names[0]]
         else:

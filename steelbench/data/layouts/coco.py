@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from steelbench.data.annotations import (
+    MAX_FAULTY,
     MAX_NAME,
+    MOST_QUOTED,
     AnnotatedImage,
     AnnotationError,
     Box,
@@ -27,10 +29,12 @@ from steelbench.data.samples import Dataset, make_sample, visible_folders
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
 from steelbench.files import read_file
+from steelbench.printable import shown
 
 MAX_JSON = 256 * 1024 * 1024  # bytes
 LISTS = ("images", "annotations", "categories")
 _HEAD = 4096
+_WHOLE = re.compile("0|-?[1-9][0-9]{0,17}")
 
 
 def is_coco(path: Path) -> bool:
@@ -65,19 +69,27 @@ def _looks_like(path: Path) -> bool:
                 text += file.read(_HEAD)
     except OSError:
         return False
+    # In UTF-16 and UTF-32, which `json` reads, these are the bytes of ASCII with zeros between.
+    text = text.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
     keys = [f'"{name}"'.encode() in text for name in LISTS]
-    return all(keys) if size < 2**20 else text.lstrip()[:1] == b"{" and any(keys) and b'"id"' in text
+    return all(keys) if size < 2**20 else text[:1] == b"{" and any(keys) and b'"id"' in text
 
 
 def read_coco(root: Path, options: DataOptions) -> Dataset:
     """Return crops of the boxes, or whole images labelled by them; the part is that of the file's name or folder.
 
     Raises:
-        SteelbenchError: for a file that is no COCO, an image that is named twice, or too many faulty annotations.
+        SteelbenchError: for a file that is no COCO, an image or identifier that is given twice, or too many faulty
+            annotations.
     """
     files = [path.relative_to(root).as_posix() for path in files_below(root, *EXTENSIONS)]
-    entries = [entry for file in _files(root) for entry in _entries(file, file.relative_to(root).as_posix())]
+    entries, of_no_image = [], dict[str, int]()
+    for file in _files(root):
+        own, lost = _entries(file, file.relative_to(root).as_posix())
+        entries += own
+        of_no_image |= lost
     placed, left_out = _place(entries, files)
+    left_out.update(of_no_image)
     faults = {f"{entry.source}, {entry.listed}": entry.fault for entry in placed.values() if entry.fault}
     left_out.update(count_faulty(root, faults, len(entries)))
     images = [
@@ -146,19 +158,75 @@ def split_of(name: str) -> str:
     return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "")
 
 
-def _entries(path: Path, name: str) -> Iterator[_Entry]:
+def _entries(path: Path, name: str) -> tuple[list[_Entry], dict[str, int]]:
+    """The images of a file, and how many of its annotations are of none, by the words for that."""
     images, annotations, categories = (_listed(_read(path, name), key, name) for key in LISTS)
-    labels = {_key(found.get("id")): found.get("name") for found in categories}
-    boxes: dict[object, list[dict[str, Any]]] = defaultdict(list)
+    labels = _by_key(categories, "categories", "name", name)
+    boxes: dict[int | str, list[dict[str, Any]]] = {key: [] for key in _by_key(images, "images", "file_name", name)}
+    lost = []
     for found in annotations:
-        boxes[_key(found.get("image_id"))].append(found)
-    for image in images:
-        listed, own = str(image.get("file_name", ""))[:MAX_NAME], boxes.get(_key(image.get("id")), [])
-        try:
-            refuse_many_boxes(len(own))
-            yield _Entry(name, listed, split_of(name), tuple(_box(found, labels) for found in own))
-        except AnnotationError as error:
-            yield _Entry(name, listed, split_of(name), fault=str(error))
+        key = _key(found.get("image_id"))
+        if key in boxes:
+            boxes[key].append(found)
+        else:
+            lost.append(found.get("image_id"))
+    return [_entry(image, boxes, labels, name) for image in images], _count_lost(name, lost, len(annotations))
+
+
+def _entry(
+    image: Mapping[str, Any],
+    boxes: Mapping[int | str, list[dict[str, Any]]],
+    labels: Mapping[int | str, object],
+    name: str,
+) -> _Entry:
+    listed, key = str(image.get("file_name", ""))[:MAX_NAME], _key(image.get("id"))
+    try:
+        if key is None:
+            raise AnnotationError("the image has no id, by which its boxes would be known")
+        refuse_many_boxes(len(boxes[key]))
+        return _Entry(name, listed, split_of(name), tuple(_box(found, labels) for found in boxes[key]))
+    except AnnotationError as error:
+        return _Entry(name, listed, split_of(name), fault=str(error))
+
+
+def _by_key(entries: Iterable[Mapping[str, Any]], kind: str, named: str, source: str) -> dict[int | str, object]:
+    """The names of images or categories by their identifiers.
+
+    Raises:
+        SteelbenchError: for an identifier of two images, or of two categories with different names.
+    """
+    found: dict[int | str, object] = {}
+    for entry in entries:
+        key, name = _key(entry.get("id")), entry.get(named)
+        if key is None:
+            continue
+        if key in found and (kind == "images" or found[key] != name):
+            raise SteelbenchError(
+                f"{source} gives the id {_quoted(key)} to two {kind}, {_quoted(found[key])} and {_quoted(name)}, so "
+                f"that their boxes cannot be told apart; give each of the {kind} an id of its own, or export it again."
+            )
+        found[key] = name
+    return found
+
+
+def _count_lost(name: str, lost: Sequence[object], total: int) -> dict[str, int]:
+    """Return the reason and number for `Dataset.left_out` of annotations whose image is not there.
+
+    Raises:
+        SteelbenchError: if they are more than `MAX_FAULTY` of all, as boxes of images that would seem to have none.
+    """
+    if len(lost) > MAX_FAULTY * total:
+        raise SteelbenchError(
+            f"{name}: {len(lost)} of {total} annotations have an image_id that no image has, at most {MAX_FAULTY:.0%} "
+            f"may; the first has {_quoted(lost[0])}. Remove them or export the file again."
+        )
+    if not lost:
+        return {}
+    return {f"annotations of {name} whose image_id no image has (the first has {_quoted(lost[0])})": len(lost)}
+
+
+def _quoted(value: object) -> str:
+    return shown(str(value)[:MOST_QUOTED])
 
 
 def _read(path: Path, name: str) -> object:
@@ -177,15 +245,20 @@ def _listed(content: object, key: str, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def _key(value: object) -> object:
-    """An identifier that can be looked up; one of another kind is none."""
-    return value if isinstance(value, (int, str)) else None
+def _key(value: object) -> int | str | None:
+    """An identifier that can be looked up: 1, 1.0 and "1" are the same one; None for what is none."""
+    if isinstance(value, str):
+        return int(value) if _WHOLE.fullmatch(value) else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _box(found: Mapping[str, Any], labels: Mapping[object, object]) -> Box:
-    label = labels.get(_key(found.get("category_id")))
+def _box(found: Mapping[str, Any], labels: Mapping[int | str, object]) -> Box:
+    key = _key(found.get("category_id"))
+    label = None if key is None else labels.get(key)
     if not isinstance(label, str):
-        raise AnnotationError(f"a box has the category {str(found.get('category_id'))[:40]}, which has no name")
+        raise AnnotationError(f"a box has the category {_quoted(found.get('category_id'))}, which has no name")
     numbers = found.get("bbox")
     if not isinstance(numbers, list) or len(numbers) != 4:
         raise AnnotationError("an annotation has no bbox of 4 numbers")

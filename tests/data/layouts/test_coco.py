@@ -7,6 +7,7 @@ import pytest
 from annotated_sets import CLASSES, coco_text, make_coco, usual_boxes, write_picture
 from each import each
 
+from steelbench.cli.exit import main
 from steelbench.data.readers import read_dataset
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
@@ -114,6 +115,130 @@ def test_few_annotations_that_cannot_be_are_counted_and_the_first_is_named(chang
 
     (reason,) = dataset.left_out
     assert told in reason and "x.json, 0.png" in reason and len(dataset.samples) == 29
+
+
+def one_of(tmp_path, count=30):
+    """A COCO file of `count` images with two boxes each, as read, and where to write it."""
+    names = [f"{number}.png" for number in range(count)]
+    for name in names:
+        write_picture(tmp_path / name)
+    boxes = {name: usual_boxes(number) for number, name in enumerate(names)}
+    return json.loads(coco_text(dict.fromkeys(names, SIZE), boxes)), tmp_path / "x.json"
+
+
+@each("kind", [str, float, int])
+@each("key", ["image_id", "category_id"])
+def test_identifiers_of_one_value_are_the_same_whatever_their_type(key, kind, tmp_path):
+    content, path = one_of(tmp_path)
+    for found in content["annotations"]:
+        found[key] = kind(found[key])
+    write_json(path, content)
+
+    dataset = read(tmp_path, include_none=True)[1]
+
+    assert Counter(sample.label for sample in dataset.samples) == dict.fromkeys(CLASSES, 10)
+
+
+@each(
+    "value, told",
+    [
+        (99999, "the first has 99999"),
+        (None, "the first has None"),
+        (True, "the first has True"),
+        (1.5, "the first has 1.5"),
+        ("\ud800" + "x" * 1000, "the first has \\ud800" + "x" * 39 + ")"),
+        ([1], "the first has [1]"),
+    ],
+)
+def test_annotations_of_no_image_are_counted_and_refused_where_they_are_many(value, told, tmp_path, capsys):
+    content, path = one_of(tmp_path)
+    content["annotations"][0]["image_id"] = content["annotations"][1]["image_id"] = value
+    write_json(path, content)
+
+    assert main(["data", "check", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert f"2 annotations of x.json whose image_id no image has ({told}" in said
+
+    for found in content["annotations"][:10]:
+        found["image_id"] = value
+    write_json(path, content)
+    assert main(["data", "check", str(tmp_path), "--include-none"]) == 2
+    said = capsys.readouterr().err
+    assert "x.json: 10 of 60 annotations have an image_id that no image has" in said and told.rstrip(")") in said
+
+
+def test_an_image_without_an_identifier_is_not_joined_to_annotations_without_one(tmp_path):
+    content, path = one_of(tmp_path)
+    del content["images"][0]["id"]
+    for found in content["annotations"][:2]:
+        del found["image_id"]
+    write_json(path, content)
+
+    dataset = read(tmp_path, include_none=True)[1]
+
+    assert len(dataset.samples) == 29 and "none" not in {sample.label for sample in dataset.samples}
+    assert set(dataset.left_out.values()) == {1, 2}
+    assert any("x.json, 0.png: the image has no id" in reason for reason in dataset.left_out)
+
+
+@each(
+    "key, entry, told",
+    [
+        ("images", {"id": 2, "file_name": "0.png"}, "gives the id 2 to two images, 1.png and 0.png"),
+        ("images", {"id": "2", "file_name": "0.png"}, "gives the id 2 to two images"),
+        ("categories", {"id": 7, "name": "OTHER"}, "gives the id 7 to two categories, crack and OTHER"),
+        ("categories", {"id": 7.0, "name": None}, "gives the id 7 to two categories, crack and None"),
+    ],
+)
+def test_identifiers_that_are_given_twice_are_refused(key, entry, told, tmp_path, capsys):
+    content, path = one_of(tmp_path)
+    content[key].append(entry)
+    write_json(path, content)
+
+    assert main(["data", "check", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("steelbench: x.json " + told) and "export it again" in said
+
+
+def test_a_category_that_stands_there_twice_with_one_name_is_one(tmp_path):
+    content, path = one_of(tmp_path)
+    content["categories"] += content["categories"]
+    write_json(path, content)
+
+    assert len(read(tmp_path)[1].samples) == 30
+
+
+@each(
+    "where, key, value",
+    [
+        ("annotations", "category_id", "\ud800"),
+        ("annotations", "bbox", ["\ud800", 1, 2, 3]),
+        ("categories", "name", "\ud800"),
+        ("images", "file_name", "\ud800/0.png"),
+    ],
+)
+def test_half_a_letter_is_escaped(where, key, value, tmp_path):
+    content, path = one_of(tmp_path)
+    content["annotations"] = [found for found in content["annotations"] if found["category_id"] != 7][:2] * 10
+    content["annotations"][0]["category_id"], content["annotations"][0]["image_id"] = 7, 1
+    if where == "images":
+        content["annotations"][0]["bbox"] = [0, 0, -1, 1]
+    content[where][0][key] = value
+    write_json(path, content)
+
+    (fault,) = (reason for reason in read(tmp_path)[1].left_out if "cannot be used" in reason)
+
+    assert "\\ud800" in fault and fault.isprintable()
+
+
+@each("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le"])
+@each("size", [0, 2**20])
+def test_json_is_read_in_every_encoding_of_unicode(encoding, size, tmp_path):
+    content, path = one_of(tmp_path)
+    content["categories"][0]["name"] = "Riß"
+    path.write_bytes((json.dumps(content, ensure_ascii=False) + " " * size).encode(encoding))
+
+    assert {sample.label for sample in read(tmp_path)[1].samples} == {"Riß", *CLASSES} - {"crack"}
 
 
 @each(
