@@ -25,6 +25,7 @@ NO_BOX_TO_CROP = "without a box to crop"
 # Pixels by which a side of whole pixels may be off that was written as a share of six digits.
 SLACK = 0.01
 SEVERAL = "with boxes of several classes"
+OUTSIDE = "boxes outside of the image"
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,8 @@ def _nearest(path: PurePosixPath, names: Sequence[str]) -> list[str]:
 def use_boxes(root: Path, images: Iterable[AnnotatedImage], options: DataOptions) -> Dataset:
     """Return the data set that boxes make: `--boxes crop`, else whole images labelled by their boxes.
 
+    A box no part of which lies in its image is counted and labels nothing.
+
     Args:
         root: the data folder.
         images: with or without boxes.
@@ -162,8 +165,10 @@ def use_boxes(root: Path, images: Iterable[AnnotatedImage], options: DataOptions
         return _crop_all(root, images, options)
     samples, left_out = [], Counter[str]()
     for image in images:
-        labels = {box.label for box in image.boxes}
-        if len(labels) > 1:
+        labels = {box.label for box in _inside(image, _size(root, image), left_out)}
+        if image.boxes and not labels:
+            left_out[f"with {OUTSIDE} alone"] += 1
+        elif len(labels) > 1:
             left_out[SEVERAL] += 1
         elif labels or options.include_none:
             samples.append(replace(image.sample, label=labels.pop() if labels else "none"))
@@ -193,13 +198,11 @@ def _without_lone_part(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
 
 def _crops(root: Path, image: AnnotatedImage, options: DataOptions, left_out: Counter[str]) -> list[Sample]:
-    """The crops of one image. Without a size it cannot be read, which `inspect_dataset` finds and reports."""
-    if not image.boxes:
-        return []
-    size = image_size(root / image.sample.path) or (10**6, 10**6)
+    """The crops of one image."""
+    size = _size(root, image)
     labels: dict[Crop, list[str]] = defaultdict(list)
-    for box in image.boxes:
-        crop = place_crop(_scaled(box, size) if image.shares else box, size, options)
+    for box in _inside(image, size, left_out):
+        crop = place_crop(box, size, options)
         if crop is None:
             left_out[f"boxes that are narrower or lower than --min-box {options.min_box}"] += 1
         else:
@@ -213,6 +216,25 @@ def _crops(root: Path, image: AnnotatedImage, options: DataOptions, left_out: Co
         for crop, found in labels.items()
         if len(set(found)) == 1
     ]
+
+
+def _size(root: Path, image: AnnotatedImage) -> tuple[int, int]:
+    """Width and height. Without them an image cannot be read, which `inspect_dataset` finds and reports."""
+    return (image.boxes and image_size(root / image.sample.path)) or (10**6, 10**6)
+
+
+def _inside(image: AnnotatedImage, size: tuple[int, int], left_out: Counter[str]) -> list[Box]:
+    """The boxes, in pixels, that lie in an image at least in part."""
+    boxes = [_scaled(box, size) if image.shares else box for box in image.boxes]
+    inside = [box for box in boxes if not _is_outside(box, size)]
+    left_out[OUTSIDE] += len(boxes) - len(inside)
+    return inside
+
+
+def _is_outside(box: Box, size: tuple[int, int]) -> bool:
+    """Whether no part of a box lies in the image; rounding leaves some without a width on its side."""
+    sides = ((box.x, box.x + box.width, size[0]), (box.y, box.y + box.height, size[1]))
+    return any(start < 0 >= end or start >= limit < end for start, end, limit in sides)
 
 
 def _scaled(box: Box, size: tuple[int, int]) -> Box:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from annotated_sets import make_voc, usual_boxes, write_picture, write_voc
+from annotated_sets import make_voc, usual_boxes, write_picture, write_voc, write_yolo
 from each import each
 from PIL import Image
 
@@ -349,6 +349,55 @@ def test_images_are_labelled_by_their_boxes_where_those_name_one_class(marked):
     assert not any(sample.path == "hole/bare.png" for sample in more.samples), (
         "no annotation says that nothing is there"
     )
+
+
+BEYOND = [(64, 0, 9, 9), (0, 48, 9, 9), (-9, 0, 9, 9), (0, -20, 9, 9), (500, 500, 20, 20)]
+
+
+def voc_beyond(root):
+    for number, box in enumerate(BEYOND):
+        write_voc(root / "JPEGImages" / f"{number}.png", [("spot", *box)], root / "Annotations")
+    write_voc(root / "JPEGImages" / "9.png", [("crack", 0, 0, 20, 20), ("spot", 70, 0, 9, 9)], root / "Annotations")
+    write_voc(root / "JPEGImages" / "8.png", [("hole", 50, 40, 40, 40)], root / "Annotations")
+    for number, label in enumerate(["crack", "hole"] * 3, start=10):
+        write_voc(root / "JPEGImages" / f"{number}.png", [(label, 0, 0, 20, 20)], root / "Annotations")
+
+
+def yolo_beyond(root):
+    """A share of 1.01 is as far outside as the layout lets a box lie."""
+    out = "2 1.006 0.5 0.01 0.5\n"
+    for number in range(5):
+        write_yolo(root / "images" / f"{number}.png", root / "labels" / f"{number}.txt", [])
+        (root / "labels" / f"{number}.txt").write_text(out)
+    write_yolo(root / "images" / "9.png", root / "labels" / "9.txt", [("crack", 0, 0, 20, 20)])
+    (root / "labels" / "9.txt").write_text((root / "labels" / "9.txt").read_text() + out)
+    write_yolo(root / "images" / "8.png", root / "labels" / "8.txt", [("hole", 44, 18, 20, 30)])
+    for number, label in enumerate(["crack", "hole"] * 3, start=10):
+        write_yolo(root / "images" / f"{number}.png", root / "labels" / f"{number}.txt", [(label, 0, 0, 20, 20)])
+    (root / "classes.txt").write_text("crack\nhole\nspot\n")
+
+
+@pytest.mark.parametrize("write", [voc_beyond, yolo_beyond])
+def test_boxes_outside_of_the_image_are_counted_and_label_nothing(write, tmp_path, capsys):
+    write(tmp_path)
+
+    for options in ({}, {"boxes": "image"}, {"boxes": "image", "include_none": True}):
+        whole = read(tmp_path, **options)[1]
+        labels = {sample.path.rpartition("/")[2]: sample.label for sample in whole.samples}
+        assert len(labels) == 8 and (labels["9.png"], labels["8.png"]) == ("crack", "hole")
+        assert whole.left_out == {"boxes outside of the image": 6, "with boxes outside of the image alone": 5}
+    crops = read(tmp_path, boxes="crop", min_box=8)[1]
+    assert Counter(sample.label for sample in crops.samples) == {"crack": 4, "hole": 4}
+    assert crops.left_out == {"boxes outside of the image": 6}
+    assert main(["data", "check", str(tmp_path)]) == 0
+    assert "6 boxes outside of the image" in capsys.readouterr().out
+
+
+def test_a_box_without_a_width_on_the_side_of_its_image_is_in_it(tmp_path):
+    for number, box in enumerate([(0, 5, 0, 9), (64, 5, 0, 9), (5, 0, 9, 0), (5, 48, 9, 0)]):
+        write_voc(tmp_path / f"{number}.png", [("spot", *box)])
+
+    assert len(read(tmp_path, boxes="image")[1].samples) == 4
 
 
 def test_without_boxes_asked_for_the_layout_is_read_as_ever(marked):
