@@ -16,6 +16,7 @@ from steelbench.cli.exit import main
 from steelbench.csv_files import read_csv
 from steelbench.evaluation.label_first import CANDIDATES_FILE
 from steelbench.features.cache import FeatureStore, spaces
+from steelbench.ray_session import connected as session
 from steelbench.runs.ray_runner import driver, tasks
 from steelbench.runs.ray_runner.cluster import Needs, Tasks
 from steelbench.runs.ray_runner.functions import Functions
@@ -204,8 +205,8 @@ def test_nodes_that_die_change_nothing(cluster, steel, local, own_cache, tmp_pat
 
     moments = {
         lambda done, total: done >= 2: kill,
-        # Training on images has begun, after all shards came back.
-        lambda done, total: sum(own for name, own in watch.begun.items() if name.startswith("job.")) > 2: kill,
+        # Beyond the shards, so that heads are under way.
+        lambda done, total: done > total - 12: kill,
     }
     watch = Watch(tmp_path / "watch", monkeypatch, moments)
 
@@ -297,16 +298,23 @@ def connected(cluster):
     ray.shutdown()
 
 
-def test_processes_are_kept_for_tasks_that_name_them(connected):
-    found, pids = Tasks(Needs.of(ray.nodes())), {"0": [], "1": []}
-    found.get_ready(os.getpid, ["0", "1"])
-    # A node must not go on to another process because the first is busy.
-    for name in ("0", "1", "0", "1"):
-        found.start(os.getpid, pids[name].append, share="node", processes=name)
-        while found.waiting:
-            found.hear_next(60)
+def test_a_local_ray_keeps_a_process_for_the_tasks_that_name_it():
+    """Also while another computes, when Ray would end it after a second."""
 
-    assert all(len(own) == 2 for own in pids.values()) and not set(pids["0"]) & set(pids["1"])
+    def work(seconds):
+        time.sleep(seconds)
+        return os.getpid()
+
+    pids = {"0": [], "1": []}
+    with session(None, {}, lambda _: None, driver.SETTINGS):
+        found = Tasks(Needs.of(ray.nodes()))
+        for name, seconds in (("0", 0), ("1", 5), ("0", 0), ("1", 0)):
+            found.start(work, pids[name].append, seconds, share="shard", processes=name)
+            while found.waiting:
+                found.hear_next(60)
+
+    assert all(len(own) == 2 and own[0] == own[1] for own in pids.values())
+    assert pids["0"] != pids["1"]
 
 
 def test_a_task_that_fails_is_heard_once_and_one_whose_process_dies_after_its_retries(connected, tmp_path):
