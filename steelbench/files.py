@@ -39,14 +39,36 @@ def cache_folder() -> Path:
 
 
 def unwritable(folder: Path) -> str:
-    """Return why nothing can be written into a folder, which need not exist yet; "" if it can."""
+    """Return why nothing can be written into a folder, which need not exist yet; "" if it can, or the disk is full."""
     try:
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+        if not there.exists():
+            return f"{there} is a link that leads nowhere"
         if not there.is_dir():
-            return f"{there} is a file"
-        return "" if os.access(there, os.W_OK | os.X_OK) else f"no right to write in {there}"
+            return f"{there} is a file" if there.is_file() else f"{there} is no folder"
+        if not os.access(there, os.W_OK | os.X_OK):
+            return f"no right to write in {there}"
+        # Rights do not tell of folders that the system makes up, such as /proc.
+        trial = there / f".{secrets.token_hex(8)}"
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        # What writes says what a full disk means.
+        return "" if is_disk_full(error) else os.strerror(error.errno or 0)
+    return ""
+
+
+def unwritable_file(path: Path) -> str:
+    """Return why `whole_file` cannot write a file, or must not: it would replace a device; "" if it can."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return unwritable(path.parent)
     except OSError as error:
         return os.strerror(error.errno or 0)
+    if not stat.S_ISREG(mode):
+        return f"it is {KINDS.get(stat.S_IFMT(mode), 'something else')}"
+    return unwritable(path.parent)
 
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}

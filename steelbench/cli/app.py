@@ -36,6 +36,7 @@ from steelbench.cli.options import (
     NoneClass,
     Object,
     Square,
+    data_name,
     given_fields,
     run_option,
 )
@@ -164,12 +165,13 @@ def run(
     from steelbench.cli.commands.run import execute, foresee
     from steelbench.cli.requested import Request, make_experiments
     from steelbench.cli.suites import Suite, load_suite
+    from steelbench.notices import known_codes
 
     found = load_suite(suite) if suite else Suite()
     preset = found.demo if data == "demo" else {}
     if preset:
         say(f"demo preset of {suite}: {', '.join(f'{key}={value}' for key, value in preset.items())}")
-    given |= {"results": results or Path("results") / (Path(data).resolve().stem or "run")}
+    given |= {"results": results or Path("results") / (data_name(data) or "run")}
     known = {name: value for name, value in preset.items() if name in RunOptions.model_fields}
     options = RunOptions(**(known | given_fields(given, RunOptions)))
     request = Request(
@@ -180,8 +182,13 @@ def run(
         epochs=epochs,
         silence=tuple(silence or ()),
     )
+    # A dry run, too, says what the run would refuse.
+    known_codes(request.silence)
     todo = make_experiments(request, preset, found)
     if dry_run:
+        from steelbench.runs.results_folder import refuse_unwritable
+
+        refuse_unwritable("--results", options.results)
         return foresee(options, todo, request.auto, found.fallbacks)
     return execute(options, todo, _command_line(), request.silence, request.auto, found.fallbacks)
 
@@ -201,12 +208,11 @@ def report(
     silence: Annotated[list[str] | None, SILENCE] = None,
 ) -> None:
     """Draw the report of a results folder again."""
-    from steelbench.errors import SteelbenchError
     from steelbench.report.acceptance_sheet import write_sheet
     from steelbench.report.results_page import build_report
+    from steelbench.runs.results_folder import refuse_no_folder
 
-    if results.exists() and not results.is_dir():
-        raise SteelbenchError(f"{results} is a file; expected the folder that `steelbench run --results` wrote.")
+    refuse_no_folder(results)
     if sheet is not None:
         print(write_sheet(results, sheet))
         return
@@ -284,9 +290,7 @@ def audit(
     given = locals()
     from steelbench.cli.commands.audit import run_audit
 
-    run_audit(
-        DataOptions(**given_fields(given, DataOptions)), out or Path("results") / f"{Path(data).resolve().stem}-audit"
-    )
+    run_audit(DataOptions(**given_fields(given, DataOptions)), out or Path("results") / f"{data_name(data)}-audit")
 
 
 @app.command(rich_help_panel=KEEP)

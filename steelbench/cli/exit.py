@@ -16,6 +16,11 @@ from steelbench.files import disk_full_sentence, is_disk_full
 INTERRUPTED = 130
 # Options whose value is a list of names, separated by commas.
 LISTS = ("--backbones", "--methods", "--with")
+# Options whose value is a path; an empty one would be taken for the current folder. `--data` says so itself.
+PLACES = (
+    *("--out", "--results", "--index", "--query", "--sheet", "--images", "--int8", "--suite", "--weights-dir"),
+    "--unlabelled",
+)
 # What the system says of a disk or a network drive that fails.
 BROKEN = {getattr(errno, name) for name in ("EIO", "ENXIO", "ESTALE", "EREMOTEIO") if hasattr(errno, name)}
 MEND = "Look at the disk or the network drive; the same command goes on where it stopped."
@@ -30,6 +35,8 @@ UNUSABLE = {
     errno.ENAMETOOLONG,
     errno.ELOOP,
 }
+# What `Path.resolve` raises for `ELOOP` up to Python 3.12.
+LOOP = "Symlink loop"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         words = list(sys.argv[1:] if arguments is None else arguments)
         _refuse_spaced_lists(words)
-        return app(words, standalone_mode=False)
+        _refuse_empty_places(words)
+        try:
+            return app(words, standalone_mode=False)
+        except Exception as error:
+            _name_value(error, words)
+            raise
 
     return exit_code(command)
 
@@ -68,6 +80,27 @@ def _refuse_spaced_lists(words: Sequence[str]) -> None:
 
 def _is_broken(first: str, second: str) -> bool:
     return first.endswith(",") or second.startswith(",")
+
+
+def _refuse_empty_places(words: Sequence[str]) -> None:
+    """Refuse an empty word in place of a path, alone or as an option's value."""
+    for before, word in itertools.pairwise(("", *words)):
+        option = word.removesuffix("=") if word else before
+        if (not word and not before.startswith("-")) or (option in PLACES and word in ("", f"{option}=")):
+            place = f"the value of {option}" if option in PLACES else f"the word after '{before}'"
+            raise SteelbenchError(f"{place} is empty, as from an unset shell variable; name a file or folder.")
+
+
+def _name_value(error: Exception, words: Sequence[str]) -> None:
+    """Put what was typed into a message about a value of another kind; pydantic's, which typer shows, leaves it out."""
+    message = str(getattr(error, "message", ""))
+    options = getattr(getattr(error, "param", None), "opts", ())
+    if not message.startswith("Input should"):
+        return
+    for before, word in itertools.pairwise(("", *words)):
+        option, joined, value = word.partition("=")
+        if before in options or (joined and option in options):
+            error.message = f"{(word if before in options else value)!r}: {message}."  # type: ignore[attr-defined]
 
 
 def exit_code(program: Callable[[], int | None]) -> int:
@@ -132,6 +165,9 @@ def _report(error: Exception) -> int:
         return 1
     if isinstance(error, OSError) and error.errno in UNUSABLE:
         say(_unusable(error))
+        return 2
+    if isinstance(error, RuntimeError) and str(error).startswith(LOOP):
+        say(f"a path cannot be used ({error}: links that lead in a circle); name another, or mend the link.")
         return 2
     if os.environ.get("STEELBENCH_DEBUG"):
         raise error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
@@ -61,6 +63,12 @@ def given_fields(arguments: dict[str, Any], kind: type[DataOptions]) -> dict[str
         for name, value in arguments.items()
         if name in kind.model_fields and value is not None and value is not False
     }
+
+
+def data_name(data: str) -> str:
+    """Return the name of a data folder, for folders that are called after it; links are followed."""
+    # Not `Path.resolve`, which raises RuntimeError for links in a circle.
+    return Path(os.path.realpath(data)).stem
 
 
 def _choices(annotation: Any) -> Sequence[str]:

@@ -41,7 +41,9 @@ def load_suite(path: Path) -> Suite:
         names = runpy.run_path(str(path), run_name="steelbench_suite")
     except SteelbenchError as error:
         raise SteelbenchError(f"--suite {path}: {error}") from None
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise SteelbenchError(f"--suite {path} fails with {type(error).__name__}: {error}; mend the file.") from None
     experiments, preset, fallbacks = names.get("EXPERIMENTS"), names.get("DEMO", {}), names.get("FALLBACKS", {})
     if not isinstance(experiments, list) or not experiments or not all(map(_is_experiment, experiments)):
@@ -49,6 +51,8 @@ def load_suite(path: Path) -> Suite:
             f"--suite {path} defines no EXPERIMENTS; expected a list of steelbench.experiment.Experiment, one at "
             "least, each with a method's settings, such as Softmax()."
         )
+    for experiment in experiments:
+        _refuse_fields(path, experiment)
     if not isinstance(preset, dict):
         raise SteelbenchError(f"--suite {path}: DEMO is {preset!r}; expected a dict of options for --data demo.")
     if not isinstance(fallbacks, dict) or not all(isinstance(name, str) for name in (*fallbacks, *fallbacks.values())):
@@ -59,6 +63,17 @@ def load_suite(path: Path) -> Suite:
 
 def _is_experiment(item: Any) -> bool:
     return isinstance(item, Experiment) and any(type(item.method) is row.settings for row in METHODS.values())
+
+
+def _refuse_fields(path: Path, experiment: Experiment) -> None:
+    """Refuse values of another kind than an experiment has; a dataclass takes any."""
+    whole, name = "a whole number, 0 or more", "a name"
+    for field, wanted in {"backbone": name, "variant": name, "image_size": whole, "seed": whole, "fold": whole}.items():
+        value = getattr(experiment, field)
+        # A truth value is an int, too, and no number.
+        good = isinstance(value, str) if wanted == name else type(value) is int and value >= 0
+        if not good and not (field == "image_size" and value is None):
+            raise SteelbenchError(f"--suite {path}: an experiment's {field} is {value!r}; expected {wanted}.")
 
 
 def experiments_of(suite: Suite, backbones: Sequence[str] | None) -> list[Experiment]:

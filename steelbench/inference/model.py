@@ -173,13 +173,15 @@ def read_card(path: Path, opening: Opening | None = None) -> Card:
     if not path.is_file():
         raise SteelbenchError(f"{path} does not exist; expected a model that steelbench saved, such as models/NAME.h5.")
     beside, opening = _card_path(path), opening or Opening()
+    # What is no file, or a link that leads nowhere, is not missing; reading it says what it is.
+    there = beside.exists() or beside.is_symlink()
     if opening.classes or opening.pixels:
-        if beside.exists():
+        if there:
             raise SteelbenchError(
                 f"{beside} is the card of {path.name} and says its classes; leave out --classes and --pixels."
             )
         return opening.card(path)
-    if not beside.is_file():
+    if not there:
         raise SteelbenchError(
             f"{beside} is missing, the card with the class names; copy it along with {path.name}. A model that "
             "steelbench did not save needs --classes A,B,C (or a file of names) in the order of its answers, and "

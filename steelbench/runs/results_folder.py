@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from steelbench.errors import SteelbenchError
 from steelbench.evaluation.predictions import read_groups
 from steelbench.experiment import Experiment
-from steelbench.files import cache_folder, read_json, unwritable
+from steelbench.files import cache_folder, read_json, unwritable, unwritable_file
 from steelbench.records import Summary, cost_file, read_record, unknown_file
 from steelbench.runs.intact import changed, damaged_tables
 
@@ -106,6 +106,29 @@ def refuse_unwritable(option: str, folder: Path) -> None:
     reason = unwritable(folder)
     if reason:
         raise SteelbenchError(f"{option} {folder} cannot be written to ({reason}); name a folder that can.")
+
+
+def refuse_unwritable_file(option: str, path: Path) -> None:
+    """Refuse a file of an option, there or not yet, that cannot be written.
+
+    Raises:
+        SteelbenchError: with the reason.
+    """
+    reason = unwritable_file(path)
+    if reason:
+        raise SteelbenchError(f"{option} {path} cannot be written ({reason}); name a file in a folder that can be.")
+
+
+def refuse_no_folder(results: Path) -> None:
+    """Refuse a path that is there and is no folder; what reads the folder says what is missing.
+
+    Raises:
+        SteelbenchError: saying what it is.
+    """
+    if results.is_dir() or not (results.exists() or results.is_symlink()):
+        return
+    what = "is a file" if results.is_file() else "is no folder" if results.exists() else "is a link that leads nowhere"
+    raise SteelbenchError(f"{results} {what}; expected the folder that `steelbench run --results` wrote.")
 
 
 def refuse_unusable_cache() -> None:

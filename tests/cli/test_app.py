@@ -58,6 +58,8 @@ def in_a_process(code, *arguments, **more):
         (["run"], ["--data"]),
         (["run", "--dat", "x"], ["--dat", "--data"]),
         (["run", "--data", "{steel}", "--epochs", "many"], ["--epochs"]),
+        (["run", "--data", "{steel}", "--silence", "\x1b[2J"], ["unknown notice", "\\x1b"]),
+        (["run", "--data", "{steel}", "--silence", "\x1b[2J", "--dry-run"], ["unknown notice", "\\x1b"]),
         (["run", "--data", "{steel}", "--epochs", "0"], ["--epochs", "1"]),
         (["run", "--data", "{steel}", "--epochs", "20000"], ["20000", "10000"]),
         (["run", "--data", "{steel}", "--folds", "0"], ["--folds"]),
@@ -111,6 +113,12 @@ def test_a_mistake_on_the_command_line_is_one_sentence_with_the_mend(arguments, 
         ("1 / 0", ["ZeroDivisionError", "mend"]),
         ("import sys; sys.exit(3)", ["SystemExit"]),
         ("def broken(:", ["SyntaxError"]),
+        ("raise BaseException('x')", ["BaseException: x", "mend"]),
+        ("EXPERIMENTS = [Experiment(backbone=3, method=Softmax())]", ["backbone is 3", "expected"]),
+        ("EXPERIMENTS = [Experiment(backbone='vgg19', method=Softmax(), fold='x')]", ["fold is 'x'", "expected"]),
+        ("EXPERIMENTS = [Experiment(backbone='vgg19', method=Softmax(), seed=-1)]", ["seed is -1", "expected"]),
+        ("EXPERIMENTS = [Experiment(backbone='vgg19', method=Softmax(), seed=True)]", ["seed is True", "expected"]),
+        ("EXPERIMENTS = [Experiment(backbone='vgg19', method=Softmax(), image_size=64.5)]", ["image_size is 64.5"]),
         ("x = 1", ["EXPERIMENTS"]),
         ("EXPERIMENTS = []", ["EXPERIMENTS", "one at least"]),
         ("EXPERIMENTS = ['vgg19']", ["EXPERIMENTS", "Experiment"]),
@@ -337,3 +345,9 @@ def test_the_default_results_folder_lies_below_results_whatever_data_is_called(s
     assert f"{steel / 'rows' / 'results' / steel.name} lies in the data folder" in refused(
         "run", "--data", "..", *SMALL
     )
+
+
+def test_ctrl_c_in_a_suite_is_no_mistake_of_the_suite(steel, tmp_path, capsys):
+    (tmp_path / "suite.py").write_text("raise KeyboardInterrupt")
+
+    assert main(["run", "--data", str(steel), "--suite", str(tmp_path / "suite.py")]) == 130

@@ -126,3 +126,12 @@ def test_names_with_commands_of_a_terminal_are_escaped_in_errors(capsys):
 
     said = capsys.readouterr().err
     assert "no\\x1b[2Jwhere\\u202e" in said and "\x1b" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "typed"),
+    [(["run", "--data", "x", "--folds", "many"], "'many'"), (["run", "--data", "x", "--confidence=much"], "'much'")],
+)
+def test_a_value_of_another_kind_is_repeated_as_typed(words, typed, capsys):
+    assert main(words) == 2
+    assert typed in capsys.readouterr().err

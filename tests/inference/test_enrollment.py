@@ -84,19 +84,21 @@ def test_enrolled_class_is_told_and_the_old_ones_keep_their_order(trained, third
 @pytest.mark.slow
 def test_enrolment_is_as_quiet_as_prediction(trained, third, tmp_path):
     """In a process of its own, which imports TensorFlow as a user's does."""
-    (tmp_path / "crack\x1b[2J").mkdir()
+    folder = tmp_path / "new\x1b[2J" / "crack"
+    folder.mkdir(parents=True)
     for path in sorted(third.iterdir())[:3]:
-        shutil.copy(path, tmp_path / "crack\x1b[2J")
-    (tmp_path / "crack\x1b[2J" / "empty.png").touch()
+        shutil.copy(path, folder)
+    (folder / "empty.png").touch()
     out = tmp_path / "more.h5"
-    command = ["enroll", trained / "mobilenet_v2_035-arcface.h5", tmp_path / "crack\x1b[2J", "--out", out]
+    command = ["enroll", trained / "mobilenet_v2_035-arcface.h5", folder, "--out", out]
 
     done = subprocess.run([sys.executable, "-m", "steelbench", *command], capture_output=True, text=True, timeout=200)
 
     assert done.returncode == 1 and done.stdout == f"{out}\n"
     lines = done.stderr.splitlines()
-    assert lines[0] == "steelbench: 'crack\\x1b[2J' is the mean of 3 images"
+    assert lines[0] == "steelbench: 'crack' is the mean of 3 images"
     assert len(lines) == 2 and lines[1].startswith("steelbench: ") and "cannot be read and was left out" in lines[1]
+    assert "new\\x1b[2J" in lines[1]
 
 
 @pytest.mark.slow

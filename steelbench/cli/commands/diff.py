@@ -23,6 +23,7 @@ from steelbench.files import read_json
 from steelbench.printable import shown
 from steelbench.records import Row, Summary, read_record
 from steelbench.report.formatting import p_value, percent
+from steelbench.runs.results_folder import refuse_no_folder
 
 COLUMNS = ("row", "A", "B", "B - A", "95 % interval", "p", "gained", "lost", "answers")
 
@@ -39,6 +40,8 @@ def diff_results(first: Path, second: Path, most: int) -> None:
         SteelbenchError: if one is no results folder, or its records are damaged.
     """
     folders = (first, second)
+    for folder in folders:
+        refuse_no_folder(folder)
     summaries = [read_record(folder / "results.json", Summary) for folder in folders]
     _tell("data", changed(data_of(summaries[0]), data_of(summaries[1])))
     if summaries[0].dataset.digest != summaries[1].dataset.digest:

@@ -13,8 +13,10 @@ import steelbench
 from steelbench.cli.commands.data_check import check_data
 from steelbench.cli.commands.run import foresee
 from steelbench.cli.commands.weights import files
+from steelbench.cli.options import data_name
 from steelbench.cli.requested import Request, make_experiments
 from steelbench.cli.suites import Suite
+from steelbench.data.readers import recognise
 from steelbench.experiment import RunOptions
 from steelbench.features.cache import spaces
 from steelbench.features.engines import ENGINES
@@ -48,15 +50,20 @@ def examine(data: str | None, weights_dir: Path | None) -> int:
         The exit code: 1 if the self-test failed.
 
     Raises:
-        SteelbenchError: if the data folder cannot be read, after all else was printed.
+        SteelbenchError: if the data folder is not there or has no known layout, before the self-test; if a run would
+            refuse it, after all else was printed.
     """
     for word, text in (*_installation(), *_storage(), *_weights(weights_dir)):
         _line(word, text)
+    # Said before the self-test, which takes half a minute.
+    options = None if data is None else _data_options(data, weights_dir)
+    if options is not None:
+        recognise(options)
     good = _self_test()
     _line("GPU", gpu_words(_gpus(), gpu_count() > 0, missing_cuda_libraries))
-    if data is not None:
+    if options is not None:
         print()
-        _look_at_data(data, weights_dir)
+        _look_at_data(options)
     return 0 if good else 1
 
 
@@ -162,13 +169,15 @@ def gpu_words(seen: list[str], present: bool, missing: Callable[[], list[str]]) 
     return f"there is one, and TensorFlow does not see it ({reason}); pip install 'tensorflow[and-cuda]' brings CUDA"
 
 
-def _look_at_data(data: str, weights_dir: Path | None) -> None:
-    options = RunOptions(data=data, results=Path("results") / (Path(data).resolve().stem or "run"))
-    if weights_dir is not None:
-        options = options.model_copy(update={"weights_dir": weights_dir})
+def _data_options(data: str, weights_dir: Path | None) -> RunOptions:
+    options = RunOptions(data=data, results=Path("results") / (data_name(data) or "run"))
+    return options if weights_dir is None else options.model_copy(update={"weights_dir": weights_dir})
+
+
+def _look_at_data(options: RunOptions) -> None:
     check_data(options)
     print()
     request = Request(suite=None, backbones=None, methods=None, assignments=[], epochs=None)
-    more = f" --weights-dir {shlex.quote(str(weights_dir))}" if weights_dir else ""
-    _line("to type", f"steelbench run --data {shlex.quote(data)}{more}")
+    more = f" --weights-dir {shlex.quote(str(options.weights_dir))}" if options.weights_dir else ""
+    _line("to type", f"steelbench run --data {shlex.quote(options.data)}{more}")
     foresee(options, make_experiments(request, {}, Suite()), request.auto, {})

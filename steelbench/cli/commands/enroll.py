@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelbench.cli.terminal import result, say
+from steelbench.data.label_names import refuse_names
 from steelbench.errors import SteelbenchError
 from steelbench.inference.image_paths import image_paths
+from steelbench.runs.results_folder import refuse_unwritable_file
 
 if TYPE_CHECKING:
     from steelbench.inference.model import Opening
@@ -26,13 +28,20 @@ def enroll_folder(model: Path, places: Sequence[Path], out: Path | None, opening
 
     Returns:
         The exit code: 1 if an image could not be read.
+
+    Raises:
+        SteelbenchError: for a name that no class may have, a file that is there or cannot be written; what
+            `enroll_class` raises.
     """
     name = _class_name(places)
+    # No card can hold another, and a model without its card cannot be opened.
+    refuse_names([name])
     target = out or model.with_name(f"{model.stem}-with-{_slug(name)}.h5")
     if target.suffix != ".h5":
         raise SteelbenchError(f"--out {target} does not end in .h5; that is what plain Keras opens.")
     if target.exists():
         raise SteelbenchError(f"{target} exists; name another file with --out, or delete it.")
+    refuse_unwritable_file("--out", target)
     from steelbench.inference.enrollment import enroll_class
 
     count, unreadable = enroll_class(model, name, list(image_paths(places)), target, opening)

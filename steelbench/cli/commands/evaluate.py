@@ -18,6 +18,7 @@ from steelbench.printable import shown
 from steelbench.records.evaluation import Evaluation
 from steelbench.report.evaluation_page import SHOWN, WrongImage, sentences, write_evaluation_page
 from steelbench.report.formatting import limits, percent
+from steelbench.runs.results_folder import refuse_unwritable
 
 # A table of more classes is too wide for a terminal; the picture in `--out` has them all.
 TABULATED = 12
@@ -42,8 +43,11 @@ def evaluate_model(
         The exit code: 1 if an image could not be read.
 
     Raises:
-        SteelbenchError: if the model or the data cannot be read, or have no class in common.
+        SteelbenchError: if the model or the data cannot be read, or have no class in common, or `out` cannot be
+            written to.
     """
+    if out is not None:
+        refuse_unwritable("--out", out)
     images = labelled_images(options)
     with ProgressDisplay() as progress:
         answers = answer_images(path, images, engine, opening=opening, tell=say, progress=progress)

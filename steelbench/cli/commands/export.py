@@ -53,14 +53,19 @@ def export_files(
         if "openvino" not in chosen:
             raise SteelbenchError(f"--int8 is for OpenVINO; add it to the formats: --to {to},openvino.")
         require([("--int8", INT8)])
+        if not labelled.exists():
+            raise SteelbenchError(f"--int8 {labelled} does not exist; name a folder of labelled images.")
     from steelbench.inference.export import Request, export_model
     from steelbench.inference.model import read_card
+    from steelbench.runs.results_folder import refuse_unwritable
 
     depth = read_card(model, opening).bit_depth
+    target = out or model.with_name(f"{model.stem}-export")
+    refuse_unwritable("--out", target)
     request = Request(
         model=model,
         formats=chosen,
-        out=out or model.with_name(f"{model.stem}-export"),
+        out=target,
         images=_readable(images, depth),
         labelled=labelled,
         force=force,

@@ -10,6 +10,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.evaluation.gate import Check, accuracy_check, chosen_row, escape_check
 from steelbench.records import Row, Summary, read_record
 from steelbench.report.formatting import percent
+from steelbench.runs.results_folder import refuse_no_folder
 
 NOT_SHOWN = 3
 
@@ -32,6 +33,7 @@ def run_gate(results: Path, least: str | None, most: str | None, name: str | Non
     if least is None and most is None:
         raise SteelbenchError("nothing is demanded; add --min-accuracy 0.97, --max-escape 0.5%, or both.")
     accuracy, escapes = parse_share("--min-accuracy", least), parse_share("--max-escape", most)
+    refuse_no_folder(results)
     summary = read_record(results / "results.json", Summary)
     row = chosen_row(summary, name)
     for notice in summary.shown_notices:

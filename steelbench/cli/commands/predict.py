@@ -68,6 +68,10 @@ def predict_files(
         The exit code: 1 if an image could not be read.
     """
     _refuse_runner(wanted)
+    if wanted.out is not None:
+        from steelbench.runs.results_folder import refuse_unwritable_file
+
+        refuse_unwritable_file("--out", wanted.out)
     given, count = named_images(list(map(str, images)))
     deep, unreadable, columns = DeepImages(), False, _columns(wanted.top)
     with _output(wanted.out) as file, _answers(model_path, given, count, wanted, opening) as (card, found):

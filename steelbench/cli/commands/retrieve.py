@@ -10,6 +10,7 @@ from steelbench.cli.terminal import result, say
 from steelbench.csv_files import csv_line, escaped
 from steelbench.errors import SteelbenchError
 from steelbench.inference.image_paths import image_paths
+from steelbench.runs.results_folder import refuse_unwritable_file
 
 if TYPE_CHECKING:
     from steelbench.inference.model import Opening
@@ -30,11 +31,19 @@ def retrieve_files(
 
     Returns:
         The exit code: 1 if an image of the index could not be read.
+
+    Raises:
+        SteelbenchError: if the query, the folder or the model cannot be read, or the sheet cannot be written.
     """
     from steelbench.data.images import image_exists
 
     if not image_exists(query):
         raise SteelbenchError(f"--query {query} is no file; name an image.")
+    target = sheet or Path(f"similar-to-{query.stem}.png")
+    # Another name may be that of the user's own file, which would be replaced.
+    if target.suffix.lower() != ".png":
+        raise SteelbenchError(f"--sheet {target} does not end in .png; that is what is drawn.")
+    refuse_unwritable_file("--sheet", target)
     files = list(image_paths([index]))
     from steelbench.inference.image_search import draw_sheet, most_similar
     from steelbench.inference.model import load_model
@@ -44,7 +53,6 @@ def retrieve_files(
     sys.stdout.write(csv_line(["rank", "path", "cosine"]))
     for rank, item in enumerate(found, start=1):
         sys.stdout.write(csv_line([rank, result(escaped(str(item.path))), f"{item.cosine:.6f}"]))
-    target = sheet or Path(f"similar-to-{query.stem}.png")
     draw_sheet(query, found, target, model.bit_depth, lambda path: path.parent.name)
     say(f"{target} shows them side by side")
     for path in unreadable:

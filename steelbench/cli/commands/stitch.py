@@ -8,6 +8,7 @@ from steelbench.errors import SteelbenchError
 from steelbench.files import read_json
 from steelbench.methods import METHODS
 from steelbench.records import RunRecord, read_record
+from steelbench.runs.results_folder import refuse_no_folder
 
 
 def stitch_run(results: Path, run_name: str, data: Path | None = None) -> Path:
@@ -27,6 +28,7 @@ def stitch_run(results: Path, run_name: str, data: Path | None = None) -> Path:
         SteelbenchError: for an unknown run, if the row's saved model is missing or not that of its card, if the run
             changed its encoder, or if the new model does not say what was recorded.
     """
+    refuse_no_folder(results)
     folder = results / "runs" / run_name
     if Path(run_name).name != run_name or not (folder / "result.json").is_file():
         known = sorted(path.name for path in (results / "runs").glob("*-s*-f*") if (path / "head.npz").is_file())
