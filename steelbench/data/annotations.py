@@ -15,7 +15,6 @@ MAX_BOXES = 1000  # of one image
 MAX_NAME = 200  # characters
 MAX_PIXEL = 1e6
 MAX_FAULTY = 0.05
-MOST_QUOTED = 40  # characters of a value, in a sentence
 
 
 class AnnotationError(Exception):

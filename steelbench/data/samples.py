@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steelbench.data.images import is_image
+from steelbench.data.quoting import MOST_OF_PATH, cut
 from steelbench.errors import SteelbenchError
 from steelbench.records import Notice
 
@@ -144,10 +145,14 @@ def clean_text(name: str, what: str) -> str:
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
-        raise SteelbenchError(f"the {what} {name!r} is not valid UTF-8; rename it and run again.") from None
+        raise SteelbenchError(
+            f"the {what} {cut(name, MOST_OF_PATH)!r} is not valid UTF-8; rename it and run again."
+        ) from None
     if "\r" in name:
         # CSV readers end a line at it.
-        raise SteelbenchError(f"the {what} {name!r} holds a carriage return; rename it and run again.")
+        raise SteelbenchError(
+            f"the {what} {cut(name, MOST_OF_PATH)!r} holds a carriage return; rename it and run again."
+        )
     return unicodedata.normalize("NFC", name)
 
 

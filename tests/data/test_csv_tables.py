@@ -1,6 +1,7 @@
 """Tables as programs export them: delimiters, encodings, paths of Windows."""
 
 import time
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -89,6 +90,49 @@ def test_a_word_of_another_code_page_is_quoted_in_part(folder):
     message = refusal(folder, f"path,label\nimg/1.png,{'ä' * 100_000}\n", "cp1252")
 
     assert "seems to be of another code page" in message and len(message) < 400
+
+
+def test_columns_that_no_one_asks_for_are_not_kept(folder):
+    table = "path,label," + ",".join(f"c{number}" for number in range(8000)) + "\n"
+    (folder / "x.csv").write_text(table + "".join(f"img/{number}.png,a\n" for number in range(12_000)))
+
+    tracemalloc.start()
+    start = time.process_time()
+    samples = read_dataset(str(folder / "x.csv"))[1].samples
+    assert len(samples) == 12_000 and time.process_time() - start < 5
+    # Half of it is room for the largest table, which is never written to.
+    assert tracemalloc.get_traced_memory()[1] < 500e6
+    tracemalloc.stop()
+
+
+LONG = "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("path," + ",".join(f"c{number}" for number in range(100_000)), "c8 and 99991 more."),
+        (f"path,{LONG}\n", "lacks the column label"),
+        (f"path,label,split\nimg/1.png,a,{LONG}\n", "split 'xxx"),
+        (f"path,label\n../{LONG},a\n", "leaves the CSV's folder"),
+        (f"path,label\na\\{LONG},a\n", "has backslashes"),
+        (f"path,label\n{LONG},\n", "path or label is empty"),
+        ('path,label\nimg/1.png,"' + LONG + '\ra"\n', "holds a carriage return"),
+        (f"path,label\nimg/{LONG},a\nimg/{LONG},a\n", "is listed twice"),
+    ],
+    ids=["columns", "column", "split", "outside", "backslash", "empty", "label", "twice"],
+)  # fmt: skip
+def test_long_values_are_quoted_in_part(folder, text, told):
+    message = refusal(folder, text)
+
+    assert told in message and len(message) < len(str(folder)) + 500
+
+
+@pytest.mark.parametrize("name", ["img/1\0.png", "img\0/../../1.png"])
+def test_a_path_with_a_nul_character_is_said_to_hold_one(folder, name):
+    message = refusal(folder, f"path,label\n{name},a\n")
+
+    assert "line 2" in message and "holds a NUL character" in message and "leaves" not in message
 
 
 def test_a_file_that_is_too_large_for_a_table_is_not_read(folder, monkeypatch):

@@ -13,7 +13,6 @@ from typing import Any
 from steelbench.data.annotations import (
     MAX_FAULTY,
     MAX_NAME,
-    MOST_QUOTED,
     AnnotatedImage,
     AnnotationError,
     Box,
@@ -25,11 +24,11 @@ from steelbench.data.boxes import use_boxes
 from steelbench.data.folder_walk import files_below, paths_below
 from steelbench.data.images import EXTENSIONS
 from steelbench.data.layouts.split_names import SPLIT_NAMES
+from steelbench.data.quoting import quoted
 from steelbench.data.samples import Dataset, make_sample, visible_folders
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
 from steelbench.files import read_file
-from steelbench.printable import shown
 
 MAX_JSON = 256 * 1024 * 1024  # bytes
 LISTS = ("images", "annotations", "categories")
@@ -202,7 +201,7 @@ def _by_key(entries: Iterable[Mapping[str, Any]], kind: str, named: str, source:
             continue
         if key in found and (kind == "images" or found[key] != name):
             raise SteelbenchError(
-                f"{source} gives the id {_quoted(key)} to two {kind}, {_quoted(found[key])} and {_quoted(name)}, so "
+                f"{source} gives the id {quoted(key)} to two {kind}, {quoted(found[key])} and {quoted(name)}, so "
                 f"that their boxes cannot be told apart; give each of the {kind} an id of its own, or export it again."
             )
         found[key] = name
@@ -218,15 +217,11 @@ def _count_lost(name: str, lost: Sequence[object], total: int) -> dict[str, int]
     if len(lost) > MAX_FAULTY * total:
         raise SteelbenchError(
             f"{name}: {len(lost)} of {total} annotations have an image_id that no image has, at most {MAX_FAULTY:.0%} "
-            f"may; the first has {_quoted(lost[0])}. Remove them or export the file again."
+            f"may; the first has {quoted(lost[0])}. Remove them or export the file again."
         )
     if not lost:
         return {}
-    return {f"annotations of {name} whose image_id no image has (the first has {_quoted(lost[0])})": len(lost)}
-
-
-def _quoted(value: object) -> str:
-    return shown(str(value)[:MOST_QUOTED])
+    return {f"annotations of {name} whose image_id no image has (the first has {quoted(lost[0])})": len(lost)}
 
 
 def _read(path: Path, name: str) -> object:
@@ -258,7 +253,7 @@ def _box(found: Mapping[str, Any], labels: Mapping[int | str, object]) -> Box:
     key = _key(found.get("category_id"))
     label = None if key is None else labels.get(key)
     if not isinstance(label, str):
-        raise AnnotationError(f"a box has the category {_quoted(found.get('category_id'))}, which has no name")
+        raise AnnotationError(f"a box has the category {quoted(found.get('category_id'))}, which has no name")
     numbers = found.get("bbox")
     if not isinstance(numbers, list) or len(numbers) != 4:
         raise AnnotationError("an annotation has no bbox of 4 numbers")

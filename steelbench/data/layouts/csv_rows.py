@@ -10,18 +10,20 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from steelbench.data.layouts.decoding import decoded
+from steelbench.data.layouts.folders import listed
+from steelbench.data.quoting import cut
 from steelbench.errors import SteelbenchError
 from steelbench.files import read_file
 
 MAX_BYTES = 256 * 1024 * 1024
+MOST_NAMED = 10  # columns, in a sentence
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
 
 def csv_rows(path: Path, columns: set[str], more: Collection[str] = ()) -> list[tuple[int, dict[str, str]]]:
-    """Return each row with the number of the line that it ends on.
+    """Return the named columns of each row, "" where it is too short, with the number of the line that it ends on.
 
-    UTF-8 and UTF-16 with a byte order mark are read, and 8-bit text whose letters are the same in all Western code
-    pages; the delimiter is the one that makes the first line name the columns.
+    It is decoded as `decoded` says; the delimiter is the one that makes the first line name the columns.
 
     Args:
         path: of the table.
@@ -37,22 +39,24 @@ def csv_rows(path: Path, columns: set[str], more: Collection[str] = ()) -> list[
     start = excel.end() if excel else 0
     delimiter = excel[1] if excel else _delimiter(text, columns)
     try:
-        table = csv.DictReader(io.StringIO(text[start:], newline=""), delimiter=delimiter)
-        found = _plain(table.fieldnames or [], {*columns, *more})
+        lines = csv.reader(io.StringIO(text[start:], newline=""), delimiter=delimiter)
+        known = {*columns, *more}
+        found = _plain(next(lines, []), known)
         gone = sorted(columns - set(found))
         if gone:
             raise SteelbenchError(
                 f"{path} lacks the column{'s' if len(gone) > 1 else ''} {', '.join(gone)}; "
                 f"its first line must name {', '.join(sorted(columns))}, with a comma, semicolon or tab between. "
-                f"It names: {', '.join(found) or 'nothing'}."
+                f"It names: {listed(list(map(cut, found)), MOST_NAMED) or 'nothing'}."
             )
-        table.fieldnames = found
+        places = {name: place for place, name in enumerate(found) if name in known}
         return [
             (
-                table.line_num + bool(excel),
-                {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)},
+                lines.line_num + bool(excel),
+                {name: row[place].strip() if place < len(row) else "" for name, place in places.items()},
             )
-            for row in table
+            for row in lines
+            if row
         ]
     except csv.Error as error:
         raise _refused(path, str(error)) from None

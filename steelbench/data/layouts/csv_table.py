@@ -8,6 +8,7 @@ from pathlib import Path
 
 from steelbench.data.layouts.csv_rows import csv_rows, other_delimiter
 from steelbench.data.layouts.split_names import split_parts
+from steelbench.data.quoting import MOST_OF_PATH, cut
 from steelbench.data.samples import Dataset, Sample, clean_text
 from steelbench.errors import SteelbenchError
 from steelbench.experiment import DataOptions
@@ -31,15 +32,22 @@ def read_csv_table(path: Path, _options: DataOptions) -> Dataset:
             raise SteelbenchError(
                 f"{path}, line {number}: path or label is empty; {_hint(name)}fill both or delete the line."
             )
+        told = repr(cut(name, MOST_OF_PATH))
+        if "\0" in name:
+            raise SteelbenchError(
+                f"{path}, line {number}: {told} holds a NUL character, which no path can; correct it."
+            )
         target = _target(root, _with_slashes(root, name))
         if target is None or not target.is_relative_to(root):
-            raise SteelbenchError(f"{path}, line {number}: {name!r} leaves the CSV's folder; move the images below it.")
+            raise SteelbenchError(f"{path}, line {number}: {told} leaves the CSV's folder; move the images below it.")
         if split and split not in parts:
-            raise SteelbenchError(f"{path}, line {number}: split '{split}'; expected train, val, test or nothing.")
+            raise SteelbenchError(f"{path}, line {number}: split '{cut(split)}'; expected train, val, test or nothing.")
         relative = target.relative_to(root).as_posix()
         seen[relative] += 1
         if seen[relative] > 1:
-            raise SteelbenchError(f"{path}, line {number}: {name} is listed twice; keep one line for each image.")
+            raise SteelbenchError(
+                f"{path}, line {number}: {cut(name, MOST_OF_PATH)} is listed twice; keep one line for each image."
+            )
         samples.append(Sample(relative, clean_text(label, "label"), parts.get(split, ""), row.get("group", "")))
     return Dataset(root, tuple(samples))
 
@@ -59,14 +67,17 @@ def _refuse_backslashes(path: Path, rows: list[tuple[int, dict[str, str]]]) -> N
     number, name = given[0]
     below = "below the CSV's folder" if re.match(r"[A-Za-z]:|\\\\", name) else "relative to the CSV's folder"
     raise SteelbenchError(
-        f"{path}, line {number}: {name!r} has backslashes, and no such file is there; write paths {below} with / "
-        "between the folders."
+        f"{path}, line {number}: {cut(name, MOST_OF_PATH)!r} has backslashes, and no such file is there; write paths "
+        f"{below} with / between the folders."
     )
 
 
 def _exists(root: Path, name: str) -> bool:
     target = _target(root, _with_slashes(root, name))
-    return target is not None and target.is_file()
+    try:
+        return target is not None and target.is_file()
+    except OSError:  # too long a name
+        return False
 
 
 def _with_slashes(root: Path, name: str) -> str:

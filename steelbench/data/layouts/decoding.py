@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import re
 
+from steelbench.data.quoting import cut
+
 # A byte that means the same letter in all of these is that letter, whichever of them a text was saved in.
 WESTERN = ("cp1252", "cp1250", "cp1254", "iso8859-1", "iso8859-15")
 # That of UTF-32 begins with that of UTF-16.
@@ -15,7 +17,6 @@ BOMS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-MOST_QUOTED = 40  # characters
 
 
 def decoded(data: bytes) -> str:
@@ -45,5 +46,5 @@ def _western(data: bytes, why: str) -> str:
     for found in re.finditer(r"[^\W\d_]+", text):
         word = found[0]
         if 2 * sum(letter > "\x7f" for letter in word) > len(word):
-            raise ValueError(f"{why}; '{word[:MOST_QUOTED]}' seems to be of another code page")
+            raise ValueError(f"{why}; '{cut(word)}' seems to be of another code page")
     return text

@@ -19,7 +19,7 @@ def is_severstal(path: Path) -> bool:
 def read_severstal(root: Path, options: DataOptions) -> Dataset:
     """Return the images with one class; those without a defect become `none` with `--include-none`."""
     labels: dict[str, set[str]] = {}
-    for _, row in csv_rows(root / "train.csv", {"ImageId", "ClassId"}):
+    for _, row in csv_rows(root / "train.csv", {"ImageId", "ClassId"}, {"EncodedPixels"}):
         if row["ClassId"] and row.get("EncodedPixels", "1"):
             labels.setdefault(row["ImageId"], set()).add(row["ClassId"])
     samples, left_out = [], Counter[str]()

@@ -146,7 +146,7 @@ def test_identifiers_of_one_value_are_the_same_whatever_their_type(key, kind, tm
         (None, "the first has None"),
         (True, "the first has True"),
         (1.5, "the first has 1.5"),
-        ("\ud800" + "x" * 1000, "the first has \\ud800" + "x" * 39 + ")"),
+        ("\ud800" + "x" * 1000, "the first has \\ud800" + "x" * 39 + "...)"),
         ([1], "the first has [1]"),
     ],
 )
