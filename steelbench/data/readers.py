@@ -60,10 +60,21 @@ def read_dataset(options: DataOptions | str) -> tuple[str, Dataset]:
         The reader's name and the data set, samples sorted by path.
 
     Raises:
-        SteelbenchError: if `data` does not exist, no reader knows its layout, or it would train nonsense.
+        SteelbenchError: if `data` does not exist, no reader knows its layout, it would train nonsense, or what was
+            listed is gone when it is read.
     """
     if isinstance(options, str):
         options = DataOptions(data=options)
+    try:
+        return _read(options)
+    except FileNotFoundError as error:
+        raise SteelbenchError(
+            f"--data {options.data}: {error.filename} was there when its folder was listed, and is gone now; expected "
+            "a folder that nothing changes. Wait until it is complete and run again."
+        ) from None
+
+
+def _read(options: DataOptions) -> tuple[str, Dataset]:
     name, path = recognise(options)
     found = DATASETS[name].read(path.resolve(), options)
     if options.boxes and not DATASETS[name].boxes:

@@ -3,10 +3,12 @@
 import csv
 import os
 import unicodedata
+from pathlib import Path
 
 import pytest
 from layout_trees import TREES, put
 
+from steelbench.cli.exit import main
 from steelbench.data.crops import source_path
 from steelbench.data.inspection import inspect_dataset
 from steelbench.data.readers import DATASETS, read_dataset
@@ -420,3 +422,14 @@ def test_real_data_sets_have_what_their_readme_says(data_folder, folder, name, i
     assert found == name and len(dataset.samples) == images
     assert len({sample.label for sample in dataset.samples}) == classes
     assert len(list((data_folder / folder).rglob("*.*g"))) == images + sum(dataset.left_out.values())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux's folder of open files")
+def test_a_folder_that_is_gone_before_it_is_read_is_named(tmp_path, capsys):
+    """In it lies the open folder itself, which is closed before it is entered."""
+    (tmp_path / "fd").symlink_to("/proc/self/fd")
+    (tmp_path / "other").mkdir()
+
+    assert main(["data", "check", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert f"--data {tmp_path}: {tmp_path}/fd/" in told and "is gone now" in told and "run again" in told
