@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ from steelbench.models.backbones import (
 )
 from steelbench.models.efficientnet_lite import load_published
 from steelbench.models.encoder import build_encoder, build_network
+from steelbench.models.stored_weights import is_keras_3
 from steelbench.models.weight_files import Origin, is_torch_file, noisy_values, stored_values
 
 _STD = np.array(IMAGENET_STD, np.float32)
@@ -68,9 +73,22 @@ def encoder_with_weights(
     return encoder
 
 
+@contextmanager
+def _named_by_content(path: Path) -> Iterator[Path]:
+    """Yield a file of weights under a name by which Keras, which goes by the name alone, reads it as what it is."""
+    ending = ".weights.h5" if is_keras_3(path) else ".h5"
+    if path.name.endswith(".h5") and path.name.endswith(".weights.h5") == (ending == ".weights.h5"):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        # A copy, as not every system lets every user make links.
+        yield Path(shutil.copyfile(path, Path(folder) / f"copy{ending}"))
+
+
 def _load(network: keras.Model, name: str, origin: Origin) -> keras.Model:
     try:
-        network.load_weights(origin.path)
+        with _named_by_content(Path(origin.path)) as path:
+            network.load_weights(path)
     except Exception as error:
         # Keras raises half a dozen kinds here, and to the user they mean one thing.
         raise SteelbenchError(

@@ -20,7 +20,6 @@ from steelbench.errors import SteelbenchError
 from steelbench.files import whole_file
 from steelbench.models import keras_hub
 from steelbench.models.backbones import BACKBONES, Backbone, WeightsFile, find_backbone
-from steelbench.models.hdf5_heap import refuse_endless
 
 KINDS = ("imagenet", "noisy-student", "random", "auto")
 CONNECT_SECONDS = 10
@@ -104,20 +103,16 @@ def _digest_of(path: Path, algorithm: str) -> str:
 
 
 def stored_values(path: Path) -> int:
-    """Return how many numbers an HDF5 file of weights holds, the optimizer's aside; reads shapes only."""
-    import h5py
+    """Return how many numbers an HDF5 file of weights holds, the optimizer's aside; reads shapes only.
 
-    sizes: list[int] = []
+    Raises:
+        SteelbenchError: as `stored_weights.data_sets`.
+        OSError: and others, as that, for a damaged file.
+    """
+    from steelbench.models.stored_weights import data_sets
 
-    def visit(name: str, item: Any) -> None:
-        # A file saved after training also holds the optimizer's numbers.
-        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
-            sizes.append(int(item.size or 0))
-
-    refuse_endless(path)
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)
-    return sum(sizes)
+    with data_sets(path) as found:
+        return sum(int(item.size or 0) for item in found)
 
 
 def verify_file(path: Path, name: str, wanted: WeightsFile | None) -> str:
@@ -132,8 +127,11 @@ def verify_file(path: Path, name: str, wanted: WeightsFile | None) -> str:
         Its md5.
 
     Raises:
-        SteelbenchError: damaged, another digest than its publisher states, or another architecture.
+        SteelbenchError: damaged, another digest than its publisher states, another architecture, or numbers that are
+            none or lie in another file.
     """
+    from steelbench.models.stored_weights import refuse_infinite
+
     row = find_backbone(name)
     md5 = _digest_of(path, "md5")
     if is_torch_file(path) and row.imagenet.sha256:
@@ -144,8 +142,11 @@ def verify_file(path: Path, name: str, wanted: WeightsFile | None) -> str:
             f"{path} has md5 {md5}, its publisher states {wanted.md5}: the file is damaged or was changed. "
             "Delete it and fetch it again (steelbench weights download)."
         )
+    published = bool(wanted and wanted.md5 == md5)
     try:
         values = stored_values(path)
+        if not published and values in _possible_values(row):
+            refuse_infinite(path)
     except (OSError, RuntimeError, KeyError, ValueError):
         raise SteelbenchError(
             f"{path} is damaged or no HDF5 file, so it holds no weights of {name}. Fetch it again."

@@ -247,6 +247,22 @@ def test_every_format_of_a_file_is_taken(ending, lively, tmp_path):
     assert far(expected, np.asarray(encoder(pixels.astype(np.float32)))) < limit
 
 
+@pytest.mark.parametrize(
+    ("ending", "name"), [("notop.weights.h5", "x.h5"), ("notop.weights.h5", "x"), ("notop.h5", "x.weights.h5")]
+)
+def test_a_file_is_read_as_what_it_is_whatever_its_name(ending, name, tmp_path):
+    network = plain_network("mobilenet_v2_035", 32)
+    FORMATS[ending](network, tmp_path / ending)
+    (tmp_path / ending).rename(tmp_path / name)
+
+    origin = resolve("mobilenet_v2_035", str(tmp_path / name))
+    encoder = encoder_with_weights("mobilenet_v2_035", origin, image_size=32)
+
+    found, expected = ([np.asarray(own) for own in model.get_weights()] for model in (encoder, network))
+    assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 @pytest.mark.slow
 def test_efficientnet_found_by_word_or_by_path_is_keras_imagenet_network(published, monkeypatch):
     name, size, pixels = "efficientnet_b0", 48, images()
