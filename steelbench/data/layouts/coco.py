@@ -159,7 +159,8 @@ def split_of(name: str) -> str:
 
 def _entries(path: Path, name: str) -> tuple[list[_Entry], dict[str, int]]:
     """The images of a file, and how many of its annotations are of none, by the words for that."""
-    images, annotations, categories = (_listed(_read(path, name), key, name) for key in LISTS)
+    content = _read(path, name)
+    images, annotations, categories = (_listed(content, key, name) for key in LISTS)
     labels = _by_key(categories, "categories", "name", name)
     boxes: dict[int | str, list[dict[str, Any]]] = {key: [] for key in _by_key(images, "images", "file_name", name)}
     lost = []

@@ -46,14 +46,19 @@ def read_names(path: Path) -> list[str]:
     try:
         text = decoded(read_file(path, MAX_BYTES)).replace("\r\n", "\n")
         if path.name in NAME_FILES:
-            return _checked([line for line in text.splitlines() if line.strip()])
+            return _checked([line for line in text.split("\n") if line.strip()])
         names = _checked(_yaml_names(text))
     except AnnotationError as error:
         raise SteelbenchError(
             f"{path}: the class names cannot be read ({error}); expected a line names: ['first', 'second'], or one "
             "line for each name below names:."
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise SteelbenchError(
+            f"{path}: the class names cannot be read ({error.strerror or error}); expected a text file. Keep nothing "
+            "but the names in it, and the right to read it."
+        ) from None
+    except ValueError as error:
         raise SteelbenchError(f"{path}: the class names cannot be read ({error}); save it as text in UTF-8.") from None
     for count in _COUNT.findall(text):
         if int(count) != len(names):

@@ -186,7 +186,7 @@ def test_names_in_every_form_that_tools_write(text, names, tmp_path):
         ("names:\n  0: {a: b}: c: - d\n  x", "is no name"),
         ("names: [a, b]\nnc: 2\nnames: [c, d]", "names stands there 2 times"),
         ("names: [a, b]\nnc: 2\nnc: 3", "nc is 3, but names holds 2"),
-        ("names: [a, b]\n#" + "x" * 1024 * 1024, "1048576"),
+        ("names: [a, b]\n#" + "x" * 1024 * 1024, "at most 1048576); expected a text file"),
     ],
 )
 def test_names_that_cannot_be_read_say_why(text, told, tmp_path):
@@ -196,6 +196,12 @@ def test_names_that_cannot_be_read_say_why(text, told, tmp_path):
     with pytest.raises(SteelbenchError, match=r"data\.yaml") as caught:
         read_names(path)
     assert told in str(caught.value)
+
+
+def test_only_the_end_of_a_line_ends_a_name(tmp_path):
+    (tmp_path / "classes.txt").write_text("a\x0bb\r\nc\x85d\ne\n", encoding="utf-8", newline="")
+
+    assert read_names(tmp_path / "classes.txt") == ["a\x0bb", "c\x85d", "e"]
 
 
 @each("name, text", {"data.yaml": "names: [größe, Riß]\n", "classes.txt": "größe\nRiß\n"}.items())
