@@ -127,9 +127,8 @@ class Worker:
         load, features = dict[str, float](), dict[str, float]()
         with _timed(load, "load"):
             encoder = self._load()
-        if self.made is not None:
-            # What a run costs does not depend on the process that it got.
-            load["load"] += self.made.load_seconds
+        # What a run costs does not depend on the process that it got.
+        load["load"] += self.made.load_seconds if self.made else 0
         extracted = None
         # A job with a limit has no tasks: it measures the rate.
         if on_features or self.job.unknown or self.job.limit is not None:
@@ -165,10 +164,8 @@ class Worker:
             tell=lambda told: self.emit(Event(kind="notice", notice=told)),
             take_turn=self._take_turn,
         )
-        if self.made is None:
-            parts = [FrozenEncoder(part, context) for part in self.job.parts]
-        else:
-            parts = [self.made.with_context(context)]
+        made = [self.made.with_context(context)] if self.made else []
+        parts = made or [FrozenEncoder(part, context) for part in self.job.parts]
         return JobEncoder(parts, request.homogenization)
 
     def _extract(self, encoder: JobEncoder) -> Extracted | None:
