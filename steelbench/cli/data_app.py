@@ -39,7 +39,9 @@ def data_demo(
 ) -> None:
     """Write the demo images: seven procedural steel textures, and the truth about them in truth.json."""
     from steelbench.data.demo import write_demo
+    from steelbench.runs.results_folder import refuse_unwritable
 
+    refuse_unwritable("OUT_DIR", out)
     print(write_demo(out, images, seed, difficulty))
 
 

@@ -68,6 +68,7 @@ FOLDERS = [
     ("--out", ["evaluate", "m.h5", "--data", "{images}"]),
     ("--out", ["export", "m.h5", "--to", "keras"]),
 ]
+MADE = [*FOLDERS, ("OUT_DIR", ["data", "demo"])]
 FILES = [
     ("--out", ["enroll", "m.h5", "{class}"], ".h5"),
     ("--sheet", ["retrieve", "m.h5", "--query", "{image}", "--index", "{class}"], ".png"),
@@ -82,9 +83,9 @@ def filled(words, images):
 
 
 @pytest.mark.parametrize("target", ["afile", "lp", "lp/x", "afile/x", "/dev/null", NOWHERE])
-@pytest.mark.parametrize(("option", "words"), FOLDERS)
+@pytest.mark.parametrize(("option", "words"), MADE)
 def test_a_folder_that_cannot_be_made_is_refused_before_any_work(option, words, target, refused, images):
-    message = refused(*filled(words, images), option, target)
+    message = refused(*filled(words, images), *([] if option == "OUT_DIR" else [option]), target)
 
     assert f"{option} {target}" in message and "cannot be written to" in message
 
@@ -109,6 +110,19 @@ def test_a_device_is_not_replaced_by_a_file(refused, images):
 @pytest.mark.parametrize("name", ["afile", "x.nosuch", "x"])
 def test_a_sheet_is_a_png_and_no_other_file_is_replaced(name, refused, images):
     assert f"--sheet {name} does not end in .png" in refused(*filled(FILES[1][1], images), "--sheet", name)
+
+
+@pytest.mark.parametrize("place_of", ["{query}", "{indexed}"])
+def test_a_sheet_replaces_none_of_the_images(place_of, refused, images, place, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mine")
+    for name, source in zip(("a.png", "b.png"), sorted(sorted(images.iterdir())[0].iterdir()), strict=False):
+        shutil.copy(source, folder / name)
+    target = folder / ("a.png" if place_of == "{query}" else "b.png")
+    before = target.read_bytes()
+
+    message = refused("retrieve", "m.h5", "--query", folder / "a.png", "--index", folder, "--sheet", target)
+
+    assert "is one of the images" in message and target.read_bytes() == before
 
 
 def test_a_full_disk_is_no_reason_of_a_place(tmp_path, monkeypatch):

@@ -45,6 +45,8 @@ def retrieve_files(
         raise SteelbenchError(f"--sheet {target} does not end in .png; that is what is drawn.")
     refuse_unwritable_file("--sheet", target)
     files = list(image_paths([index]))
+    if target.exists() and target.resolve() in {path.resolve() for path in (query, *files)}:
+        raise SteelbenchError(f"--sheet {target} is one of the images, and would be replaced; name another file.")
     from steelbench.inference.image_search import draw_sheet, most_similar
     from steelbench.inference.model import load_model
 
