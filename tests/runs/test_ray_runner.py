@@ -16,7 +16,6 @@ from steelbench.cli.exit import main
 from steelbench.csv_files import read_csv
 from steelbench.evaluation.label_first import CANDIDATES_FILE
 from steelbench.features.cache import FeatureStore, spaces
-from steelbench.ray_session import connected as session
 from steelbench.runs.ray_runner import driver, tasks
 from steelbench.runs.ray_runner.cluster import Needs, Tasks
 from steelbench.runs.ray_runner.functions import Functions
@@ -248,7 +247,8 @@ def run_in_turn(steel, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             if job is not None:
                 patch.setattr("steelbench.runs.run._runner", lambda *_: contextlib.nullcontext(played))
-            options = ["--backbones", "mobilenet_v2_035", "--image-size", "32", "--epochs", "2", "--weights", "random"]
+            options = ["--backbones", "mobilenet_v2_035", "--image-size", "32", "--epochs", "2"]
+            options += ["--weights", "random", "--timing", "off"]
             results = ["--data", str(steel), "--results", str(tmp_path / name / "results")]
             assert main(["run", *results, *options, *more]) == 0
         return tmp_path / name
@@ -296,25 +296,6 @@ def connected(cluster):
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
-
-
-def test_a_local_ray_keeps_a_process_for_the_tasks_that_name_it():
-    """Also while another computes, when Ray would end it after a second."""
-
-    def work(seconds):
-        time.sleep(seconds)
-        return os.getpid()
-
-    pids = {"0": [], "1": []}
-    with session(None, {}, lambda _: None, driver.SETTINGS):
-        found = Tasks(Needs.of(ray.nodes()))
-        for name, seconds in (("0", 0), ("1", 5), ("0", 0), ("1", 0)):
-            found.start(work, pids[name].append, seconds, share="shard", processes=name)
-            while found.waiting:
-                found.hear_next(60)
-
-    assert all(len(own) == 2 and own[0] == own[1] for own in pids.values())
-    assert pids["0"] != pids["1"]
 
 
 def test_a_task_that_fails_is_heard_once_and_one_whose_process_dies_after_its_retries(connected, tmp_path):

@@ -119,7 +119,7 @@ class Tasks:
             args: of the function; references are replaced by their values.
             share: of a node.
             processes: name of those that may run it, started as needed: one that has a network should not be given
-                another while the first is wanted.
+                another while the first is wanted. Without `Needs.ahead` any may run it.
         """
         task = self._remote(function, share, processes).remote(*args)
         self.waiting[task] = hear
@@ -150,8 +150,8 @@ class Tasks:
                 memory=self.needs.memory,
                 max_retries=RETRIES,
                 retry_exceptions=False,
-                # Nothing gives a GPU's memory back but the end of a process; the fewer there are, the better.
-                **({} if self.needs.gpus else {"runtime_env": {"env_vars": {PROCESSES: processes}}}),
+                # Where one task runs at a time, a name would only make processes, which import TensorFlow each.
+                **({"runtime_env": {"env_vars": {PROCESSES: processes}}} if self.needs.ahead else {}),
             )(function)
         return self.remotes[key]
 
