@@ -316,8 +316,9 @@ def test_a_task_that_fails_is_heard_once_and_one_whose_process_dies_after_its_re
     heard = {"fails": [], "dies": [], "steps": []}
     for name, function in (("fails", fails), ("dies", dies), ("steps", steps)):
         found.start(function, heard[name].append, share="core", processes="a")
-    while found.waiting:
-        found.hear_next()
+    deadline = time.monotonic() + 120
+    while found.waiting and time.monotonic() < deadline:
+        found.hear_next(5)
 
     assert heard["steps"] == [1, 2]
     assert heard["fails"] == [Failure("ValueError: by itself")] and len(list(tmp_path.glob("fails-*"))) == 1
