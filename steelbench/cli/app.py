@@ -165,7 +165,6 @@ def run(
     from steelbench.cli.commands.run import execute, foresee
     from steelbench.cli.requested import Request, make_experiments
     from steelbench.cli.suites import Suite, load_suite
-    from steelbench.notices import known_codes
 
     found = load_suite(suite) if suite else Suite()
     preset = found.demo if data == "demo" else {}
@@ -182,12 +181,13 @@ def run(
         epochs=epochs,
         silence=tuple(silence or ()),
     )
-    # A dry run, too, says what the run would refuse.
-    known_codes(request.silence)
     todo = make_experiments(request, preset, found)
     if dry_run:
+        from steelbench.notices import known_codes
         from steelbench.runs.results_folder import refuse_unwritable
 
+        # A dry run, too, says what the run would refuse.
+        known_codes(request.silence)
         refuse_unwritable("--results", options.results)
         return foresee(options, todo, request.auto, found.fallbacks)
     return execute(options, todo, _command_line(), request.silence, request.auto, found.fallbacks)
